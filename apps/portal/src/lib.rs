@@ -1,0 +1,1 @@
+//! The portal: what is there, at a look, in a browser.

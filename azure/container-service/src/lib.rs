@@ -1,0 +1,1 @@
+//! Managed clusters and agent pools, as sagas and reconcilers.

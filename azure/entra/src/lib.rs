@@ -1,0 +1,1 @@
+//! Directory, Graph, OAuth2 and OpenID Connect, managed identities, federation.

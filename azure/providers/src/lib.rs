@@ -1,0 +1,1 @@
+//! A module per resource provider: network, compute, managed identity, authorization, container registry.

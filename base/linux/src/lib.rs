@@ -1,0 +1,1 @@
+//! Linux itself: network namespaces, links, mounts, cgroups, nftables, processes. The only unsafe.

@@ -1,0 +1,1 @@
+//! The Kubernetes API server: one generic registry, authentication, authorisation, admission, watch cache.

@@ -1,0 +1,1 @@
+//! The loops that tie nodes, services and routes to the cloud, as the cluster's identity.

@@ -1,0 +1,1 @@
+//! The control loops: from deployments to garbage collection.

@@ -1,0 +1,1 @@
+//! Revisions, transactions, watches, leases and compaction with etcd's semantics, on an embedded engine.

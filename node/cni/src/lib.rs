@@ -1,0 +1,1 @@
+//! The CNI plugin: a pod's interface, address and routes.

@@ -1,0 +1,1 @@
+//! Services as nftables rules, one transaction per sync.

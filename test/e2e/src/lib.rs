@@ -1,0 +1,1 @@
+//! The whole way through with the real az, kubectl and containerd.

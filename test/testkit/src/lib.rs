@@ -1,0 +1,1 @@
+//! Composes the parts' fakes into whole stacks for tests.
