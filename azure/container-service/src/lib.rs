@@ -1,1 +1,7 @@
-//! Managed clusters and agent pools, as sagas and reconcilers.
+//! `Microsoft.ContainerService`: managed clusters and agent pools, as sagas and reconcilers.
+
+pub mod control_planes;
+
+pub use control_planes::{
+    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,
+};

@@ -1,0 +1,144 @@
+//! What managed clusters need from whoever hosts Kubernetes control planes.
+//!
+//! The trait lives here, with its consumer; the program that composes the parts implements it. Clusters are
+//! named by the ARM id of the `managedClusters` resource, compared without regard to case.
+//!
+//! Guarantees asked of an implementation: every method may be repeated and then changes nothing;
+//! [`ControlPlanes::delete`] of what was never there succeeds.
+
+use std::net::Ipv4Addr;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+
+/// What a control plane shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlaneSpec {
+    /// ARM id of the managed cluster.
+    pub cluster: String,
+    /// Name of the managed cluster.
+    pub name: String,
+    /// The subscription it belongs to.
+    pub subscription_id: String,
+    /// The tenant it belongs to.
+    pub tenant_id: String,
+    /// The customer's resource group, as the customer spelt it.
+    pub resource_group: String,
+    /// The group that holds the nodes (`MC_…`); the cloud controller manager works there.
+    pub node_resource_group: String,
+    /// Region name, for example `eastus`.
+    pub location: String,
+    /// Kubernetes version to serve, for example `1.35.6`.
+    pub version: String,
+    /// Name of the API server, `<dnsPrefix>-<8>.hcp.<region>.azmk8s.io`.
+    pub fqdn: String,
+    /// Issuer of service-account tokens.
+    pub issuer: String,
+    /// Addresses of cluster IPs.
+    pub service_cidr: Ipv4Net,
+    /// Cluster IP of DNS, inside `service_cidr`.
+    pub dns_service_ip: Ipv4Addr,
+    /// Addresses of pods, where the network mode has them.
+    pub pod_cidr: Option<Ipv4Net>,
+    /// Object id of the cluster identity, as which the cloud controller manager speaks to ARM.
+    pub principal_id: String,
+}
+
+/// What a running control plane is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlaneStatus {
+    /// Name of the API server.
+    pub fqdn: String,
+    /// Its address on the internet, from 20.1.0.0/16.
+    pub address: Ipv4Addr,
+    /// Its port there, 443.
+    pub port: u16,
+    /// Certificate of the cluster's authority.
+    pub ca_pem: String,
+    /// A token with which nodes ask for their certificates. A secret.
+    pub bootstrap_token: String,
+}
+
+/// Whose kubeconfig is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// `clusterAdmin_<group>_<cluster>`.
+    Admin,
+    /// `clusterUser_<group>_<cluster>`.
+    User,
+}
+
+/// A node as the cluster's API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Name of the Node object; the instance's computer name.
+    pub name: String,
+    /// Whether its condition `Ready` is `True`.
+    pub ready: bool,
+    /// Value of the label `kubernetes.azure.com/agentpool`; empty when it has none.
+    pub pool: String,
+}
+
+/// Why a control plane did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlPlaneError {
+    /// There is no such control plane.
+    #[error("cluster `{cluster}` has no control plane")]
+    NotFound {
+        /// ARM id asked for.
+        cluster: String,
+    },
+    /// The version is not served.
+    #[error("Kubernetes version `{version}` is not served")]
+    Version {
+        /// The version asked for.
+        version: String,
+    },
+    /// A pod disruption budget or a finalizer kept a node from emptying.
+    #[error("failed to drain node `{node}`: {reason}")]
+    Drain {
+        /// The node.
+        node: String,
+        /// What the API server said.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("failed to {deed}")]
+    Failed {
+        /// What was tried.
+        deed: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A host of control planes.
+#[async_trait]
+pub trait ControlPlanes: Send + Sync + 'static {
+    /// Makes the control plane be and answer as `spec` says. Keys and token are made at the first call and
+    /// stay the same. Returns when the API server is ready.
+    async fn ensure(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError>;
+
+    /// A kubeconfig in YAML.
+    async fn kubeconfig(&self, cluster: &str, who: Credential) -> Result<String, ControlPlaneError>;
+
+    /// Every Node object of the cluster.
+    async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError>;
+
+    /// A value that changes whenever a node appears, leaves or changes its readiness. A cluster that does
+    /// not exist gives a receiver that never changes.
+    fn watch_nodes(&self, cluster: &str) -> tokio::sync::watch::Receiver<u64>;
+
+    /// Cordons the node and evicts its pods; returns when they are gone. A missing node is drained.
+    async fn drain(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError>;
+
+    /// Deletes the Node object. A missing one is deleted.
+    async fn delete_node(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError>;
+
+    /// Stops serving, keeps all state; [`ensure`](Self::ensure) starts it again.
+    async fn stop(&self, cluster: &str) -> Result<(), ControlPlaneError>;
+
+    /// Removes it with all its state.
+    async fn delete(&self, cluster: &str) -> Result<(), ControlPlaneError>;
+}
