@@ -9,6 +9,7 @@
 pub mod chain;
 pub mod client;
 pub mod clock;
+pub mod connector;
 pub mod files;
 pub mod http;
 pub mod names;
