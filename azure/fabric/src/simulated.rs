@@ -1,0 +1,244 @@
+//! A fabric without processes: machines are tasks, the internet is a table of loopback listeners.
+//!
+//! Guarantees: the same states in the same order as the real one; a machine's exit code is the task's.
+//! Does not: enforce security rules, isolate anything or carry packets between machines.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
+use crate::ids::MachineId;
+use crate::state::{MachineState, Machines};
+use crate::wanted::{Machine, Power, Wanted};
+
+const LOG_LINES_MAX: usize = 2000;
+const LAST_LINES: usize = 20;
+
+/// What a machine finds on its disk at boot.
+#[derive(Debug, Clone)]
+pub struct MachineFiles {
+    /// Which machine.
+    pub id: MachineId,
+    /// `/var/lib/waagent/custom-data`.
+    pub custom_data: Vec<u8>,
+    /// `/var/lib/waagent/machine.json`.
+    pub machine_json: Value,
+}
+
+/// How a running machine speaks to the fabric.
+#[derive(Clone)]
+pub struct Booted {
+    id: MachineId,
+    shared: Arc<Shared>,
+    run: u64,
+}
+
+impl Booted {
+    /// The boot is done: the machine is `Running`.
+    pub fn booted(&self) {
+        self.shared.set(&self.id, self.run, MachineState::Running);
+    }
+
+    /// A line for the serial log.
+    pub fn log(&self, line: &str) {
+        let mut logs = self.shared.logs.lock();
+        let log = logs.entry(self.id.clone()).or_default();
+        if log.len() == LOG_LINES_MAX {
+            log.pop_front();
+        }
+        log.push_back(line.to_owned());
+    }
+}
+
+/// What a simulated machine does while it is on. Dropped at power off.
+#[async_trait]
+pub trait MachineStarter: Send + Sync + 'static {
+    /// Runs the machine; the result is the exit code of its boot. Does not return while the machine is up.
+    async fn run(&self, files: MachineFiles, report: Booted) -> i32;
+}
+
+struct Shared {
+    states: watch::Sender<Arc<Machines>>,
+    logs: Mutex<HashMap<MachineId, VecDeque<String>>>,
+    running: Mutex<BTreeMap<MachineId, Run>>,
+}
+
+struct Run {
+    number: u64,
+    generation: u64,
+    power: Power,
+    tasks: kit::Tasks,
+}
+
+impl Shared {
+    /// Sets a state unless another run of the machine has begun.
+    fn set(&self, id: &MachineId, run: u64, state: MachineState) {
+        let current = self.running.lock().get(id).is_some_and(|r| r.number == run);
+        if current {
+            self.put(id, Some(state));
+        }
+    }
+
+    fn put(&self, id: &MachineId, state: Option<MachineState>) {
+        self.states.send_modify(|states| {
+            let states = Arc::make_mut(states);
+            match state {
+                Some(state) => states.insert(id.clone(), state),
+                None => states.remove(id),
+            };
+        });
+    }
+
+    fn last_lines(&self, id: &MachineId) -> Vec<String> {
+        let logs = self.logs.lock();
+        let Some(log) = logs.get(id) else { return Vec::new() };
+        log.iter().skip(log.len().saturating_sub(LAST_LINES)).cloned().collect()
+    }
+}
+
+/// The simulated fabric.
+pub struct SimulatedFabric {
+    starter: Arc<dyn MachineStarter>,
+    tasks: kit::Tasks,
+    shared: Arc<Shared>,
+    applied: Mutex<(u64, u64)>,
+    listeners: Mutex<HashMap<SocketAddrV4, SocketAddr>>,
+}
+
+impl SimulatedFabric {
+    /// A fabric whose machines are what `starter` runs.
+    pub fn new(starter: Arc<dyn MachineStarter>, tasks: kit::Tasks) -> Self {
+        let shared = Shared {
+            states: watch::Sender::new(Arc::new(BTreeMap::new())),
+            logs: Mutex::default(),
+            running: Mutex::default(),
+        };
+        Self {
+            starter,
+            tasks,
+            shared: Arc::new(shared),
+            applied: Mutex::new((0, 0)),
+            listeners: Mutex::default(),
+        }
+    }
+
+    fn start(&self, machine: &Machine, files: MachineFiles) {
+        let number = {
+            let mut applied = self.applied.lock();
+            applied.1 += 1;
+            applied.1
+        };
+        let tasks = self.tasks.child();
+        let run =
+            Run { number, generation: machine.generation, power: machine.power, tasks: tasks.clone() };
+        if let Some(old) = self.shared.running.lock().insert(machine.id.clone(), run) {
+            old.tasks.stop();
+        }
+        if machine.power == Power::Off {
+            self.shared.put(&machine.id, Some(MachineState::Stopped));
+            return;
+        }
+        self.shared.put(&machine.id, Some(MachineState::Booting));
+        let report = Booted { id: machine.id.clone(), shared: self.shared.clone(), run: number };
+        let (starter, shared, id) = (self.starter.clone(), self.shared.clone(), machine.id.clone());
+        tasks.spawn("simulated machine", async move {
+            let exit_code = starter.run(files, report).await;
+            let last_lines = shared.last_lines(&id);
+            shared.set(&id, number, MachineState::Failed { exit_code, last_lines });
+        });
+    }
+}
+
+/// The content of `/var/lib/waagent/machine.json`.
+pub fn machine_json(wanted: &Wanted, machine: &Machine) -> Value {
+    let subnet = wanted
+        .networks
+        .iter()
+        .find(|n| n.id == machine.network)
+        .and_then(|n| n.subnets.iter().find(|s| s.name == machine.subnet));
+    let gateway = subnet.map_or(Ipv4Addr::UNSPECIFIED, |s| s.gateway());
+    json!({
+        "id": machine.id, "hostname": machine.hostname, "resourceId": machine.resource_id,
+        "location": machine.location, "zone": machine.zone, "vmSize": machine.vm_size,
+        "cpus": machine.cpus, "memoryBytes": machine.memory_bytes, "address": machine.address,
+        "prefixLength": subnet.map_or(32, |s| s.prefix.prefix_len()), "gateway": gateway,
+        "dns": "168.63.129.16", "routedPrefixes": machine.routed_prefixes,
+    })
+}
+
+#[async_trait]
+impl Fabric for SimulatedFabric {
+    async fn apply(&self, wanted: Wanted) -> Result<Report, FabricError> {
+        let applied = self.applied.lock().0;
+        if wanted.generation < applied {
+            return Err(FabricError::Stale { asked: wanted.generation, applied });
+        }
+        let mut steps = Vec::new();
+        let gone: Vec<MachineId> = {
+            let running = self.shared.running.lock();
+            running.keys().filter(|id| !wanted.machines.iter().any(|m| m.id == **id)).cloned().collect()
+        };
+        for id in gone {
+            steps.push(format!("delete machine {id}"));
+            if let Some(run) = self.shared.running.lock().remove(&id) {
+                run.tasks.stop();
+            }
+            self.shared.logs.lock().remove(&id);
+            self.shared.put(&id, None);
+        }
+        for machine in &wanted.machines {
+            let seen =
+                self.shared.running.lock().get(&machine.id).map(|run| (run.generation, run.power));
+            if seen == Some((machine.generation, machine.power)) {
+                continue;
+            }
+            steps.push(format!("machine {} generation {} {:?}", machine.id, machine.generation, machine.power));
+            let files = MachineFiles {
+                id: machine.id.clone(),
+                custom_data: machine.custom_data.clone(),
+                machine_json: machine_json(&wanted, machine),
+            };
+            self.start(machine, files);
+        }
+        self.applied.lock().0 = wanted.generation;
+        Ok(Report { generation: wanted.generation, steps })
+    }
+
+    fn machines(&self) -> watch::Receiver<Arc<Machines>> {
+        self.shared.states.subscribe()
+    }
+
+    async fn serial_log(&self, id: &MachineId) -> Result<String, FabricError> {
+        if !self.shared.states.borrow().contains_key(id) {
+            return Err(FabricError::NoMachine(id.clone()));
+        }
+        let logs = self.shared.logs.lock();
+        Ok(logs.get(id).map(|l| l.iter().map(|line| format!("{line}\n")).collect()).unwrap_or_default())
+    }
+
+    async fn listen(&self, _: Place, address: SocketAddrV4) -> Result<TcpListener, FabricError> {
+        let failed = |source| FabricError::Socket { deed: "listen on", address, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let real = listener.local_addr().map_err(failed)?;
+        self.listeners.lock().insert(address, real);
+        Ok(listener)
+    }
+
+    async fn connect(&self, _: Place, to: SocketAddrV4) -> Result<TcpStream, FabricError> {
+        let failed = |source| FabricError::Socket { deed: "connect to", address: to, source };
+        let real = self.listeners.lock().get(&to).copied();
+        let real = real.ok_or_else(|| failed(std::io::ErrorKind::ConnectionRefused.into()))?;
+        TcpStream::connect(real).await.map_err(failed)
+    }
+
+    fn kind(&self) -> FabricKind {
+        FabricKind::Simulated
+    }
+}
