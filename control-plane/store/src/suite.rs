@@ -1,0 +1,1 @@
+//! Tests that any [`Store`](crate::Store) must pass.
