@@ -1,0 +1,1 @@
+//! May they: RBAC, the node authoriser, and the review APIs.

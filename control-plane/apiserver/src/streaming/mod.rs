@@ -1,0 +1,1 @@
+//! Logs, exec, attach, port-forward and proxies, through the tunnel.

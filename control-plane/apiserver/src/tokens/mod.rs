@@ -1,0 +1,1 @@
+//! Service-account tokens: issue, keys, discovery documents.

@@ -1,0 +1,1 @@
+//! The nodes' tunnels and dialling through them.
