@@ -68,7 +68,8 @@ impl Process {
     /// Returns when it has ended; at once when it is gone.
     pub async fn ended(&self) -> io::Result<()> {
         let Some(fd) = self.open()? else { return Ok(()) };
-        let fd = AsyncFd::register_with_interest(fd, Interest::READABLE)?;
+        // SAFETY: the value is the descriptor itself, so it is open exactly as long as it is registered.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::other)?;
         fd.readable().await.map(drop)
     }
 
