@@ -1,1 +1,45 @@
 //! The control loops: from deployments to garbage collection.
+//!
+//! Each loop is a folder or file of its own with a pure part (arithmetic, decisions, differences) and a
+//! part that reads caches and writes through the API. [`CONTROLLERS`](table) lists them as upstream's
+//! descriptors do. All loops of a control plane share one informer per kind. No loop ever changes a cached
+//! object, trusts a hint instead of reading, or polls.
+//!
+//! Not built: horizontal pod autoscaling, volume attach and expansion, volume binding beyond matching,
+//! node IPAM and routes (Azure CNI overlay gives nodes their ranges), service-account tokens in Secrets
+//! (legacy), storage version migration, resource claims.
+
+mod config;
+mod context;
+mod table;
+mod workload;
+
+use std::sync::Arc;
+
+pub use config::{ClientFor, Config};
+pub use informers::LoopStatus;
+
+use context::Context;
+
+/// The running loops of one control plane. Dropping it changes nothing; they end with their tasks.
+pub struct ControllerManager {
+    loops: informers::Loops,
+}
+
+impl ControllerManager {
+    /// What each loop has done so far.
+    pub fn status(&self) -> Vec<LoopStatus> {
+        self.loops.status()
+    }
+}
+
+/// Starts all loops. They speak as `client`'s user, or, where [`Config::client_for`] is set, each with
+/// the client it gives for the loop's name.
+///
+/// # Panics
+/// If two loops have one name: a mistake in [`table`] that every start shows.
+pub fn start(client: kube::Client, config: Config, tasks: &kit::Tasks) -> ControllerManager {
+    let context = Context::new(client, Arc::new(config), tasks);
+    table::start_all(&context);
+    ControllerManager { loops: context.loops.clone() }
+}

@@ -1,0 +1,42 @@
+//! The one list of loops.
+
+use std::collections::BTreeSet;
+
+use crate::context::Context;
+
+/// A loop: its name, as upstream's `--controllers` knows it, and what starts it.
+pub(crate) struct Descriptor {
+    pub name: &'static str,
+    pub start: fn(&Context),
+}
+
+const fn descriptor(name: &'static str, start: fn(&Context)) -> Descriptor {
+    Descriptor { name, start }
+}
+
+/// All loops.
+pub(crate) const CONTROLLERS: &[Descriptor] = &[
+    descriptor("deployment-controller", crate::workload::deployment::start),
+    descriptor("replicaset-controller", crate::workload::replicaset::start),
+];
+
+/// Starts every loop once.
+pub(crate) fn start_all(context: &Context) {
+    let mut names = BTreeSet::new();
+    for controller in CONTROLLERS {
+        assert!(names.insert(controller.name), "two controllers are called `{}`", controller.name);
+        (controller.start)(context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = super::CONTROLLERS.iter().map(|c| c.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,17 @@
+//! The loops that keep pods as somebody wants them.
+
+pub(crate) mod claim;
+pub(crate) mod deployment;
+pub(crate) mod hash;
+pub(crate) mod pods;
+pub(crate) mod replicaset;
+
+/// How the API omits numbers: zero is not written.
+pub(crate) fn nonzero(value: i32) -> Option<i32> {
+    (value != 0).then_some(value)
+}
+
+/// A count as the API has it.
+pub(crate) fn count(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
