@@ -76,6 +76,7 @@ pub(super) struct Core {
     pub flushing: bool,
     pub relaxed_timer: bool,
     pub poisoned: bool,
+    pub closed: bool,
 }
 
 impl Core {
@@ -89,11 +90,21 @@ impl Core {
             flushing: false,
             relaxed_timer: false,
             poisoned: false,
+            closed: false,
         }
     }
 
     pub fn has_work(&self) -> bool {
         !self.poisoned && (!self.queue.is_empty() || !self.unsaved.is_empty())
+    }
+
+    /// Whether writes are taken.
+    pub fn accepts(&self) -> Result<(), StoreError> {
+        match (self.closed, self.poisoned) {
+            (true, _) => Err(StoreError::Closed),
+            (_, true) => Err(StoreError::Poisoned),
+            (false, false) => Ok(()),
+        }
     }
 
     fn current<'a>(&'a self, key: &str, visible: &'a Visible) -> Option<&'a KeyValue> {
@@ -110,9 +121,7 @@ impl Core {
         leases: HashMap<LeaseId, Option<Lease>>,
         visible: &Visible,
     ) -> Result<(Option<Entry>, Submitted), StoreError> {
-        if self.poisoned {
-            return Err(StoreError::Poisoned);
-        }
+        self.accepts()?;
         self.check(&txn)?;
         let holds = txn.compares.iter().all(|compare| {
             self.current(&compare.key, visible).map_or(0, |kv| kv.mod_revision) == compare.mod_revision

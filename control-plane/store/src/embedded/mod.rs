@@ -25,6 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kit::{Clock, SystemClock, Tasks};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use self::disk::{Change, Disk};
 use self::group::{Core, Submitted};
@@ -71,10 +72,16 @@ impl Default for Options {
 pub struct Embedded {
     core: Mutex<Core>,
     visible: RwLock<Visible>,
-    disk: Option<Disk>,
+    /// Taken when the store is closed; only the flush task locks it for long.
+    disk: Mutex<Option<Disk>>,
+    on_disk: bool,
     options: Options,
     window: Window,
     tasks: Tasks,
+    /// A lease was granted: the timer looks again.
+    lease_granted: Arc<Notify>,
+    /// The flush task has ended.
+    flushed: Notify,
     myself: Weak<Self>,
 }
 
@@ -111,10 +118,13 @@ impl Embedded {
         let store = Arc::new_cyclic(|myself| Self {
             core: Mutex::new(core),
             visible: RwLock::new(visible),
-            disk,
+            on_disk: disk.is_some(),
+            disk: Mutex::new(disk),
             options,
             window,
             tasks: tasks.clone(),
+            lease_granted: Arc::default(),
+            flushed: Notify::new(),
             myself: myself.clone(),
         });
         let (weak, until) = (Arc::downgrade(&store), tasks.clone());
@@ -128,6 +138,21 @@ impl Embedded {
             store.arm_lease_timer();
         }
         store
+    }
+
+    /// Writes what waits and gives the file back, whoever still holds the store: they get [`StoreError::Closed`].
+    pub async fn close(&self) {
+        self.core.lock().closed = true;
+        self.kick();
+        loop {
+            let flushed = self.flushed.notified();
+            if !self.core.lock().flushing {
+                break;
+            }
+            flushed.await;
+        }
+        drop(self.disk.lock().take());
+        self.visible.write().close(&StoreError::Closed);
     }
 
     /// Starts writing what waits, unless that is under way.
@@ -166,7 +191,7 @@ impl Embedded {
             }
             change.revision = change.revision.max(self.visible.read().revision());
             self.publish(groups);
-            let written = match &self.disk {
+            let written = match &*self.disk.lock() {
                 Some(disk) if !change.is_empty() => disk.write(&change),
                 _ => Ok(()),
             };
@@ -180,6 +205,7 @@ impl Embedded {
             }
         }
         std::mem::forget(guard);
+        self.flushed.notify_waiters();
     }
 
     fn publish(&self, entries: Vec<group::Entry>) {
@@ -214,7 +240,7 @@ impl Embedded {
 
     /// Brings a relaxed write to the disk later, together with its successors.
     fn arm_relaxed_timer(&self, core: &mut Core) {
-        if core.relaxed_timer || self.disk.is_none() {
+        if core.relaxed_timer || !self.on_disk {
             return;
         }
         core.relaxed_timer = true;
@@ -241,7 +267,7 @@ impl Embedded {
             visible.apply(entry.revision, entry.events.clone(), self.options.clock.now(), &self.window);
             entry.answer(&visible);
             drop(visible);
-            if self.disk.is_none() {
+            if !self.on_disk {
                 core.unsaved = Change::default();
             }
             self.arm_relaxed_timer(&mut core);
@@ -267,14 +293,18 @@ impl Embedded {
     fn arm_lease_timer(&self) {
         let mut core = self.core.lock();
         if core.leases.timer || core.leases.all.is_empty() {
+            self.lease_granted.notify_one();
             return;
         }
         core.leases.timer = true;
-        let weak = self.myself.clone();
+        let (weak, granted) = (self.myself.clone(), self.lease_granted.clone());
         self.tasks.spawn("store leases", async move {
             loop {
                 let Some(wait) = weak.upgrade().and_then(|store| store.lease_wait()) else { return };
-                tokio::time::sleep(wait).await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = granted.notified() => continue,
+                }
                 let Some(store) = weak.upgrade() else { return };
                 let ended = store.core.lock().leases.ended(store.now_ms());
                 for lease in ended {
@@ -311,7 +341,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         let core = self.core.get_mut();
         let mut change = std::mem::take(&mut core.unsaved);
-        if let Some(disk) = &self.disk
+        if let Some(disk) = self.disk.get_mut()
             && !change.is_empty()
             && !core.poisoned
         {
@@ -357,9 +387,7 @@ impl Store for Embedded {
         let lease = Lease { ttl_ms, ends_ms: self.now_ms().saturating_add_unsigned(ttl_ms) };
         let id = {
             let mut core = self.core.lock();
-            if core.poisoned {
-                return Err(StoreError::Poisoned);
-            }
+            core.accepts()?;
             let id = core.leases.next_id();
             core.leases.all.insert(id, lease);
             core.unsaved.leases.insert(id, Some(lease));

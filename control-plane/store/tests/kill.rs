@@ -1,0 +1,86 @@
+//! `kill -9` while many write: nothing that was acknowledged is lost, and what is there is a prefix of what was done.
+//!
+//! The test starts itself as a child that prints each acknowledged write, kills it at a random moment, and reads the file.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use store::{Embedded, Options, Range, Store, Txn};
+
+const CHILD: &str = "STORE_KILL_TEST_FILE";
+const ROUNDS: usize = 12;
+
+#[test]
+fn no_acknowledged_write_is_lost() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        write_for_ever(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let mut acknowledged = std::collections::BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["no_acknowledged_write_is_lost", "--exact", "--nocapture"])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let until = 20 + rand::random_range(0..300);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut seen = 0;
+        while let Some(Ok(line)) = lines.next() {
+            let Some((key, revision)) = line.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) else {
+                continue;
+            };
+            acknowledged.insert(key.to_owned(), revision.parse::<u64>().unwrap());
+            seen += 1;
+            if seen == until {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(seen >= until, "round {round}: the child ended by itself");
+        check(&path, &acknowledged);
+    }
+}
+
+fn check(path: &Path, acknowledged: &std::collections::BTreeMap<String, u64>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Embedded::open(path, Options::default(), &kit::Tasks::new()).unwrap();
+        let found = store.range(Range::default()).await.unwrap();
+        let revisions: std::collections::HashMap<_, _> =
+            found.items.iter().map(|kv| (&*kv.key, kv.mod_revision)).collect();
+        for (key, revision) in acknowledged {
+            assert_eq!(revisions.get(key.as_str()), Some(revision), "`{key}` was acknowledged");
+        }
+        // Each write makes a new key, so a prefix of the history is as many keys as revisions.
+        assert_eq!(found.items.len() as u64, found.revision - 1);
+    });
+}
+
+fn write_for_ever(path: &Path) -> ! {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Embedded::open(path, Options::default(), &kit::Tasks::new()).unwrap();
+        let run = store.revision().await;
+        for writer in 0..8 {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for number in 0.. {
+                    let key = format!("/{run}/{writer}/{number}");
+                    let txn = Txn::create(key.as_str(), vec![b'x'; 700]);
+                    let relaxed = number % 5 == 4;
+                    let txn = if relaxed { txn.relaxed() } else { txn };
+                    let Ok(store::Committed::Succeeded { revision }) = store.commit(txn).await else { break };
+                    if !relaxed {
+                        println!("ack {key} {revision}");
+                    }
+                }
+            });
+        }
+        std::future::pending::<()>().await;
+    });
+    std::process::exit(1)
+}
