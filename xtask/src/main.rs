@@ -1,2 +1,18 @@
-//! Chores of the repository.
-fn main() {}
+//! Chores of the repository: `cargo xtask <chore>`. Each chore is a module with `Args` and `run`.
+
+mod corpus;
+
+use clap::Parser;
+
+/// Chores of the repository.
+#[derive(Parser)]
+enum Chore {
+    /// Generate (or, with `--check`, verify) the data file of a Kubernetes minor version.
+    Corpus(corpus::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Chore::parse() {
+        Chore::Corpus(args) => corpus::run(&args),
+    }
+}

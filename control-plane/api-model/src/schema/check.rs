@@ -1,0 +1,189 @@
+//! Shape validation: types, required fields, formats and, for custom kinds, value limits.
+
+use super::types::{Constraints, Field, NodeId, NodeKind, Scalar};
+use super::{Schema, Types};
+use crate::cause::Cause;
+use crate::path::FieldPath;
+use serde_json::Value;
+use std::collections::HashSet;
+
+impl Schema {
+    /// What is wrong with the object's shape. Run it after [`Schema::prune`] and [`Schema::default`].
+    ///
+    /// Built-in kinds: wrong types anywhere; required texts and structs outside `status` (upstream's decoder fills the rest with zeros, so per-kind rules
+    /// judge those). Custom kinds: everything their schema says, except CEL rules.
+    pub fn validate(&self, object: &Value) -> Vec<Cause> {
+        let mut checker =
+            Checker { types: self.types(), path: FieldPath::root(), causes: Vec::new(), built_in: self.name().is_some() };
+        checker.node(self.id(), object, false);
+        checker.causes
+    }
+}
+
+struct Checker<'a> {
+    types: &'a Types,
+    path: FieldPath,
+    causes: Vec<Cause>,
+    built_in: bool,
+}
+
+impl Checker<'_> {
+    fn node(&mut self, id: NodeId, value: &Value, in_status: bool) {
+        let node = self.types.node(id);
+        if let Some(constraints) = &node.constraints {
+            if value.is_null() && constraints.nullable {
+                return;
+            }
+            self.constraints(constraints, value);
+        }
+        match (&node.kind, value) {
+            (NodeKind::Any, _) => {}
+            (NodeKind::Scalar(scalar), value) => self.scalar(*scalar, value, node.constraints.is_some()),
+            (NodeKind::Struct { fields, rest, .. }, Value::Object(map)) => {
+                for field in fields {
+                    match map.get(&*field.name) {
+                        None => self.absent(field, in_status),
+                        Some(Value::Null) if field.nullable || self.built_in => {}
+                        Some(value) => {
+                            let mark = self.path.len();
+                            self.path.push_field(&field.name);
+                            self.node(field.node, value, in_status || &*field.name == "status");
+                            self.path.truncate(mark);
+                        }
+                    }
+                }
+                if let Some(rest) = rest {
+                    for (key, value) in map.iter().filter(|(key, _)| super::types::find(fields, key).is_none()) {
+                        self.below(key, *rest, value, in_status);
+                    }
+                }
+            }
+            (NodeKind::Map(item), Value::Object(map)) => {
+                for (key, value) in map {
+                    self.below(key, *item, value, in_status);
+                }
+            }
+            (NodeKind::List { item, list, .. }, Value::Array(items)) => {
+                for (index, value) in items.iter().enumerate() {
+                    let mark = self.path.len();
+                    self.path.push_index(index);
+                    self.node(*item, value, in_status);
+                    self.path.truncate(mark);
+                }
+                if !self.built_in {
+                    self.list_type(list, items);
+                }
+            }
+            (NodeKind::Struct { .. } | NodeKind::Map(_), value) => self.wrong(value, "object"),
+            (NodeKind::List { .. }, value) => self.wrong(value, "array"),
+        }
+    }
+
+    fn below(&mut self, key: &str, id: NodeId, value: &Value, in_status: bool) {
+        let mark = self.path.len();
+        self.path.push_field(key);
+        self.node(id, value, in_status);
+        self.path.truncate(mark);
+    }
+
+    fn absent(&mut self, field: &Field, in_status: bool) {
+        if !field.required {
+            return;
+        }
+        if self.built_in {
+            // Lists, numbers and truth values decode to zero upstream, so their absence is no error of shape.
+            let judged = matches!(
+                self.types.node(field.node).kind,
+                NodeKind::Scalar(Scalar::String | Scalar::Byte) | NodeKind::Struct { .. }
+            );
+            if in_status || !judged || matches!(&*field.name, "metadata" | "status") {
+                return;
+            }
+        }
+        self.causes.push(Cause::required(&self.path.child(&field.name), ""));
+    }
+
+    fn wrong(&mut self, value: &Value, wanted: &str) {
+        self.causes.push(Cause::wrong_type(&self.path, value, wanted));
+    }
+
+    fn scalar(&mut self, scalar: Scalar, value: &Value, _custom: bool) {
+        let fits = match scalar {
+            Scalar::String => value.is_string(),
+            Scalar::Bool => value.is_boolean(),
+            Scalar::Int32 => value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) || whole(value),
+            Scalar::Int64 => value.is_i64() || value.is_u64() || whole(value),
+            Scalar::Double => value.is_number(),
+            Scalar::Byte => return self.base64(value),
+            Scalar::Time | Scalar::MicroTime => return self.time(value),
+            Scalar::Quantity => return self.quantity(value),
+            Scalar::IntOrString => value.is_string() || value.is_i64() || value.is_u64(),
+        };
+        if !fits {
+            self.wrong(
+                value,
+                match scalar {
+                    Scalar::Bool => "boolean",
+                    Scalar::Int32 | Scalar::Int64 => "integer",
+                    Scalar::Double => "number",
+                    _ => "string",
+                },
+            );
+        }
+    }
+
+    fn base64(&mut self, value: &Value) {
+        use base64::Engine;
+        let Value::String(text) = value else { return self.wrong(value, "string") };
+        if let Err(error) = base64::engine::general_purpose::STANDARD.decode(text) {
+            self.causes.push(Cause::invalid_str(&self.path, text, &format!("illegal base64 data: {error}")));
+        }
+    }
+
+    fn time(&mut self, value: &Value) {
+        let Value::String(text) = value else { return self.wrong(value, "string") };
+        if text.parse::<jiff::Timestamp>().is_err() {
+            self.causes.push(Cause::invalid_str(&self.path, text, "must be an RFC 3339 time, as in 2006-01-02T15:04:05Z"));
+        }
+    }
+
+    fn quantity(&mut self, value: &Value) {
+        let parsed = match value {
+            Value::String(text) => crate::quantity::Quantity::parse(text),
+            Value::Number(number) => crate::quantity::Quantity::parse(&number.to_string()),
+            other => return self.wrong(other, "string"),
+        };
+        if let Err(error) = parsed {
+            self.causes.push(Cause::invalid(&self.path, value, &error.to_string()));
+        }
+    }
+
+    fn list_type(&mut self, list: &super::ListType, items: &[Value]) {
+        let mut seen = HashSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let key = match list {
+                super::ListType::Atomic => return,
+                super::ListType::Set => item.to_string(),
+                super::ListType::Map(keys) => {
+                    let values: serde_json::Map<String, Value> = keys
+                        .iter()
+                        .filter_map(|key| Some((key.to_string(), item.get(&**key)?.clone())))
+                        .collect();
+                    Value::Object(values).to_string()
+                }
+            };
+            if !seen.insert(key.clone()) {
+                let shown = serde_json::from_str(&key).unwrap_or(Value::Null);
+                self.causes.push(Cause::duplicate(&self.path.index(index), &shown));
+            }
+        }
+    }
+
+    fn constraints(&mut self, constraints: &Constraints, value: &Value) {
+        super::custom::limits(constraints, value, &self.path, &mut self.causes);
+    }
+}
+
+fn whole(value: &Value) -> bool {
+    value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() < 9.0e18)
+}

@@ -1,0 +1,381 @@
+//! Defaults that depend on other fields, by the name of the type they belong to. Each rule is upstream's documented behaviour.
+
+use super::value::{set_if_unset, text};
+use serde_json::{Map, Value, json};
+
+type Object = Map<String, Value>;
+
+/// Where in the object defaulting stands, as far as a rule needs it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Below `status`.
+    pub in_status: bool,
+    /// Inside a pod template of a controller, not a Pod.
+    pub in_template: bool,
+}
+
+impl Place {
+    pub(super) fn into_field(self, field: &str) -> Self {
+        Self { in_status: self.in_status || field == "status", ..self }
+    }
+
+    pub(super) fn into_type(self, name: Option<&str>) -> Self {
+        Self { in_template: self.in_template || name == Some("api.core.v1.PodTemplateSpec"), ..self }
+    }
+
+    /// Fixed defaults apply in status as well as elsewhere.
+    pub(super) fn custom_free(self) -> bool {
+        false
+    }
+}
+
+/// Runs before the fixed defaults of the type.
+pub(super) fn before(name: &str, o: &mut Object, place: Place) {
+    match name {
+        "api.core.v1.Container" | "api.core.v1.EphemeralContainer" => image_pull_policy(o),
+        "api.core.v1.Pod" => pod(o),
+        "api.core.v1.PodSpec" => pod_spec(o),
+        "api.core.v1.ResourceRequirements" => requests_from_limits(o),
+        "api.core.v1.Volume" => volume(o),
+        "api.core.v1.Secret" => string_data(o),
+        "api.core.v1.Namespace" => namespace_label(o),
+        "api.core.v1.ServiceSpec" => service_spec(o),
+        "api.core.v1.ReplicationController" => rc(o),
+        "api.apps.v1.DeploymentStrategy" => rolling(o, &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]),
+        "api.apps.v1.DaemonSetUpdateStrategy" => rolling(o, &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]),
+        "api.apps.v1.StatefulSetUpdateStrategy" => rolling(o, &[("partition", json!(0))]),
+        "api.apps.v1.StatefulSetSpec" => claim_templates(o),
+        "api.batch.v1.JobSpec" => job_spec(o),
+        "api.networking.v1.NetworkPolicySpec" => policy_types(o),
+        "api.rbac.v1.RoleRef" => set_if_unset(o, "apiGroup", || json!("rbac.authorization.k8s.io")),
+        "api.rbac.v1.Subject" => subject(o),
+        "api.autoscaling.v2.HorizontalPodAutoscalerBehavior" => hpa_behavior(o),
+        "api.core.v1.PersistentVolumeClaimSpec" => data_source(o),
+        "api.certificates.v1.CertificateSigningRequestSpec" if !o.contains_key("usages") => {
+            o.insert("usages".into(), json!(["digital signature", "key encipherment"]));
+        }
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names(o),
+        _ => {}
+    }
+    let _ = place;
+}
+
+/// Runs after everything below the type is defaulted.
+pub(super) fn after(name: &str, o: &mut Object, place: Place) {
+    match name {
+        "api.core.v1.Pod" => pod_requests(o),
+        "api.core.v1.PodSpec" => host_ports(o),
+        "api.core.v1.Probe" => probe(o),
+        "api.apps.v1.Deployment" | "api.apps.v1.ReplicaSet" if !place.in_template => {}
+        "api.apps.v1.DaemonSet" => template_generation(o),
+        "api.batch.v1.Job" => job_labels(o),
+        _ => {}
+    }
+}
+
+/// `:latest` or no tag is pulled always, anything else when it is not there.
+fn image_pull_policy(o: &mut Object) {
+    let image = text(o, "image");
+    let base = image.split('@').next().unwrap_or_default();
+    let last = base.rsplit('/').next().unwrap_or_default();
+    let tag = last.rsplit_once(':').map(|(_, tag)| tag);
+    let latest = match tag {
+        Some(tag) => tag == "latest",
+        None => !image.contains('@'),
+    };
+    set_if_unset(o, "imagePullPolicy", || json!(if latest { "Always" } else { "IfNotPresent" }));
+}
+
+fn pod(o: &mut Object) {
+    if let Some(Value::Object(spec)) = o.get_mut("spec") {
+        set_if_unset(spec, "enableServiceLinks", || json!(true));
+    }
+}
+
+/// The old and the new name of the service account stay equal.
+fn pod_spec(o: &mut Object) {
+    let (new, old) = (text(o, "serviceAccountName").to_owned(), text(o, "serviceAccount").to_owned());
+    if new.is_empty() && !old.is_empty() {
+        o.insert("serviceAccountName".into(), old.into());
+    } else if !new.is_empty() {
+        o.insert("serviceAccount".into(), new.into());
+    }
+}
+
+fn requests_from_limits(o: &mut Object) {
+    for key in ["limits", "requests"] {
+        if let Some(Value::Object(list)) = o.get_mut(key) {
+            canonical_quantities(list);
+        }
+    }
+}
+
+/// Upstream answers quantities in their canonical form.
+fn canonical_quantities(list: &mut Object) {
+    for value in list.values_mut() {
+        let parsed = match &*value {
+            Value::String(text) => crate::quantity::Quantity::parse(text).ok(),
+            Value::Number(number) => crate::quantity::Quantity::parse(&number.to_string()).ok(),
+            _ => None,
+        };
+        if let Some(quantity) = parsed {
+            *value = quantity.canonical().into();
+        }
+    }
+}
+
+/// A limit without a request is also the request; only in pods, as upstream.
+fn pod_requests(o: &mut Object) {
+    let Some(Value::Object(spec)) = o.get_mut("spec") else { return };
+    for key in ["containers", "initContainers"] {
+        let Some(Value::Array(containers)) = spec.get_mut(key) else { continue };
+        for container in containers {
+            let Some(Value::Object(resources)) = container.get_mut("resources") else { continue };
+            let Some(Value::Object(limits)) = resources.get("limits") else { continue };
+            let missing: Vec<(String, Value)> = limits.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            if let Value::Object(requests) = resources.entry("requests").or_insert_with(|| json!({})) {
+                for (name, quantity) in missing {
+                    requests.entry(name).or_insert(quantity);
+                }
+                if requests.is_empty() {
+                    resources.remove("requests");
+                }
+            }
+        }
+    }
+}
+
+/// In the host's network a container's port is the host's.
+fn host_ports(o: &mut Object) {
+    if o.get("hostNetwork") != Some(&Value::Bool(true)) {
+        return;
+    }
+    for key in ["containers", "initContainers"] {
+        let Some(Value::Array(containers)) = o.get_mut(key) else { continue };
+        for container in containers {
+            let Some(Value::Array(ports)) = container.get_mut("ports") else { continue };
+            for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+                if port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0 {
+                    if let Some(number) = port.get("containerPort").cloned() {
+                        port.insert("hostPort".into(), number);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn probe(o: &mut Object) {
+    // A gRPC probe without service asks for the server's overall health.
+    if let Some(Value::Object(grpc)) = o.get_mut("grpc") {
+        set_if_unset(grpc, "service", || json!(""));
+    }
+}
+
+/// A volume without any source is an empty directory.
+fn volume(o: &mut Object) {
+    if o.keys().all(|key| key == "name") && o.contains_key("name") {
+        o.insert("emptyDir".into(), json!({}));
+    }
+    if let Some(Value::Object(image)) = o.get_mut("image") {
+        let mut as_container = Object::from_iter([("image".to_owned(), image.get("reference").cloned().unwrap_or_default())]);
+        image_pull_policy(&mut as_container);
+        if let Some(policy) = as_container.remove("imagePullPolicy") {
+            set_if_unset(image, "pullPolicy", || policy);
+        }
+    }
+}
+
+/// `stringData` is written, encoded, over `data`, and never stored.
+fn string_data(o: &mut Object) {
+    use base64::Engine;
+    let Some(Value::Object(plain)) = o.remove("stringData") else { return };
+    if plain.is_empty() {
+        return;
+    }
+    if !matches!(o.get("data"), Some(Value::Object(_))) {
+        o.insert("data".into(), json!({}));
+    }
+    let Some(Value::Object(data)) = o.get_mut("data") else { return };
+    for (key, value) in plain {
+        if let Value::String(text) = value {
+            data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
+        }
+    }
+}
+
+/// Every namespace carries its name as a label.
+fn namespace_label(o: &mut Object) {
+    let Some(Value::Object(metadata)) = o.get_mut("metadata") else { return };
+    let name = text(metadata, "name").to_owned();
+    if name.is_empty() {
+        return;
+    }
+    if let Value::Object(labels) = metadata.entry("labels").or_insert_with(|| json!({})) {
+        labels.insert("kubernetes.io/metadata.name".into(), name.into());
+    }
+}
+
+fn service_spec(o: &mut Object) {
+    let kind = match text(o, "type") {
+        "" => "ClusterIP".to_owned(),
+        kind => kind.to_owned(),
+    };
+    let external = kind == "ExternalName";
+    if let Some(Value::Array(ports)) = o.get_mut("ports") {
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            let target = port.get("targetPort");
+            let unset = super::value::is_unset(target) || target == Some(&json!(0));
+            if unset && let Some(number) = port.get("port").cloned() {
+                port.insert("targetPort".into(), number);
+            }
+        }
+    }
+    if text(o, "sessionAffinity") == "ClientIP" {
+        let config = o.entry("sessionAffinityConfig").or_insert_with(|| json!({}));
+        if let Value::Object(config) = config
+            && let Value::Object(client) = config.entry("clientIP").or_insert_with(|| json!({}))
+        {
+            set_if_unset(client, "timeoutSeconds", || json!(10800));
+        }
+    } else {
+        o.remove("sessionAffinityConfig");
+    }
+    if !external {
+        set_if_unset(o, "internalTrafficPolicy", || json!("Cluster"));
+    }
+    let has_external_ips = matches!(o.get("externalIPs"), Some(Value::Array(ips)) if !ips.is_empty());
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && has_external_ips) {
+        set_if_unset(o, "externalTrafficPolicy", || json!("Cluster"));
+    }
+    if kind == "LoadBalancer" {
+        set_if_unset(o, "allocateLoadBalancerNodePorts", || json!(true));
+    }
+}
+
+/// Selector and labels of an old-style controller come from its template.
+fn rc(o: &mut Object) {
+    let labels = o.get("spec").and_then(|s| s.pointer("/template/metadata/labels")).cloned();
+    let Some(labels) = labels else { return };
+    if let Some(Value::Object(spec)) = o.get_mut("spec") {
+        set_if_unset(spec, "selector", || labels.clone());
+    }
+    if let Some(Value::Object(metadata)) = o.get_mut("metadata") {
+        set_if_unset(metadata, "labels", || labels);
+    }
+}
+
+fn rolling(o: &mut Object, defaults: &[(&str, Value)]) {
+    if !matches!(text(o, "type"), "" | "RollingUpdate") {
+        return;
+    }
+    if let Value::Object(update) = or_object(o, "rollingUpdate") {
+        for (key, value) in defaults {
+            set_if_unset(update, key, || value.clone());
+        }
+    }
+}
+
+fn or_object<'a>(o: &'a mut Object, key: &str) -> &'a mut Value {
+    if matches!(o.get(key), None | Some(Value::Null)) {
+        o.insert(key.to_owned(), json!({}));
+    }
+    o.entry(key.to_owned()).or_insert(Value::Null)
+}
+
+/// Claim templates are whole claims and say so.
+fn claim_templates(o: &mut Object) {
+    let Some(Value::Array(templates)) = o.get_mut("volumeClaimTemplates") else { return };
+    for template in templates.iter_mut().filter_map(Value::as_object_mut) {
+        set_if_unset(template, "apiVersion", || json!("v1"));
+        set_if_unset(template, "kind", || json!("PersistentVolumeClaim"));
+    }
+}
+
+fn job_spec(o: &mut Object) {
+    let indexed_backoff = o.get("backoffLimitPerIndex").is_some_and(|v| !v.is_null());
+    if indexed_backoff {
+        set_if_unset(o, "backoffLimit", || json!(i32::MAX));
+    }
+    let absent = |o: &Object, key: &str| matches!(o.get(key), None | Some(Value::Null));
+    if absent(o, "completions") && absent(o, "parallelism") {
+        o.insert("completions".into(), json!(1));
+        o.insert("parallelism".into(), json!(1));
+    }
+    set_if_unset(o, "parallelism", || json!(1));
+    let failure_policy = matches!(o.get("podFailurePolicy"), Some(Value::Object(_)));
+    if failure_policy {
+        set_if_unset(o, "podReplacementPolicy", || json!("Failed"));
+    }
+}
+
+fn job_labels(o: &mut Object) {
+    let labels = o.get("spec").and_then(|s| s.pointer("/template/metadata/labels")).cloned();
+    if let (Some(labels), Some(Value::Object(metadata))) = (labels, o.get_mut("metadata")) {
+        set_if_unset(metadata, "labels", || labels);
+    }
+}
+
+fn template_generation(o: &mut Object) {
+    // The annotation that once was `spec.templateGeneration`; the registry counts it from here.
+    if let Some(Value::Object(metadata)) = o.get_mut("metadata") {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Value::Object(annotations) = annotations {
+            set_if_unset(annotations, "deprecated.daemonset.template.generation", || json!("1"));
+        }
+    }
+}
+
+/// A policy is about what comes in, and about what goes out when it has rules for that.
+fn policy_types(o: &mut Object) {
+    if !o.contains_key("podSelector") {
+        o.insert("podSelector".into(), json!({}));
+    }
+    let has_types = matches!(o.get("policyTypes"), Some(Value::Array(types)) if !types.is_empty());
+    if !has_types {
+        let egress = matches!(o.get("egress"), Some(Value::Array(rules)) if !rules.is_empty());
+        o.insert("policyTypes".into(), if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
+    }
+}
+
+fn subject(o: &mut Object) {
+    let group = match text(o, "kind") {
+        "User" | "Group" => "rbac.authorization.k8s.io",
+        _ => return,
+    };
+    set_if_unset(o, "apiGroup", || json!(group));
+}
+
+fn hpa_behavior(o: &mut Object) {
+    let up = json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+        {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]});
+    let down = json!({"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]});
+    for (key, defaults) in [("scaleUp", up), ("scaleDown", down)] {
+        if let (Value::Object(rules), Value::Object(defaults)) = (or_object(o, key), defaults) {
+            for (field, value) in defaults {
+                set_if_unset(rules, &field, || value);
+            }
+        }
+    }
+}
+
+/// The old and the new reference to a claim's source stay equal.
+fn data_source(o: &mut Object) {
+    if let Some(source) = o.get("dataSource").filter(|s| !s.is_null()).cloned() {
+        set_if_unset(o, "dataSourceRef", || source);
+    } else if let Some(source) = o.get("dataSourceRef").filter(|s| !s.is_null()).cloned()
+        && source.get("namespace").is_none()
+    {
+        o.insert("dataSource".into(), source);
+    }
+}
+
+fn crd_names(o: &mut Object) {
+    let Some(Value::Object(names)) = o.get_mut("names") else { return };
+    let kind = text(names, "kind").to_owned();
+    if kind.is_empty() {
+        return;
+    }
+    set_if_unset(names, "singular", || kind.to_lowercase().into());
+    set_if_unset(names, "listKind", || format!("{kind}List").into());
+}

@@ -1,0 +1,252 @@
+//! The table of types.
+
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Number of a node in a [`Types`] table.
+pub type NodeId = u32;
+
+/// All types of one minor version, or of one custom kind on top of them. Nodes never change once shared.
+#[derive(Debug, Default)]
+pub struct Types {
+    base: Option<Arc<Types>>,
+    offset: NodeId,
+    nodes: Vec<Node>,
+    names: HashMap<Arc<str>, NodeId>,
+}
+
+/// One type.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Full name without `io.k8s.`, for definitions.
+    pub name: Option<Arc<str>>,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Merged as a whole by apply (`x-kubernetes-map-type: atomic`).
+    pub atomic: bool,
+    /// Limits on the value; custom kinds only.
+    pub constraints: Option<Box<Constraints>>,
+}
+
+/// What a type is.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    /// Anything, kept as it is.
+    Any,
+    /// A single value.
+    Scalar(Scalar),
+    /// A struct with known fields, sorted by name.
+    Struct {
+        /// Known fields.
+        fields: Vec<Field>,
+        /// Unknown fields stay (`x-kubernetes-preserve-unknown-fields`).
+        preserve: bool,
+        /// The type of fields that are not listed, where the schema gives one.
+        rest: Option<NodeId>,
+        /// A whole Kubernetes object: `apiVersion`, `kind` and `metadata` are known as well.
+        embedded: bool,
+    },
+    /// A map from texts to one type.
+    Map(NodeId),
+    /// A list.
+    List {
+        /// Type of the items.
+        item: NodeId,
+        /// How apply merges it.
+        list: ListType,
+        /// Strategic merge: the key by which items are matched (`x-kubernetes-patch-merge-key`).
+        merge_key: Option<Arc<str>>,
+        /// Strategic merge: items are merged, not replaced.
+        merge: bool,
+    },
+}
+
+/// How apply merges a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListType {
+    /// As a whole.
+    Atomic,
+    /// Scalars, each once.
+    Set,
+    /// Objects, each identified by the values of these fields.
+    Map(Vec<Arc<str>>),
+}
+
+/// Single values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scalar {
+    /// Text.
+    String,
+    /// Truth value.
+    Bool,
+    /// Whole number of 32 bits.
+    Int32,
+    /// Whole number of 64 bits.
+    Int64,
+    /// Any number.
+    Double,
+    /// Base64 text.
+    Byte,
+    /// RFC 3339, seconds.
+    Time,
+    /// RFC 3339, microseconds.
+    MicroTime,
+    /// Quantity (`100m`, `1Gi`): text or number.
+    Quantity,
+    /// Text or whole number.
+    IntOrString,
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// JSON name.
+    pub name: Arc<str>,
+    /// Its type.
+    pub node: NodeId,
+    /// Must be present.
+    pub required: bool,
+    /// Filled in when absent.
+    pub default: Option<Value>,
+    /// Filled in when zero, too.
+    pub default_zero: bool,
+    /// Merged as a whole by apply, whatever its type says.
+    pub atomic: bool,
+    /// Strategic merge removes the keys a patch does not name (`retainKeys`).
+    pub retain_keys: bool,
+    /// Strategic merge replaces it.
+    pub replace: bool,
+    /// `null` is a value (custom kinds).
+    pub nullable: bool,
+}
+
+/// Value limits of JSON schema, of custom kinds.
+#[derive(Debug, Clone, Default)]
+pub struct Constraints {
+    /// Allowed values; empty: all.
+    pub allowed: Vec<Value>,
+    /// Regular expression a text must contain.
+    pub pattern: Option<(String, Option<regex::Regex>)>,
+    /// Smallest number, and whether it is itself excluded.
+    pub minimum: Option<(f64, bool)>,
+    /// Largest number, and whether it is itself excluded.
+    pub maximum: Option<(f64, bool)>,
+    /// The number is a multiple of this.
+    pub multiple_of: Option<f64>,
+    /// Characters of a text, items of a list, entries of a map: smallest count.
+    pub min_length: Option<u64>,
+    /// Largest count.
+    pub max_length: Option<u64>,
+    /// Items differ from one another.
+    pub unique: bool,
+    /// Format of a text.
+    pub format: Option<String>,
+    /// `null` is accepted.
+    pub nullable: bool,
+    /// Declared a text or a whole number.
+    pub int_or_string: bool,
+    /// Value-only schemas: all, any, exactly one, none of them must hold.
+    pub all_of: Vec<Value>,
+    /// At least one must hold.
+    pub any_of: Vec<Value>,
+    /// Exactly one must hold.
+    pub one_of: Vec<Value>,
+    /// Must not hold.
+    pub not: Option<Value>,
+}
+
+impl Node {
+    /// A nameless node.
+    pub fn of(kind: NodeKind) -> Self {
+        Self { name: None, kind, atomic: false, constraints: None }
+    }
+}
+
+impl Field {
+    /// An optional field without default.
+    pub fn new(name: &str, node: NodeId) -> Self {
+        Self {
+            name: name.into(),
+            node,
+            required: false,
+            default: None,
+            default_zero: false,
+            atomic: false,
+            retain_keys: false,
+            replace: false,
+            nullable: false,
+        }
+    }
+}
+
+impl Types {
+    /// An empty table on top of `base`, whose numbers stay valid.
+    pub fn on(base: Arc<Types>) -> Self {
+        let offset = base.offset + u32::try_from(base.nodes.len()).unwrap_or(u32::MAX);
+        Self { base: Some(base), offset, nodes: Vec::new(), names: HashMap::new() }
+    }
+
+    /// Adds a node.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        let id = self.offset + u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        if let Some(name) = &node.name {
+            self.names.insert(name.clone(), id);
+        }
+        self.nodes.push(node);
+        id
+    }
+
+    /// Replaces a node of this table (not of its base).
+    pub(crate) fn set(&mut self, id: NodeId, node: Node) {
+        if let Some(slot) = self.nodes.get_mut((id - self.offset) as usize) {
+            *slot = node;
+        }
+    }
+
+    /// The node with that number; a number from another table gives a node that accepts anything.
+    pub fn node(&self, id: NodeId) -> &Node {
+        static ANY: Node = Node { name: None, kind: NodeKind::Any, atomic: false, constraints: None };
+        let mut table = self;
+        while id < table.offset {
+            match &table.base {
+                Some(base) => table = base,
+                None => return &ANY,
+            }
+        }
+        table.nodes.get((id - table.offset) as usize).unwrap_or(&ANY)
+    }
+
+    /// The definition with that name (without `io.k8s.`).
+    pub fn named(&self, name: &str) -> Option<NodeId> {
+        self.names.get(name).copied().or_else(|| self.base.as_ref()?.named(name))
+    }
+
+    /// All definitions of this table.
+    pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, NodeId)> {
+        self.names.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// A struct's field.
+    pub fn field(&self, id: NodeId, name: &str) -> Option<&Field> {
+        match &self.node(id).kind {
+            NodeKind::Struct { fields, .. } => find(fields, name),
+            _ => None,
+        }
+    }
+
+    /// The type below `id` under `name`; a list's items are looked into.
+    pub fn step(&self, id: NodeId, name: &str) -> Option<NodeId> {
+        match &self.node(id).kind {
+            NodeKind::Struct { fields, rest, .. } => find(fields, name).map(|f| f.node).or(*rest),
+            NodeKind::Map(value) => Some(*value),
+            NodeKind::List { item, .. } => self.step(*item, name),
+            NodeKind::Any | NodeKind::Scalar(_) => None,
+        }
+    }
+}
+
+/// A field by name, in a sorted list.
+pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
+    fields.binary_search_by(|f| (*f.name).cmp(name)).ok().map(|i| &fields[i])
+}
