@@ -1,2 +1,27 @@
-//! The one binary.
-fn main() {}
+//! The one binary: service, command line, node agent, CNI plugin and add-ons.
+//!
+//! What it is depends on how it is called: under the name of a program of a node (`lazurite-cni`,
+//! `pause`, …) it is that program; else it is the command line, whose `serve` is the service.
+
+mod cli;
+mod inside;
+mod place;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    if let Some(code) = inside::by_name() {
+        return code;
+    }
+    let arguments = cli::Arguments::parse();
+    match cli::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -206,6 +206,13 @@ pub fn request(
     })
 }
 
+/// A new RSA-2048 private key, PKCS #8 PEM: for tokens, whose verifiers want RS256.
+pub fn rsa_key_pem() -> Result<String, PkiError> {
+    let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
+        .map_err(failed("generate an RSA key"))?;
+    Ok(key.serialize_pem())
+}
+
 fn name(common_name: &str, organizations: &[String]) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     // rcgen keeps one value per type; Kubernetes wants each group as an organisation of its own, which
@@ -228,6 +235,11 @@ mod tests {
     use super::*;
 
     const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+    #[test]
+    fn an_rsa_key_is_pkcs8() {
+        assert!(rsa_key_pem().unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    }
 
     #[test]
     fn an_authority_survives_being_stored() {

@@ -1,0 +1,123 @@
+//! The command line. Data goes to standard output, everything else to standard error.
+
+mod doctor;
+mod down;
+mod env;
+mod image;
+mod logs;
+mod remote;
+mod status;
+mod up;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Azure Kubernetes Service that you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "lazurite", version, about, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// Everything, for programs.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FabricChoice {
+    /// Real nodes if this machine can, else simulated ones.
+    Auto,
+    /// Real machines of namespaces, with containerd. Needs root.
+    Linux,
+    /// No processes; nodes and pods exist in the API only.
+    Simulated,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the service in the background and wait until it answers
+    Up(up::Up),
+    /// Stop the service and its machines; `--purge` also deletes all state
+    Down(down::Down),
+    /// Show whether the service runs, and what it carries
+    Status {
+        /// How to print.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Print the service's log
+    Logs {
+        /// Go on printing as it grows.
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines from the end.
+        #[arg(long, default_value_t = 200)]
+        tail: usize,
+    },
+    /// Say what is missing on this machine, and how to mend it
+    Doctor {
+        /// How to print.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Print what makes a shell's az, kubectl and terraform speak to Lazurite: eval "$(lazurite env)"
+    Env,
+    /// Images that clusters can run without the internet
+    #[command(subcommand)]
+    Image(image::Image),
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run the service in the foreground
+    Serve(Serve),
+    /// Programs of a node and of kube-system
+    #[command(subcommand, hide = true)]
+    Node(crate::inside::Node),
+    /// Programs of kube-system
+    #[command(subcommand, hide = true)]
+    Addon(crate::inside::Addon),
+}
+
+/// How the service runs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Serve {
+    /// Where the front door (ARM, Entra, registry, portal) listens.
+    #[arg(long, env = "LAZURITE_LISTEN", default_value = "127.0.0.1:8443")]
+    pub(crate) listen: SocketAddr,
+    /// Where the clusters' API servers listen, told apart by server name.
+    #[arg(long, env = "LAZURITE_API_LISTEN", default_value = "127.0.0.1:8444")]
+    pub(crate) api_listen: SocketAddr,
+    /// What machines are made of.
+    #[arg(long, env = "LAZURITE_FABRIC", value_enum, default_value = "auto")]
+    pub(crate) fabric: FabricChoice,
+}
+
+/// Does what was asked.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        Command::Up(up) => up.run()?,
+        Command::Down(down) => down.run()?,
+        Command::Status { output } => return status::run(output),
+        Command::Logs { follow, tail } => logs::run(follow, tail)?,
+        Command::Doctor { output } => return doctor::run(output),
+        Command::Env => env::run()?,
+        Command::Image(image) => image.run()?,
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "lazurite", &mut std::io::stdout());
+        }
+        Command::Serve(serve) => crate::service::run(&serve)?,
+        Command::Node(node) => return Ok(node.run()),
+        Command::Addon(addon) => return addon.run(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
