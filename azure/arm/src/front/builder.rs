@@ -1,0 +1,177 @@
+//! Building the front door: open the store, register providers, take up what the last run left undone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::{Front, FrontConfig, Registered, Turns};
+use crate::access::{ROLE_ASSIGNMENT, roles};
+use crate::activity::Activity;
+use crate::store::Database;
+use crate::types::Provider;
+use crate::{Access, ArmError, Operations, Resource, ResourceId, Resources, StoreError};
+
+/// Why the front door could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error("failed to open the resource store")]
+    Store(#[from] StoreError),
+    /// Two providers claim the same type, or a name pattern is no regular expression.
+    #[error("resource type `{full_type}` cannot be registered: {why}")]
+    Type {
+        /// Which type.
+        full_type: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An operation of the last run could not be taken up.
+    #[error("failed to take up the operations of the last run")]
+    Resume(#[source] ArmError),
+}
+
+/// Collects providers.
+pub struct FrontBuilder {
+    config: FrontConfig,
+    providers: Vec<Provider>,
+}
+
+impl FrontBuilder {
+    pub(super) fn new(config: FrontConfig) -> Self {
+        Self { config, providers: Vec::new() }
+    }
+
+    /// With a provider. Two with the same namespace are joined.
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.providers.push(provider);
+        self
+    }
+
+    /// Opens the store and starts.
+    pub async fn build(self) -> Result<Arc<Front>, StartError> {
+        let database = Database::open(&self.config.state_dir.join("arm.redb"))?;
+        let resources = Resources::open(database)?;
+        let operations = Operations::open(&resources, self.config.clock.clone())?;
+        let activity = Activity::open(&resources)?;
+        let mut types = BTreeMap::new();
+        let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
+        for provider in self.providers {
+            for kind in &provider.types {
+                let registered = register(kind.clone())?;
+                let full_type = registered.descriptor.full_type;
+                if types.insert(full_type.to_ascii_lowercase(), registered).is_some() {
+                    return Err(StartError::Type { full_type: full_type.to_owned(), why: "it is registered twice".to_owned() });
+                }
+            }
+            match providers.get_mut(&provider.namespace.to_ascii_lowercase()) {
+                Some(known) => {
+                    known.types.extend(provider.types);
+                    known.calls = known.calls.take().or(provider.calls);
+                }
+                None => {
+                    providers.insert(provider.namespace.to_ascii_lowercase(), provider);
+                }
+            }
+        }
+        let front = Arc::new_cyclic(|me| Front {
+            cloud: Arc::new(self.config.cloud.clone()),
+            access: Access::new(resources.clone()),
+            settings: resources.table("settings"),
+            config: self.config,
+            resources,
+            operations,
+            activity,
+            providers,
+            types,
+            turns: Turns::default(),
+            tokens: Mutex::new(HashMap::new()),
+            me: me.clone(),
+        });
+        front.first_start().await?;
+        front.take_up().await.map_err(StartError::Resume)?;
+        Ok(front)
+    }
+}
+
+fn register(kind: Arc<dyn crate::ResourceType>) -> Result<Registered, StartError> {
+    let descriptor = kind.descriptor();
+    let name = match descriptor.name_pattern {
+        None => None,
+        Some(pattern) => {
+            let regex = regex::Regex::new(&format!("^(?:{pattern})$"))
+                .map_err(|error| StartError::Type { full_type: descriptor.full_type.to_owned(), why: error.to_string() })?;
+            Some(Arc::new(regex))
+        }
+    };
+    Ok(Registered { kind, descriptor, name })
+}
+
+impl Front {
+    /// Makes the subscription and its owners' assignments at the first start.
+    async fn first_start(&self) -> Result<(), StoreError> {
+        let subscription = ResourceId::of_subscription(&self.config.subscription_id);
+        if !self.resources.exists(&subscription) {
+            let mut made = Resource::new(subscription.clone());
+            made.properties = json!({"displayName": self.config.subscription_name, "state": "Enabled"});
+            self.resources.save(made).await?;
+        }
+        for owner in &self.config.owners {
+            let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{subscription}{owner}").as_bytes());
+            let id = subscription.extension(ROLE_ASSIGNMENT, &name.to_string());
+            let seen: Option<bool> = self.settings.get(&format!("owner/{owner}"))?;
+            if seen.is_some() || self.resources.exists(&id) {
+                continue;
+            }
+            let mut made = Resource::new(id);
+            let now = self.config.clock.now().to_string();
+            made.properties = json!({
+                "roleDefinitionId": format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", roles::OWNER),
+                "principalId": owner, "principalType": "ServicePrincipal", "scope": subscription.to_string(),
+                "createdOn": now, "updatedOn": now, "createdBy": null, "updatedBy": owner,
+                "condition": null, "conditionVersion": null, "delegatedManagedIdentityResourceId": null, "description": null,
+            });
+            self.resources.save(made).await?;
+            // An assignment that is taken away later stays away.
+            self.settings.put(&format!("owner/{owner}"), &true).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands each unfinished operation to its type.
+    async fn take_up(self: &Arc<Self>) -> Result<(), ArmError> {
+        for record in self.operations.running() {
+            let Some(operation) = self.operations.find(&record.id) else { continue };
+            let full_type = record.resource.resource_type();
+            let ctx = self.ctx("Lazurite");
+            if full_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {
+                let work = self.clone().delete_group_contents(record.resource.clone(), ctx.caller.clone(), operation.id().to_owned());
+                operation.work(work).start(&self.config.tasks);
+                continue;
+            }
+            let resource = self.resources.get(&record.resource).map(|r| (*r).clone());
+            let taken = match self.registered(&full_type) {
+                Some(registered) => registered.kind.resume(&ctx, operation.clone(), resource).await,
+                None => Err(ArmError::not_implemented(format_args!("The resource type '{full_type}'"))),
+            };
+            match taken {
+                // Work that `resume` attached starts now.
+                Ok(()) => operation.start(&self.config.tasks),
+                Err(error) => {
+                    self.resources
+                        .modify(&record.resource, |r| {
+                            let had = r.provisioning_state().is_some();
+                            if had {
+                                r.set_provisioning_state("Failed");
+                            }
+                            had
+                        })
+                        .await?;
+                    operation.fail(error).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The part of OData's `$filter` that ARM's clients use: comparisons joined by `and`, and a few functions.
+
+use crate::{ArmError, Resource};
+
+/// One comparison, or a function call (`op` is the function's name then).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clause {
+    pub field: String,
+    pub op: String,
+    pub value: String,
+}
+
+impl Clause {
+    /// Whether an `eq` or `ne` holds for this text, without case.
+    pub(super) fn is(&self, text: &str) -> bool {
+        let same = self.value.eq_ignore_ascii_case(text);
+        if self.op == "ne" { !same } else { same }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    Text(String),
+    Quoted(String),
+    Sign(char),
+}
+
+fn words(text: &str) -> Result<Vec<Word>, ArmError> {
+    let mut found = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(&c) = chars.peek() {
+        match c {
+            ' ' | '\t' | '\n' => {
+                chars.next();
+            }
+            '(' | ')' | ',' => {
+                chars.next();
+                found.push(Word::Sign(c));
+            }
+            '\'' => {
+                chars.next();
+                let mut value = String::new();
+                loop {
+                    match chars.next() {
+                        Some('\'') if chars.peek() == Some(&'\'') => {
+                            chars.next();
+                            value.push('\'');
+                        }
+                        Some('\'') => break,
+                        Some(c) => value.push(c),
+                        None => return Err(invalid(text)),
+                    }
+                }
+                found.push(Word::Quoted(value));
+            }
+            _ => {
+                let mut value = String::new();
+                while let Some(&c) = chars.peek() {
+                    if " \t\n(),'".contains(c) {
+                        break;
+                    }
+                    value.push(c);
+                    chars.next();
+                }
+                found.push(Word::Text(value));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn invalid(text: &str) -> ArmError {
+    ArmError::bad_request("InvalidFilterInQueryString", format!("Invalid $filter '{text}' specified in the query string."))
+}
+
+/// Reads a filter; none is an empty list.
+pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
+    let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(Vec::new()) };
+    let mut clauses = Vec::new();
+    let mut rest = words(text)?.into_iter().filter(|w| !matches!(w, Word::Sign(','))).peekable();
+    while let Some(word) = rest.next() {
+        match word {
+            Word::Text(t) if t.eq_ignore_ascii_case("and") => {}
+            Word::Sign(_) => {}
+            Word::Text(name) => match rest.next() {
+                Some(Word::Sign('(')) => {
+                    let mut arguments = Vec::new();
+                    for word in rest.by_ref() {
+                        match word {
+                            Word::Sign(')') => break,
+                            Word::Text(t) | Word::Quoted(t) => arguments.push(t),
+                            Word::Sign(_) => {}
+                        }
+                    }
+                    let mut arguments = arguments.into_iter();
+                    let (field, value) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+                    clauses.push(Clause { field, op: name.to_ascii_lowercase(), value });
+                }
+                Some(Word::Text(op)) => match rest.next() {
+                    Some(Word::Text(value) | Word::Quoted(value)) if ["eq", "ne", "ge", "le", "gt", "lt"].contains(&op.to_ascii_lowercase().as_str()) => {
+                        clauses.push(Clause { field: name, op: op.to_ascii_lowercase(), value });
+                    }
+                    _ => return Err(invalid(text)),
+                },
+                _ => return Err(invalid(text)),
+            },
+            Word::Quoted(_) => return Err(invalid(text)),
+        }
+    }
+    Ok(clauses)
+}
+
+/// `tagName eq 'a' and tagValue eq 'b'`.
+pub(super) fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
+    let get = |name: &str| clauses.iter().find(|c| c.field.eq_ignore_ascii_case(name)).map(|c| c.value.as_str());
+    let Some(name) = get("tagName") else { return true };
+    resource.tags.iter().flatten().any(|(n, v)| n.eq_ignore_ascii_case(name) && get("tagValue").is_none_or(|w| w == v))
+}
+
+/// Compares an RFC 3339 time with a clause whose time may lack its zone (then it is UTC).
+pub(super) fn compare_time(clause: &Clause, at: &str) -> bool {
+    let text = clause.value.replace(' ', "+");
+    let Some(bound) = text
+        .parse::<jiff::Timestamp>()
+        .or_else(|_| format!("{text}Z").parse())
+        .or_else(|_| format!("{text}T00:00:00Z").parse())
+        .ok()
+    else {
+        return true;
+    };
+    let Ok(at) = at.parse::<jiff::Timestamp>() else { return true };
+    match clause.op.as_str() {
+        "ge" => at >= bound,
+        "gt" => at > bound,
+        "le" => at <= bound,
+        "lt" => at < bound,
+        _ => at == bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clause, compare_time, parse};
+
+    fn clause(field: &str, op: &str, value: &str) -> Clause {
+        Clause { field: field.to_owned(), op: op.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn filters_that_clients_send() {
+        let table = [
+            ("resourceType eq 'A/b'", vec![clause("resourceType", "eq", "A/b")]),
+            (
+                "resourceGroup eq 'G' and name eq 'it''s'",
+                vec![clause("resourceGroup", "eq", "G"), clause("name", "eq", "it's")],
+            ),
+            ("atScope()", vec![clause("", "atscope", "")]),
+            (
+                "atScope() and assignedTo('x')",
+                vec![clause("", "atscope", ""), clause("x", "assignedto", "")],
+            ),
+            (
+                "eventTimestamp ge 2026-11-22T16:13:29.550661 and status eq 'Failed'",
+                vec![clause("eventTimestamp", "ge", "2026-11-22T16:13:29.550661"), clause("status", "eq", "Failed")],
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse(Some(text)).unwrap(), expected, "{text}");
+        }
+        assert!(parse(Some("name eq")).is_err());
+    }
+
+    #[test]
+    fn times_without_zone_are_utc() {
+        let c = clause("eventTimestamp", "ge", "2026-11-22T16:13:29.550661");
+        assert!(compare_time(&c, "2026-11-22T16:13:30Z"));
+        assert!(!compare_time(&c, "2026-11-22T16:13:29Z"));
+    }
+}

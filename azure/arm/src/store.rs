@@ -1,0 +1,305 @@
+//! What is kept: resources, operations, the activity log and providers' private tables, in one redb file.
+//!
+//! Every write is on disk (fsync) before it returns. Resources are also held in memory, so reading never blocks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::{Resource, ResourceId};
+
+const RESOURCES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("resources");
+const ENTRIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("entries");
+
+/// The file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// redb's own fault.
+    #[error("failed to {deed} the resource store")]
+    Database {
+        /// `open`, `read`, `write`.
+        deed: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// A stored value is not what it should be.
+    #[error("failed to decode `{key}`")]
+    Decode {
+        /// Whose value.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The directory could not be made.
+    #[error("failed to prepare the store's directory")]
+    Directory(#[from] kit::files::FileError),
+    /// The blocking task did not come back.
+    #[error("the writing task was cancelled")]
+    Cancelled,
+}
+
+fn failed<E: Into<redb::Error>>(deed: &'static str) -> impl FnOnce(E) -> StoreError {
+    move |source| StoreError::Database { deed, source: Box::new(source.into()) }
+}
+
+/// The file.
+#[derive(Clone)]
+pub(crate) struct Database(Arc<redb::Database>);
+
+/// One change of the file.
+pub(crate) enum Change {
+    Resource(String, Option<Vec<u8>>),
+    Entry(String, Option<Vec<u8>>),
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(dir) = path.parent() {
+            kit::files::make_dir(dir)?;
+        }
+        let database = redb::Database::create(path).map_err(failed("open"))?;
+        let txn = database.begin_write().map_err(failed("open"))?;
+        txn.open_table(RESOURCES).map_err(failed("open"))?;
+        txn.open_table(ENTRIES).map_err(failed("open"))?;
+        txn.commit().map_err(failed("open"))?;
+        Ok(Self(Arc::new(database)))
+    }
+
+    fn write_now(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let txn = self.0.begin_write().map_err(failed("write"))?;
+        {
+            let mut resources = txn.open_table(RESOURCES).map_err(failed("write"))?;
+            let mut entries = txn.open_table(ENTRIES).map_err(failed("write"))?;
+            for change in changes {
+                match change {
+                    Change::Resource(key, Some(value)) => {
+                        resources.insert(key.as_str(), value.as_slice()).map_err(failed("write"))?;
+                    }
+                    Change::Resource(key, None) => {
+                        resources.remove(key.as_str()).map_err(failed("write"))?;
+                    }
+                    Change::Entry(key, Some(value)) => {
+                        entries.insert(key.as_str(), value.as_slice()).map_err(failed("write"))?;
+                    }
+                    Change::Entry(key, None) => {
+                        entries.remove(key.as_str()).map_err(failed("write"))?;
+                    }
+                }
+            }
+        }
+        txn.commit().map_err(failed("write"))
+    }
+
+    /// Writes all changes or none; on disk when it returns.
+    pub(crate) async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.write_now(&changes)).await.map_err(|_| StoreError::Cancelled)?
+    }
+
+    fn read_resources(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let txn = self.0.begin_read().map_err(failed("read"))?;
+        let table = txn.open_table(RESOURCES).map_err(failed("read"))?;
+        table
+            .iter()
+            .map_err(failed("read"))?
+            .map(|row| {
+                let (key, value) = row.map_err(failed("read"))?;
+                Ok((key.value().to_owned(), value.value().to_vec()))
+            })
+            .collect()
+    }
+
+    fn read_entries(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let txn = self.0.begin_read().map_err(failed("read"))?;
+        let table = txn.open_table(ENTRIES).map_err(failed("read"))?;
+        let mut found = Vec::new();
+        for row in table.range(prefix..).map_err(failed("read"))? {
+            let (key, value) = row.map_err(failed("read"))?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            found.push((key.value().to_owned(), value.value().to_vec()));
+        }
+        Ok(found)
+    }
+
+    fn read_entry(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let txn = self.0.begin_read().map_err(failed("read"))?;
+        let table = txn.open_table(ENTRIES).map_err(failed("read"))?;
+        Ok(table.get(key).map_err(failed("read"))?.map(|v| v.value().to_vec()))
+    }
+}
+
+/// All resources. Cheap to clone; clones are the same store.
+///
+/// This is the trusted side: no authorisation happens here. Providers use it for their own types and go through
+/// [`ArmClient`](crate::ArmClient) for everybody else's.
+#[derive(Clone)]
+pub struct Resources {
+    database: Database,
+    memory: Arc<RwLock<BTreeMap<String, Arc<Resource>>>>,
+    writing: Arc<tokio::sync::Mutex<()>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Resources {
+    pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
+        let mut memory = BTreeMap::new();
+        for (key, bytes) in database.read_resources()? {
+            let resource: Resource = serde_json::from_slice(&bytes)
+                .map_err(|source| StoreError::Decode { key: key.clone(), source })?;
+            memory.insert(key, Arc::new(resource));
+        }
+        Ok(Self {
+            database,
+            memory: Arc::new(RwLock::new(memory)),
+            writing: Arc::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    /// The resource with this id.
+    pub fn get(&self, id: &ResourceId) -> Option<Arc<Resource>> {
+        self.memory.read().get(id.key()).cloned()
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self, id: &ResourceId) -> bool {
+        self.memory.read().contains_key(id.key())
+    }
+
+    /// Everything below `scope`, without itself, in the order of keys.
+    pub fn list(&self, scope: &ResourceId) -> Vec<Arc<Resource>> {
+        let prefix = format!("{}/", scope.key());
+        let memory = self.memory.read();
+        memory.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)).map(|(_, r)| r.clone()).collect()
+    }
+
+    /// Everything of one type below `scope`.
+    pub fn list_type(&self, scope: &ResourceId, full_type: &str) -> Vec<Arc<Resource>> {
+        let mut found = self.list(scope);
+        found.retain(|r| r.kind_type.eq_ignore_ascii_case(full_type));
+        found
+    }
+
+    /// Writes a resource with a new ETag and answers it as stored.
+    pub async fn save(&self, mut resource: Resource) -> Result<Resource, StoreError> {
+        resource.etag = uuid::Uuid::new_v4().to_string();
+        let key = resource.id.key().to_owned();
+        let bytes = encode(&key, &resource)?;
+        let _turn = self.writing.lock().await;
+        self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
+        self.memory.write().insert(key, Arc::new(resource.clone()));
+        self.changed.send_modify(|n| *n += 1);
+        Ok(resource)
+    }
+
+    /// Reads the resource, changes it and writes it, without anybody writing in between. `None`: it is not there, or
+    /// `change` answered false and nothing was written.
+    pub async fn modify<F>(&self, id: &ResourceId, change: F) -> Result<Option<Resource>, StoreError>
+    where
+        F: FnOnce(&mut Resource) -> bool + Send,
+    {
+        let _turn = self.writing.lock().await;
+        let Some(found) = self.get(id) else { return Ok(None) };
+        let mut resource = (*found).clone();
+        if !change(&mut resource) {
+            return Ok(None);
+        }
+        resource.etag = uuid::Uuid::new_v4().to_string();
+        let key = resource.id.key().to_owned();
+        let bytes = encode(&key, &resource)?;
+        self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
+        self.memory.write().insert(key, Arc::new(resource.clone()));
+        self.changed.send_modify(|n| *n += 1);
+        Ok(Some(resource))
+    }
+
+    /// Forgets a resource and everything below it.
+    pub async fn remove(&self, id: &ResourceId) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let mut keys: Vec<String> = self.list(id).iter().map(|r| r.id.key().to_owned()).collect();
+        keys.push(id.key().to_owned());
+        self.database.write(keys.iter().map(|key| Change::Resource(key.clone(), None)).collect()).await?;
+        {
+            let mut memory = self.memory.write();
+            for key in &keys {
+                memory.remove(key);
+            }
+        }
+        self.changed.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// Ticks at every change of any resource.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A table for a provider's private state, durable like the resources. The name must not hold `/`.
+    pub fn table(&self, name: &str) -> Table {
+        Table { database: self.database.clone(), prefix: format!("{name}/") }
+    }
+}
+
+fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|source| StoreError::Decode { key: key.to_owned(), source })
+}
+
+/// A named map from text to JSON, for private state: sagas' journals, keys, counters. Cheap to clone.
+#[derive(Clone)]
+pub struct Table {
+    database: Database,
+    prefix: String,
+}
+
+impl Table {
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// The value of a key.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let key = self.key(key);
+        let Some(bytes) = self.database.read_entry(&key)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| StoreError::Decode { key, source })
+    }
+
+    /// Sets a key; on disk when it returns.
+    pub async fn put<T: Serialize + Sync>(&self, key: &str, value: &T) -> Result<(), StoreError> {
+        let key = self.key(key);
+        let bytes = encode(&key, value)?;
+        self.database.write(vec![Change::Entry(key, Some(bytes))]).await
+    }
+
+    /// Removes a key; one that is not there is fine.
+    pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.database.write(vec![Change::Entry(self.key(key), None)]).await
+    }
+
+    /// Removes several keys in one step.
+    pub async fn remove_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.database.write(keys.iter().map(|key| Change::Entry(self.key(key), None)).collect()).await
+    }
+
+    /// Every entry whose key begins with `prefix`, in the order of keys.
+    pub fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, StoreError> {
+        self.database
+            .read_entries(&self.key(prefix))?
+            .into_iter()
+            .map(|(key, bytes)| {
+                let value = serde_json::from_slice(&bytes)
+                    .map_err(|source| StoreError::Decode { key: key.clone(), source })?;
+                Ok((key[self.prefix.len()..].to_owned(), value))
+            })
+            .collect()
+    }
+}
