@@ -9,8 +9,15 @@
 //! node IPAM and routes (Azure CNI overlay gives nodes their ranges), service-account tokens in Secrets
 //! (legacy), storage version migration, resource claims.
 
+mod account;
+mod certificates;
 mod config;
 mod context;
+mod discover;
+mod endpoints;
+mod gc;
+mod namespace;
+mod node;
 mod table;
 mod workload;
 

@@ -16,6 +16,19 @@ const fn descriptor(name: &'static str, start: fn(&Context)) -> Descriptor {
 
 /// All loops.
 pub(crate) const CONTROLLERS: &[Descriptor] = &[
+    descriptor("serviceaccount-controller", crate::account::start_default),
+    descriptor("root-ca-certificate-publisher-controller", crate::account::start_root_ca),
+    descriptor("namespace-controller", crate::namespace::start),
+    descriptor("garbage-collector-controller", crate::gc::start),
+    descriptor("endpoints-controller", crate::endpoints::legacy::start),
+    descriptor("endpointslice-controller", crate::endpoints::slices::start),
+    descriptor("endpointslice-mirroring-controller", crate::endpoints::mirror::start),
+    descriptor("certificatesigningrequest-approving-controller", crate::certificates::start_approving),
+    descriptor("certificatesigningrequest-signing-controller", crate::certificates::start_signing),
+    descriptor("certificatesigningrequest-cleaner-controller", crate::certificates::start_cleaning),
+    descriptor("node-lifecycle-controller", crate::node::lifecycle::start),
+    descriptor("taint-eviction-controller", crate::node::eviction::start),
+    descriptor("pod-garbage-collector-controller", crate::node::pod_gc::start),
     descriptor("deployment-controller", crate::workload::deployment::start),
     descriptor("replicaset-controller", crate::workload::replicaset::start),
 ];
