@@ -1,1 +1,14 @@
-//! A module per resource provider: network, compute, managed identity, authorization, container registry.
+//! A module per resource provider: network, compute, managed identity, container registry.
+//!
+//! Each module gives an [`arm::Provider`]: types that check, fill in what Azure fills in, and store. None of them
+//! touches a host: [`fabric_driver`] turns what is stored into one wish for the fabric and brings back what the
+//! machines say. No provider knows Kubernetes.
+//!
+//! Reading order: [`network`], [`compute`], [`fabric_driver`], [`managed_identity`].
+
+pub mod addresses;
+pub mod compute;
+pub mod fabric_driver;
+mod json;
+pub mod managed_identity;
+pub mod network;

@@ -1,0 +1,272 @@
+//! `virtualMachineScaleSets/virtualMachines`: the instances, and what can be done to them.
+
+use std::sync::Arc;
+
+use arm::{
+    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
+    Written,
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::instances::{self, PRIVATE, Phase, Private, TYPE};
+use super::scale_sets::{self, ScaleSets};
+use super::{API_VERSIONS, extension, wait};
+use crate::json::{default, remove, set, text};
+
+/// `Microsoft.Compute/virtualMachineScaleSets/virtualMachines`.
+pub struct VirtualMachines {
+    sets: Arc<ScaleSets>,
+}
+
+impl VirtualMachines {
+    pub(super) fn new(sets: Arc<ScaleSets>) -> Self {
+        Self { sets }
+    }
+}
+
+/// A new instance of a set.
+pub(super) fn new(
+    ctx: &Ctx,
+    model: &Resource,
+    prefix: &str,
+    interface: &str,
+    number: u64,
+    zone: Option<Value>,
+    private: &Private,
+) -> Resource {
+    let id = model.id.child("virtualMachines", &number.to_string());
+    let mut instance = Resource::new(id.clone());
+    instance.location = model.location.clone();
+    instance.zones = zone.map(|zone| json!([zone]));
+    let mut os = model.properties.pointer("/virtualMachineProfile/osProfile").cloned().unwrap_or_default();
+    remove(&mut os, &["customData"]);
+    remove(&mut os, &["computerNamePrefix"]);
+    set(&mut os, &["computerName"], instances::computer_name(prefix, number));
+    default(&mut os, &["allowExtensionOperations"], true);
+    let profile = |name: &str| {
+        model.properties.pointer(&format!("/virtualMachineProfile/{name}")).cloned().unwrap_or_default()
+    };
+    instance.properties = json!({
+        "latestModelApplied": true,
+        "vmId": uuid::Uuid::new_v4().to_string(),
+        "hardwareProfile": {},
+        "storageProfile": profile("storageProfile"),
+        "osProfile": os,
+        "networkProfile": instances::network_profile(&id, interface),
+        "networkProfileConfiguration": {
+            "networkInterfaceConfigurations": profile("networkProfile")["networkInterfaceConfigurations"],
+        },
+        "timeCreated": ctx.clock.now().to_string(),
+    });
+    instances::set_private(&mut instance, private);
+    instance
+}
+
+/// What can be done to an instance beside deleting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Off and on.
+    Restart,
+    /// A new root from the present model.
+    Reimage,
+    /// On.
+    Start,
+    /// Off.
+    Stop,
+}
+
+impl Deed {
+    /// By the name of its action.
+    pub fn named(action: &str) -> Option<Self> {
+        match action.to_ascii_lowercase().as_str() {
+            "restart" | "redeploy" => Some(Deed::Restart),
+            "reimage" | "reimageall" | "manualupgrade" => Some(Deed::Reimage),
+            "start" => Some(Deed::Start),
+            "deallocate" | "poweroff" => Some(Deed::Stop),
+            _ => None,
+        }
+    }
+}
+
+async fn change(
+    resources: &Resources,
+    ids: &[ResourceId],
+    mut change: impl FnMut(&mut Private) + Send,
+) -> Result<(), ArmError> {
+    for id in ids {
+        resources
+            .modify(id, |instance| {
+                let Some(mut private) = instances::private(instance) else { return false };
+                let before = private.clone();
+                change(&mut private);
+                if private == before || instances::is_deleting(instance) {
+                    return false;
+                }
+                private.phase = Phase::Pending;
+                private.exit_code = None;
+                private.last_lines.clear();
+                instances::set_private(instance, &private);
+                true
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Does it and waits for the instances to settle.
+pub(super) async fn perform(
+    resources: Resources,
+    model: ResourceId,
+    ids: Vec<ResourceId>,
+    deed: Deed,
+) -> Result<(), ArmError> {
+    match deed {
+        Deed::Stop => change(&resources, &ids, |p| p.on = false).await?,
+        Deed::Start => change(&resources, &ids, |p| p.on = true).await?,
+        Deed::Restart => {
+            change(&resources, &ids, |p| p.on = false).await?;
+            wait::settled(&resources, &ids).await?;
+            change(&resources, &ids, |p| p.on = true).await?;
+        }
+        Deed::Reimage => {
+            let data = resources
+                .get(&model)
+                .and_then(|m| text(&m.properties, "/virtualMachineProfile/osProfile/customData").map(str::to_owned))
+                .unwrap_or_default();
+            change(&resources, &ids, |p| {
+                p.generation += 1;
+                p.on = true;
+                p.custom_data.clone_from(&data);
+            })
+            .await?;
+        }
+    }
+    wait::settled(&resources, &ids).await
+}
+
+/// The instance view: power, provisioning, agent, extension.
+pub fn instance_view(instance: &Resource) -> Value {
+    let private = instances::private(instance);
+    let phase = private.as_ref().map_or(Phase::Pending, |p| p.phase);
+    let power = match phase {
+        Phase::Pending | Phase::Booting => ("PowerState/starting", "VM starting"),
+        Phase::Running => ("PowerState/running", "VM running"),
+        Phase::Stopped => ("PowerState/deallocated", "VM deallocated"),
+        Phase::Failed => ("PowerState/stopped", "VM stopped"),
+    };
+    let (code, level, shown) = match phase {
+        Phase::Pending | Phase::Booting => ("ProvisioningState/updating", "Info", "Updating"),
+        Phase::Running | Phase::Stopped => ("ProvisioningState/succeeded", "Info", "Provisioning succeeded"),
+        Phase::Failed => ("ProvisioningState/failed", "Error", "Provisioning failed"),
+    };
+    let message = wait::failure(instance).map(|error| error.message).unwrap_or_default();
+    json!({
+        "computerName": text(&instance.properties, "/osProfile/computerName"),
+        "osName": "lazurite",
+        "osVersion": "",
+        "vmAgent": { "vmAgentVersion": "2.0", "statuses": [{
+            "code": if phase == Phase::Running { "ProvisioningState/succeeded" } else { "ProvisioningState/Unavailable" },
+            "level": "Info",
+            "displayStatus": if phase == Phase::Running { "Ready" } else { "Not Ready" },
+        }] },
+        "extensions": [{
+            "name": extension::NAME,
+            "type": "Microsoft.Azure.Extensions.CustomScript",
+            "typeHandlerVersion": "2.1",
+            "statuses": [{ "code": code, "level": level, "displayStatus": shown, "message": message }],
+        }],
+        "statuses": [
+            { "code": code, "level": level, "displayStatus": shown },
+            { "code": power.0, "level": "Info", "displayStatus": power.1 },
+        ],
+    })
+}
+
+#[async_trait]
+impl ResourceType for VirtualMachines {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor { etag: Some("etag"), ..TypeDescriptor::new(TYPE, API_VERSIONS) }
+    }
+
+    async fn put(&self, _: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+        let Some(existing) = request.existing else {
+            return Err(ArmError::bad_request(
+                "OperationNotAllowed",
+                "An instance of a uniform scale set is made by raising the capacity of the scale set.",
+            ));
+        };
+        // Tags and protection may be changed; everything else follows the model.
+        let mut made = existing.clone();
+        made.tags = request.resource().tags;
+        if let Some(policy) = request.properties().get("protectionPolicy") {
+            set(&mut made.properties, &["protectionPolicy"], policy.clone());
+        }
+        Ok(Written::Done(made))
+    }
+
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        let model = existing.id.top();
+        scale_sets::mark_deleting(&ctx.resources, &existing.id).await?;
+        scale_sets::lower_capacity(&ctx.resources, &model).await?;
+        let location = existing.location.as_deref().unwrap_or("eastus");
+        let operation = ctx.operations.create_delete(&existing.id, location).await?;
+        let (machines, id) = (self.sets.machines(), existing.id.clone());
+        Ok(Deleted::Accepted(operation.work(async move { wait::gone(machines, &[id]).await })))
+    }
+
+    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
+        let deed = Deed::named(name).ok_or_else(|| {
+            ArmError::not_implemented(format_args!("The action 'virtualMachineScaleSets/virtualMachines/{name}'"))
+        })?;
+        let location = existing.location.as_deref().unwrap_or("eastus");
+        let operation = ctx.operations.create_action(&existing.id, name, location).await?;
+        let work = perform(ctx.resources.clone(), existing.id.top(), vec![existing.id.clone()], deed);
+        Ok(Acted::Accepted(operation.work(work)))
+    }
+
+    async fn read(&self, _: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
+        match path {
+            [view] if view.eq_ignore_ascii_case("instanceView") => Ok(Acted::Done(Some(instance_view(existing)))),
+            _ => Err(ArmError::not_implemented(format_args!("Reading '{TYPE}/{}'", path.join("/")))),
+        }
+    }
+
+    fn present(&self, ctx: &Ctx, resource: &Resource) -> Value {
+        let mut shown = resource.to_json();
+        remove(&mut shown, &["properties", PRIVATE]);
+        let number = resource.id.name();
+        let model = ctx.resources.get(&resource.id.top());
+        set(&mut shown, &["name"], format!("{}_{number}", resource.id.top().name()));
+        set(&mut shown, &["instanceId"], number);
+        if let Some(model) = model {
+            let mut sku = model.sku.clone().unwrap_or_default();
+            remove(&mut sku, &["capacity"]);
+            let vm_size = text(&sku, "/name").map(str::to_owned);
+            set(&mut shown, &["sku"], sku);
+            set(&mut shown, &["properties", "hardwareProfile", "vmSize"], vm_size);
+            if resource.tags.is_none() && model.tags.is_some() {
+                set(&mut shown, &["tags"], json!(model.tags));
+            }
+            let latest = text(&model.properties, "/virtualMachineProfile/osProfile/customData").unwrap_or_default();
+            let applied = instances::private(resource).is_some_and(|p| p.custom_data == latest);
+            set(&mut shown, &["properties", "latestModelApplied"], applied);
+        }
+        if ctx.query("$expand").is_some_and(|expand| expand.eq_ignore_ascii_case("instanceView")) {
+            set(&mut shown, &["properties", "instanceView"], instance_view(resource));
+        }
+        shown
+    }
+
+    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+        let (Some(record), Some(instance)) = (operation.record(), resource) else {
+            return operation.succeed().await;
+        };
+        let (machines, resources, id) = (self.sets.machines(), ctx.resources.clone(), instance.id);
+        let deleting = record.deed == arm::operations::Deed::Delete;
+        let _ = operation.work(async move {
+            if deleting { wait::gone(machines, &[id]).await } else { wait::settled(&resources, &[id]).await }
+        });
+        Ok(())
+    }
+}

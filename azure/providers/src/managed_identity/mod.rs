@@ -1,0 +1,112 @@
+//! `Microsoft.ManagedIdentity`: user-assigned identities and their federated credentials; tokens for machines.
+//!
+//! The principals themselves live in the directory; here are only the resources that stand for them.
+
+pub mod imds;
+
+use arm::{
+    ArmError, Ctx, Deleted, FederatedCredential, Provider, Put, Resource, ResourceType, TypeDescriptor, Written,
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::json::{list, text};
+
+/// Listed api-versions; others are accepted.
+const API_VERSIONS: &[&str] = &["2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"];
+/// Most federated credentials of one identity.
+const CREDENTIALS_MAX: usize = 20;
+const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+const CREDENTIALS: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials";
+
+/// The provider with all its types.
+pub fn provider() -> Provider {
+    Provider::new("Microsoft.ManagedIdentity").with(Identities).with(Credentials)
+}
+
+/// `userAssignedIdentities`.
+pub struct Identities;
+/// `userAssignedIdentities/federatedIdentityCredentials`.
+pub struct Credentials;
+
+#[async_trait]
+impl ResourceType for Identities {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor { delete_rank: 95, ..TypeDescriptor::new(IDENTITIES, API_VERSIONS) }
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+        let mut made = request.resource();
+        let identity = ctx.directory.create_managed_identity(request.id).await?;
+        let scope = request.properties().get("isolationScope").cloned();
+        made.properties = json!({
+            "tenantId": identity.tenant_id, "principalId": identity.principal_id, "clientId": identity.client_id,
+        });
+        if let Some(scope) = scope.filter(|scope| !scope.is_null()) {
+            made.properties["isolationScope"] = scope;
+        }
+        Ok(Written::Done(made))
+    }
+
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        ctx.directory.delete_managed_identity(&existing.id).await?;
+        Ok(Deleted::Done)
+    }
+}
+
+#[async_trait]
+impl ResourceType for Credentials {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor::new(CREDENTIALS, API_VERSIONS)
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+        let mut made = request.resource();
+        let required = |name: &str| {
+            text(&made.properties, &format!("/{name}")).map(str::to_owned).ok_or_else(|| {
+                ArmError::bad_request("BadRequest", format!("The property '{name}' of a federated identity credential is required."))
+            })
+        };
+        let (issuer, subject) = (required("issuer")?, required("subject")?);
+        let audiences: Vec<String> =
+            list(&made.properties, "/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+        if audiences.len() != 1 {
+            return Err(ArmError::bad_request(
+                "BadRequest",
+                "A federated identity credential must have exactly one audience.",
+            ));
+        }
+        let identity = request.id.top();
+        let others: Vec<_> = ctx
+            .resources
+            .list_type(&identity, CREDENTIALS)
+            .into_iter()
+            .filter(|other| other.id != *request.id)
+            .collect();
+        if others.len() >= CREDENTIALS_MAX {
+            return Err(ArmError::bad_request(
+                "BadRequest",
+                format!("Too many Federated Identity Credentials: an identity may have {CREDENTIALS_MAX}."),
+            ));
+        }
+        let same = |other: &Value| {
+            text(other, "/issuer") == Some(issuer.as_str()) && text(other, "/subject") == Some(subject.as_str())
+        };
+        if let Some(other) = others.iter().find(|other| same(&other.properties)) {
+            return Err(ArmError::conflict(
+                "Conflict",
+                format!("Issuer and subject combination already exists for this Managed Identity, in '{}'.", other.name),
+            ));
+        }
+        let credential =
+            FederatedCredential { name: made.name.clone(), issuer: issuer.clone(), subject: subject.clone(), audiences: audiences.clone() };
+        ctx.directory.put_federated_credential(&identity, credential).await?;
+        made.properties = json!({ "issuer": issuer, "subject": subject, "audiences": audiences });
+        Ok(Written::Done(made))
+    }
+
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        ctx.directory.delete_federated_credential(&existing.id.top(), &existing.name).await?;
+        Ok(Deleted::Done)
+    }
+}

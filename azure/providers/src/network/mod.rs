@@ -1,0 +1,98 @@
+//! `Microsoft.Network`: virtual networks, security groups, route tables, public addresses, load balancers.
+//!
+//! Children (subnets, security rules, routes) are resources of their own in the store; their parent shows them
+//! inline and accepts them inline. What others do with a resource (the machines of a subnet, the subnets of a
+//! security group) is never stored twice: it is looked up when shown.
+//!
+//! Does not move packets: [`fabric_driver`](crate::fabric_driver) reads the resources and tells the fabric.
+
+pub mod load_balancers;
+pub mod nat_gateways;
+pub mod public_ips;
+pub mod route_tables;
+pub mod rules;
+pub mod security_groups;
+pub mod uses;
+pub mod virtual_networks;
+
+use arm::{ArmError, Provider, Resource, ResourceId, Resources};
+use serde_json::{Value, json};
+
+use crate::json::{remove, set, text};
+
+/// Listed api-versions; others are accepted.
+pub(crate) const API_VERSIONS: &[&str] =
+    &["2025-07-01", "2025-05-01", "2025-01-01", "2024-07-01", "2024-05-01", "2023-11-01", "2022-01-01"];
+
+/// The provider with all its types.
+pub fn provider() -> Provider {
+    let addresses = public_ips::PublicAddresses::new();
+    Provider::new("Microsoft.Network")
+        .with(virtual_networks::VirtualNetworks)
+        .with(virtual_networks::Subnets)
+        .with(security_groups::SecurityGroups)
+        .with(security_groups::SecurityRules)
+        .with(route_tables::RouteTables)
+        .with(route_tables::Routes)
+        .with(addresses)
+        .with(load_balancers::LoadBalancers::new())
+        .with(nat_gateways::NatGateways)
+}
+
+/// Adds what Azure adds to every network resource.
+pub(crate) fn seal(resource: &mut Resource, existing: Option<&Resource>) {
+    let guid = existing.and_then(|e| text(&e.properties, "/resourceGuid")).map(str::to_owned);
+    let guid = guid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    set(&mut resource.properties, &["provisioningState"], "Succeeded");
+    set(&mut resource.properties, &["resourceGuid"], guid);
+}
+
+/// Reads a reference to another resource.
+pub(crate) fn reference(value: &Value, pointer: &str) -> Result<Option<ResourceId>, ArmError> {
+    match text(value, pointer) {
+        Some(id) => Ok(Some(ResourceId::parse(id)?)),
+        None => Ok(None),
+    }
+}
+
+/// Refuses a reference to a resource that is not there.
+pub(crate) fn require(resources: &Resources, by: &ResourceId, to: &ResourceId) -> Result<(), ArmError> {
+    if resources.exists(to) {
+        return Ok(());
+    }
+    Err(ArmError::bad_request(
+        "InvalidResourceReference",
+        format!(
+            "Resource {to} referenced by resource {by} was not found. Please make sure that the referenced resource \
+             exists, and that both resources are in the same region."
+        ),
+    ))
+}
+
+/// A child as its parent shows it inline.
+pub(crate) fn inline(child: &Resource, properties: Value) -> Value {
+    json!({
+        "id": child.id, "name": child.name, "type": child.kind_type, "etag": format!("W/\"{}\"", child.etag),
+        "properties": properties,
+    })
+}
+
+/// Takes the inline children out of a parent's properties: `(name, properties)`. `None`: the client sent none,
+/// so those that are there stay.
+pub(crate) fn take_inline(
+    properties: &mut Value,
+    member: &str,
+) -> Result<Option<Vec<(String, Value)>>, ArmError> {
+    let Some(Value::Array(items)) = remove(properties, &[member]) else { return Ok(None) };
+    items
+        .into_iter()
+        .map(|item| match text(&item, "/name") {
+            Some(name) => Ok((name.to_owned(), item.get("properties").cloned().unwrap_or_else(|| json!({})))),
+            None => Err(ArmError::bad_request(
+                "InvalidRequestFormat",
+                format!("Cannot parse the request: an entry of '{member}' has no name."),
+            )),
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map(Some)
+}

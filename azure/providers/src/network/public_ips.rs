@@ -1,0 +1,110 @@
+//! `publicIPAddresses`: each gets an address of 20.2.0.0/16, never one twice.
+//!
+//! An address is free again when its resource is gone from the store.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use arm::{ArmError, Ctx, Deleted, Put, Resource, ResourceType, TypeDescriptor, Written};
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+use super::{API_VERSIONS, seal, uses};
+use crate::addresses::next_in_range;
+use crate::json::{default, remove, set, text};
+
+/// Where customers' public addresses come from.
+pub const RANGE: Ipv4Net = match Ipv4Net::new(Ipv4Addr::new(20, 2, 0, 0), 16) {
+    Ok(net) => net,
+    Err(_) => panic!("a constant range"),
+};
+
+const TYPE: &str = "Microsoft.Network/publicIPAddresses";
+
+/// `Microsoft.Network/publicIPAddresses`.
+pub struct PublicAddresses {
+    /// Held from the choice of an address until it is in the store.
+    giving: tokio::sync::Mutex<()>,
+}
+
+impl PublicAddresses {
+    pub(super) fn new() -> Self {
+        Self { giving: tokio::sync::Mutex::new(()) }
+    }
+}
+
+#[async_trait]
+impl ResourceType for PublicAddresses {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor { etag: Some("etag"), delete_rank: 90, ..TypeDescriptor::new(TYPE, API_VERSIONS) }
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+        let mut address = request.resource();
+        for computed in ["ipConfiguration", "natGateway", "ipAddress"] {
+            remove(&mut address.properties, &[computed]);
+        }
+        let basic = address.sku.as_ref().and_then(|sku| text(sku, "/name")) == Some("Basic");
+        if !address.sku.as_ref().is_some_and(Value::is_object) {
+            address.sku = Some(json!({ "name": "Standard", "tier": "Regional" }));
+        }
+        if let Some(sku) = &mut address.sku {
+            default(sku, &["name"], "Standard");
+            default(sku, &["tier"], "Regional");
+        }
+        let method = if basic { "Dynamic" } else { "Static" };
+        default(&mut address.properties, &["publicIPAllocationMethod"], method);
+        default(&mut address.properties, &["publicIPAddressVersion"], "IPv4");
+        default(&mut address.properties, &["idleTimeoutInMinutes"], 4);
+        default(&mut address.properties, &["ipTags"], json!([]));
+        default(&mut address.properties, &["ddosSettings", "protectionMode"], "VirtualNetworkInherited");
+        if text(&address.properties, "/publicIPAddressVersion") != Some("IPv4") {
+            return Err(ArmError::not_implemented("A public address of another version than IPv4"));
+        }
+        if let Some(label) = text(&address.properties, "/dnsSettings/domainNameLabel").map(str::to_owned) {
+            let fqdn = format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
+            set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
+        }
+        seal(&mut address, request.existing);
+        if let Some(old) = request.existing.and_then(|e| text(&e.properties, "/ipAddress")) {
+            set(&mut address.properties, &["ipAddress"], old);
+            return Ok(Written::Done(address));
+        }
+        let _turn = self.giving.lock().await;
+        let taken: BTreeSet<Ipv4Addr> = uses::all(&ctx.resources, TYPE)
+            .iter()
+            .filter_map(|other| text(&other.properties, "/ipAddress")?.parse().ok())
+            .collect();
+        let given = next_in_range(RANGE, &taken).ok_or_else(|| {
+            ArmError::bad_request(
+                "PublicIPCountLimitReached",
+                "Cannot create more public IP addresses: the range of this cloud is used up.",
+            )
+        })?;
+        set(&mut address.properties, &["ipAddress"], given.to_string());
+        // Stored here, inside the turn: the framework stores only after this returns.
+        Ok(Written::Done(ctx.resources.save(address).await?))
+    }
+
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        let Some((_, user)) = uses::of_public_ip(&ctx.resources, &existing.id) else { return Ok(Deleted::Done) };
+        Err(ArmError::bad_request(
+            "PublicIPAddressCannotBeDeleted",
+            format!(
+                "Public IP address {} can not be deleted since it is still allocated to resource {user}. In order to \
+                 delete the public IP, disassociate/detach the Public IP address from the resource. To learn how to \
+                 do this, see aka.ms/deletepublicip.",
+                existing.id
+            ),
+        ))
+    }
+
+    fn present(&self, ctx: &Ctx, resource: &Resource) -> Value {
+        let mut shown = resource.to_json();
+        if let Some((member, id)) = uses::of_public_ip(&ctx.resources, &resource.id) {
+            set(&mut shown, &["properties", member], json!({ "id": id }));
+        }
+        shown
+    }
+}
