@@ -13,6 +13,8 @@
 pub mod fabric;
 pub mod ids;
 pub mod imds;
+pub mod linux;
+pub mod plan;
 pub mod simulated;
 pub mod state;
 pub mod wanted;
@@ -20,6 +22,7 @@ pub mod wanted;
 pub use fabric::{Fabric, FabricError, FabricKind, Place, Report};
 pub use ids::{MachineId, NetworkId};
 pub use imds::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
+pub use linux::{LinuxConfig, LinuxFabric, machine_main};
 pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{

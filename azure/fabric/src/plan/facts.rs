@@ -1,0 +1,211 @@
+//! What a router holds, as facts that can be compared.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Health, balancing, rules};
+use crate::ids::{MachineId, NetworkId};
+use crate::wanted::{Network, NextHop, Subnet, Wanted};
+
+/// One thing that is true of a router. The order is the order of making; of removal the reverse.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fact {
+    /// A subnet's bridge with the gateway's address.
+    Bridge {
+        /// Interface name.
+        name: String,
+        /// Gateway and prefix length.
+        gateway: Ipv4Net,
+    },
+    /// A machine's interface on a bridge.
+    Port {
+        /// The machine.
+        machine: MachineId,
+        /// The bridge.
+        bridge: String,
+        /// Its address and the subnet's prefix length.
+        address: Ipv4Net,
+        /// Its default gateway.
+        gateway: Ipv4Addr,
+    },
+    /// A prefix routed to a machine's address.
+    Pods {
+        /// The prefix.
+        prefix: Ipv4Net,
+        /// The machine's address.
+        via: Ipv4Addr,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// Packets with this mark go to a machine whatever their destination (floating addresses of balancers).
+    Mark {
+        /// Mark and number of the routing table.
+        mark: u32,
+        /// The machine's address.
+        via: Ipv4Addr,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// A subnet has a routing table of its own.
+    Table {
+        /// The bridge packets come from.
+        bridge: String,
+        /// Number of the table.
+        table: u32,
+    },
+    /// A user-defined route in such a table; `None`: the network's own routes decide.
+    UserRoute {
+        /// Number of the table.
+        table: u32,
+        /// Destination.
+        prefix: Ipv4Net,
+        /// Next hop.
+        hop: Hop,
+    },
+    /// An address on the internet that leads to this router.
+    Public {
+        /// The address.
+        address: Ipv4Addr,
+    },
+}
+
+/// Where a user-defined route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Hop {
+    /// The network's own routes decide.
+    Network,
+    /// A machine.
+    Via(Ipv4Addr),
+    /// The internet.
+    Internet,
+    /// Nowhere.
+    Blackhole,
+}
+
+impl Fact {
+    /// The machine this is about.
+    pub fn machine(&self) -> Option<&MachineId> {
+        match self {
+            Fact::Port { machine, .. } => Some(machine),
+            // Routes through a machine's address stay when its interface is made anew: the bridge stays up.
+            Fact::Pods { .. } | Fact::Mark { .. } => None,
+            Fact::Bridge { .. } | Fact::Table { .. } | Fact::UserRoute { .. } | Fact::Public { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Bridge { name, gateway } => write!(f, "bridge {name} {gateway}"),
+            Fact::Port { machine, bridge, address, gateway } => {
+                write!(f, "port {machine} on {bridge} {address} gateway {gateway}")
+            }
+            Fact::Pods { prefix, via, .. } => write!(f, "route {prefix} via {via}"),
+            Fact::Mark { mark, via, .. } => write!(f, "mark {mark:#x} via {via}"),
+            Fact::Table { bridge, table } => write!(f, "table {table} for {bridge}"),
+            Fact::UserRoute { table, prefix, hop } => write!(f, "route {prefix} {hop:?} in table {table}"),
+            Fact::Public { address } => write!(f, "public {address}"),
+        }
+    }
+}
+
+/// Everything a router holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterConfig {
+    /// Links and routes.
+    pub facts: BTreeSet<Fact>,
+    /// Body of the table of security and address translation rules.
+    pub rules: String,
+    /// Body of the table of balancing rules.
+    pub balancing: String,
+}
+
+fn number(text: &str) -> u32 {
+    let digest = Sha256::digest(text.as_bytes());
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// The name of a subnet's bridge.
+pub fn bridge_name(subnet: &str) -> String {
+    format!("br-{:08x}", number(&subnet.to_ascii_lowercase()))
+}
+
+/// The mark that leads to a machine.
+pub fn machine_mark(id: &MachineId) -> u32 {
+    0x1000_0000 | (u32::from_str_radix(id.as_str(), 16).unwrap_or_default() & 0x0fff_ffff)
+}
+
+/// A router's own address on its uplink, in 100.64.0.0/10 without the first /24.
+pub fn transit_address(id: &NetworkId) -> Ipv4Addr {
+    let low = u32::from_str_radix(id.as_str(), 16).unwrap_or_default() & 0x003f_ffff;
+    Ipv4Addr::from(0x6440_0000 | low.max(0x100))
+}
+
+/// Compiles a network.
+pub fn compile(wanted: &Wanted, network: &Network, health: &Health) -> RouterConfig {
+    let mut facts = BTreeSet::new();
+    for subnet in &network.subnets {
+        let name = bridge_name(&subnet.name);
+        let gateway = Ipv4Net::new_assert(subnet.gateway(), subnet.prefix.prefix_len());
+        facts.insert(Fact::Bridge { name, gateway });
+        user_routes(network, subnet, &mut facts);
+    }
+    for machine in wanted.machines.iter().filter(|m| m.network == network.id) {
+        let Some(subnet) = network.subnets.iter().find(|s| s.name == machine.subnet) else { continue };
+        facts.insert(Fact::Port {
+            machine: machine.id.clone(),
+            bridge: bridge_name(&subnet.name),
+            address: Ipv4Net::new_assert(machine.address, subnet.prefix.prefix_len()),
+            gateway: subnet.gateway(),
+        });
+        for prefix in &machine.routed_prefixes {
+            let machine_id = machine.id.clone();
+            facts.insert(Fact::Pods { prefix: prefix.trunc(), via: machine.address, machine: machine_id });
+        }
+        let mark = machine_mark(&machine.id);
+        facts.insert(Fact::Mark { mark, via: machine.address, machine: machine.id.clone() });
+    }
+    let inside = |address: Ipv4Addr| network.prefixes.iter().any(|p| p.contains(&address));
+    facts.extend(network.outbound.filter(|a| !inside(*a)).map(|address| Fact::Public { address }));
+    for balancer in balancing::of_network(wanted, network) {
+        if !inside(balancer.frontend) {
+            facts.insert(Fact::Public { address: balancer.frontend });
+        }
+    }
+    RouterConfig {
+        facts,
+        rules: rules::compile(wanted, network),
+        balancing: balancing::compile(wanted, network, health),
+    }
+}
+
+/// A subnet with user-defined routes looks into a table of its own first. The table repeats the network's own
+/// prefixes as "look further", so that the longest prefix of both wins.
+fn user_routes(network: &Network, subnet: &Subnet, facts: &mut BTreeSet<Fact>) {
+    if subnet.routes.is_empty() {
+        return;
+    }
+    let bridge = bridge_name(&subnet.name);
+    let table = 0x2000_0000 | (number(&bridge) >> 4);
+    for prefix in &network.prefixes {
+        if !subnet.routes.iter().any(|r| r.prefix == *prefix) {
+            facts.insert(Fact::UserRoute { table, prefix: prefix.trunc(), hop: Hop::Network });
+        }
+    }
+    for route in &subnet.routes {
+        let hop = match route.next_hop {
+            NextHop::VirtualAppliance(address) => Hop::Via(address),
+            NextHop::Internet => Hop::Internet,
+            NextHop::VnetLocal => Hop::Network,
+            NextHop::None => Hop::Blackhole,
+        };
+        facts.insert(Fact::UserRoute { table, prefix: route.prefix.trunc(), hop });
+    }
+    facts.insert(Fact::Table { bridge, table });
+}

@@ -1,0 +1,47 @@
+//! The Linux fabric on a real host: namespaces, packets, processes. SKIPPED without root or tools.
+//!
+//! This binary plays three roles: the tests, the starter of machines (`machine start`), and what runs in the
+//! machines (`node boot`).
+
+mod guest;
+mod scenes;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "machine", "start", directory] => return fabric::machine_main(Path::new(directory)),
+        [_, "node", "boot"] => return guest::boot(),
+        _ => {}
+    }
+    let trial = |name: &'static str, scene: fn() -> Result<(), String>| {
+        Trial::test(name, move || match missing() {
+            Some(reason) => {
+                println!("SKIPPED: {reason}");
+                Ok(())
+            }
+            None => scene().map_err(Failed::from),
+        })
+    };
+    let trials = vec![
+        trial("machines_reach_each_other_and_rules_hold", scenes::reach_and_rules),
+        trial("machines_outlive_the_service", scenes::outlive),
+        trial("a_boot_that_fails_keeps_its_exit_code", scenes::failed_boot),
+        trial("names_metadata_and_the_internet_are_there", scenes::services),
+        trial("a_balancer_with_a_floating_address_reaches_a_machine", scenes::balancer),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Why the tests cannot run here.
+fn missing() -> Option<String> {
+    if !linux::process::is_root() {
+        return Some("not root".into());
+    }
+    let tools = [["ip", "-V"], ["nft", "-v"]];
+    tools.iter().find_map(|argv| linux::Command::new(argv).run().err()).map(|error| error.to_string())
+}
