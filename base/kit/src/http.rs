@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Empty, Full};
 use rustls_pki_types::CertificateDer;
 
 /// Any error, boxed.
@@ -111,12 +111,32 @@ pub enum BodyError {
 }
 
 /// Reads a whole body of at most `limit_bytes`.
-pub async fn read(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
-    match Limited::new(body, limit_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit_bytes }),
-        Err(error) => Err(BodyError::Broken(error)),
+///
+/// Written out instead of `http_body_util::Limited`: the compiler cannot prove futures that hold a
+/// `Limited` over boxed errors `Send`.
+pub async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
+    let mut first: Option<Bytes> = None;
+    let mut rest: Option<BytesMut> = None;
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
+        length += data.len();
+        if length > limit_bytes {
+            return Err(BodyError::TooLarge { limit_bytes });
+        }
+        match (&first, &mut rest) {
+            // Most bodies come in one piece, which is handed on without a copy.
+            (None, None) => first = Some(data),
+            (_, Some(rest)) => rest.extend_from_slice(&data),
+            (Some(begun), None) => {
+                let mut all = BytesMut::with_capacity(length);
+                all.extend_from_slice(begun);
+                all.extend_from_slice(&data);
+                rest = Some(all);
+            }
+        }
     }
+    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
 }
 
 /// A service made of a function.

@@ -1,0 +1,190 @@
+//! Images from archives: an OCI layout, or what `docker save` writes.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::route::{is_name, is_tag};
+use super::store::{StoreError, Stored};
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Why an archive could not be loaded; nothing that can be named was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is not a tar file, or it is damaged.
+    #[error("failed to read the archive")]
+    Damaged(#[from] std::io::Error),
+    /// It is a tar file, but holds no image.
+    #[error("the archive is neither an OCI layout nor a docker archive: it has no index.json or manifest.json")]
+    NoImage,
+    /// Something it points to is not in it.
+    #[error("the archive names `{0}` but does not hold it")]
+    Incomplete(String),
+    /// Its index or manifest is not what it should be.
+    #[error("failed to read `{file}` of the archive")]
+    Json {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It names no image and the caller gave no name.
+    #[error("the archive names no image; give it a name")]
+    Nameless,
+    /// A name is not one.
+    #[error("`{0}` is not an image name")]
+    Name(String),
+    /// The registry's store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Files = HashMap<String, Vec<u8>>;
+
+/// Loads every image; returns their full names.
+pub(super) fn load(store: &Stored, archive: &[u8], name: Option<&str>) -> Result<Vec<String>, ArchiveError> {
+    let files = files(archive)?;
+    // `docker save` of today writes both; its manifest.json carries the full names.
+    if files.contains_key("manifest.json") {
+        docker(store, &files, name)
+    } else if files.contains_key("index.json") {
+        layout(store, &files, name)
+    } else {
+        Err(ArchiveError::NoImage)
+    }
+}
+
+fn files(archive: &[u8]) -> Result<Files, ArchiveError> {
+    let mut unpacked = Vec::new();
+    let bytes = if archive.starts_with(&[0x1f, 0x8b]) {
+        GzDecoder::new(archive).read_to_end(&mut unpacked)?;
+        unpacked.as_slice()
+    } else {
+        archive
+    };
+    let mut files = Files::new();
+    for entry in tar::Archive::new(bytes).entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(path, content);
+    }
+    Ok(files)
+}
+
+fn file<'a>(files: &'a Files, path: &str) -> Result<&'a [u8], ArchiveError> {
+    files.get(path).map(Vec::as_slice).ok_or_else(|| ArchiveError::Incomplete(path.to_owned()))
+}
+
+fn parsed(files: &Files, path: &str) -> Result<Value, ArchiveError> {
+    serde_json::from_slice(file(files, path)?)
+        .map_err(|source| ArchiveError::Json { file: path.to_owned(), source })
+}
+
+fn layout(store: &Stored, files: &Files, name: Option<&str>) -> Result<Vec<String>, ArchiveError> {
+    let index = parsed(files, "index.json")?;
+    let mut loaded = Vec::new();
+    for entry in index["manifests"].as_array().into_iter().flatten() {
+        let annotations = &entry["annotations"];
+        let full = annotations["io.containerd.image.name"].as_str();
+        let reference = annotations["org.opencontainers.image.ref.name"].as_str();
+        let named = match (full, name, reference) {
+            (Some(full), _, _) => full.to_owned(),
+            (None, Some(name), _) => name.to_owned(),
+            (None, None, Some(reference)) if reference.contains(['/', ':']) => reference.to_owned(),
+            _ => return Err(ArchiveError::Nameless),
+        };
+        let (repository, tag) = split(&named)?;
+        let digest = entry["digest"].as_str().unwrap_or_default();
+        copy(store, files, &repository, Some(&tag), digest, entry["mediaType"].as_str())?;
+        loaded.push(format!("{repository}:{tag}"));
+    }
+    if loaded.is_empty() { Err(ArchiveError::NoImage) } else { Ok(loaded) }
+}
+
+/// Copies a manifest or index with all below it.
+fn copy(
+    store: &Stored,
+    files: &Files,
+    repository: &str,
+    tag: Option<&str>,
+    digest: &str,
+    media_type: Option<&str>,
+) -> Result<(), ArchiveError> {
+    let path = format!("blobs/{}", digest.replace(':', "/"));
+    let manifest = parsed(files, &path)?;
+    for entry in manifest["manifests"].as_array().into_iter().flatten() {
+        let digest = entry["digest"].as_str().unwrap_or_default();
+        copy(store, files, repository, None, digest, entry["mediaType"].as_str())?;
+    }
+    for blob in manifest.get("config").into_iter().chain(manifest["layers"].as_array().into_iter().flatten()) {
+        let digest = blob["digest"].as_str().unwrap_or_default();
+        store.put_blob(file(files, &format!("blobs/{}", digest.replace(':', "/")))?)?;
+    }
+    let media_type = manifest["mediaType"].as_str().or(media_type).unwrap_or(OCI_MANIFEST);
+    store.put_manifest(repository, tag, media_type, file(files, &path)?)?;
+    Ok(())
+}
+
+fn docker(store: &Stored, files: &Files, name: Option<&str>) -> Result<Vec<String>, ArchiveError> {
+    let mut loaded = Vec::new();
+    let images = parsed(files, "manifest.json")?;
+    for image in images.as_array().into_iter().flatten() {
+        let config = file(files, image["Config"].as_str().unwrap_or_default())?;
+        let config_digest = store.put_blob(config)?;
+        let mut layers = Vec::new();
+        for layer in image["Layers"].as_array().into_iter().flatten() {
+            let bytes = file(files, layer.as_str().unwrap_or_default())?;
+            let gzipped = bytes.starts_with(&[0x1f, 0x8b]);
+            let media_type = if gzipped {
+                "application/vnd.oci.image.layer.v1.tar+gzip"
+            } else {
+                "application/vnd.oci.image.layer.v1.tar"
+            };
+            layers.push(json!({"mediaType": media_type, "digest": store.put_blob(bytes)?, "size": bytes.len()}));
+        }
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": layers,
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                       "digest": config_digest, "size": config.len()}});
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(|source| ArchiveError::Json { file: "manifest.json".to_owned(), source })?;
+        let tags = image["RepoTags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut names: Vec<&str> = tags.collect();
+        if names.is_empty() {
+            names.push(name.ok_or(ArchiveError::Nameless)?);
+        }
+        for name in names {
+            let (repository, tag) = split(name)?;
+            store.put_manifest(&repository, Some(&tag), OCI_MANIFEST, &bytes)?;
+            loaded.push(format!("{repository}:{tag}"));
+        }
+    }
+    if loaded.is_empty() { Err(ArchiveError::NoImage) } else { Ok(loaded) }
+}
+
+/// An image name as repository (`host/path`) and tag, with Docker's defaults.
+pub(super) fn split(name: &str) -> Result<(String, String), ArchiveError> {
+    let wrong = || ArchiveError::Name(name.to_owned());
+    let (path, tag) = match name.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, tag),
+        _ => (name, "latest"),
+    };
+    let (host, path) = match path.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest.to_owned()),
+        Some(_) => ("docker.io", path.to_owned()),
+        None => ("docker.io", format!("library/{path}")),
+    };
+    if !is_name(&path) || !is_tag(tag) {
+        return Err(wrong());
+    }
+    Ok((format!("{}/{path}", host.to_ascii_lowercase()), tag.to_owned()))
+}

@@ -1,0 +1,226 @@
+//! Who may pull and push: Azure's token dance in front of the registry.
+//!
+//! ```text
+//! GET /v2/ ─▶ 401 Bearer realm=…/oauth2/token
+//! POST /oauth2/exchange  (an Entra access token)  ─▶ refresh token
+//! GET|POST /oauth2/token (refresh token, or application id and secret) ─▶ access token for a scope
+//! ```
+//!
+//! A token of ours only says who its bearer is; what they may do is asked of the [`Gate`] at every
+//! request, so a role that is taken away counts at once.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, StatusCode, header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use kit::http::{Connection, Request, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::errors::Failure;
+use super::route::{Asked, Route};
+use super::store::StoreError;
+
+const FORM_MAX_BYTES: usize = 64 * 1024;
+const ACCESS_VALID_S: i64 = 75 * 60;
+const REFRESH_VALID_S: i64 = 3 * 3600;
+/// The user name az and docker use with a refresh token as password.
+const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Prove who they are, list repositories.
+    Sign,
+    /// Read images.
+    Pull,
+    /// Write images.
+    Push,
+    /// Delete images.
+    Delete,
+}
+
+/// Somebody the directory knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// Object id.
+    pub object_id: String,
+    /// What logs and errors call them.
+    pub name: String,
+}
+
+/// What the registry asks of the directory and of authorisation.
+#[async_trait]
+pub trait Gate: Send + Sync + 'static {
+    /// Whose Entra access token this is.
+    async fn bearer(&self, token: &str) -> Option<Principal>;
+    /// Who signs in with this application id and secret.
+    async fn secret(&self, application: &str, secret: &str) -> Option<Principal>;
+    /// Whether they may do it in this repository (`host/name`).
+    async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool;
+    /// Whether this connection comes from a machine that may pull without signing in.
+    fn is_node(&self, connection: &Connection) -> bool;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    name: String,
+    aud: String,
+    grant: Grant,
+    exp: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Grant {
+    Refresh,
+    Access,
+}
+
+/// The registry's own tokens.
+pub(super) struct Auth {
+    gate: Arc<dyn Gate>,
+    clock: Arc<dyn kit::Clock>,
+    encode: EncodingKey,
+    decode: DecodingKey,
+}
+
+impl Auth {
+    pub(super) fn open(dir: &Path, gate: Arc<dyn Gate>, clock: Arc<dyn kit::Clock>) -> Result<Self, StoreError> {
+        let path = dir.join("token.key");
+        let key = match kit::files::read(&path) {
+            Ok(key) => key,
+            Err(error) if error.is_missing() => {
+                let key = [*uuid::Uuid::new_v4().as_bytes(), *uuid::Uuid::new_v4().as_bytes()].concat();
+                kit::files::write_atomic(&path, &key, kit::files::Readers::Owner)?;
+                key
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { gate, clock, encode: EncodingKey::from_secret(&key), decode: DecodingKey::from_secret(&key) })
+    }
+
+    /// Lets a request pass or says why not.
+    pub(super) async fn check(
+        &self,
+        headers: &HeaderMap,
+        connection: Option<&Connection>,
+        route: &Route,
+        action: Action,
+    ) -> Result<(), Failure> {
+        if action == Action::Pull && connection.is_some_and(|connection| self.gate.is_node(connection)) {
+            return Ok(());
+        }
+        let Some(principal) = self.who(headers, route).await else {
+            return Err(Failure::unauthorized(challenge(route, action)));
+        };
+        if action == Action::Sign || self.gate.allows(&principal, &route.repository, action).await {
+            return Ok(());
+        }
+        Err(Failure::denied(format!(
+            "requested access to `{}` is denied to `{}`",
+            route.repository, principal.name
+        )))
+    }
+
+    async fn who(&self, headers: &HeaderMap, route: &Route) -> Option<Principal> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, credentials) = value.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return match self.own(credentials, route, Grant::Access) {
+                Some(principal) => Some(principal),
+                None => self.gate.bearer(credentials).await,
+            };
+        }
+        if scheme.eq_ignore_ascii_case("basic") {
+            return self.basic(credentials, route).await;
+        }
+        None
+    }
+
+    async fn basic(&self, credentials: &str, route: &Route) -> Option<Principal> {
+        let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+        let (user, password) = decoded.split_once(':')?;
+        if user == TOKEN_USER {
+            return self.own(password, route, Grant::Refresh);
+        }
+        self.gate.secret(user, password).await
+    }
+
+    fn own(&self, token: &str, route: &Route, grant: Grant) -> Option<Principal> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[&route.host]);
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decode, &validation).ok()?.claims;
+        let valid = claims.grant == grant && claims.exp > self.clock.now().as_second();
+        valid.then_some(Principal { object_id: claims.sub, name: claims.name })
+    }
+
+    fn sign(&self, principal: &Principal, route: &Route, grant: Grant) -> Result<String, Failure> {
+        let valid = match grant {
+            Grant::Refresh => REFRESH_VALID_S,
+            Grant::Access => ACCESS_VALID_S,
+        };
+        let claims = Claims {
+            sub: principal.object_id.clone(),
+            name: principal.name.clone(),
+            aud: route.host.clone(),
+            grant,
+            exp: self.clock.now().as_second() + valid,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encode).map_err(|error| {
+            tracing::error!(%error, "failed to sign a registry token");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry could not sign a token")
+        })
+    }
+
+    /// `/oauth2/exchange` and `/oauth2/token`.
+    pub(super) async fn issue(&self, request: Request, route: &Route) -> Result<Response, Failure> {
+        let basic = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Basic "))
+            .map(str::to_owned);
+        let bytes = kit::http::read(request.into_body(), FORM_MAX_BYTES).await?;
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        let refused = || {
+            Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the credentials are not valid for this registry")
+        };
+        if route.asked == Asked::Exchange {
+            let principal = self.gate.bearer(field("access_token")).await.ok_or_else(refused)?;
+            let token = self.sign(&principal, route, Grant::Refresh)?;
+            return Ok(kit::http::json(StatusCode::OK, &json!({"refresh_token": token})));
+        }
+        let principal = match basic {
+            Some(basic) => self.basic(&basic, route).await,
+            None => match field("grant_type") {
+                "refresh_token" => self.own(field("refresh_token"), route, Grant::Refresh),
+                "password" => self.gate.secret(field("username"), field("password")).await,
+                _ => None,
+            },
+        };
+        let token = self.sign(&principal.ok_or_else(refused)?, route, Grant::Access)?;
+        let body = json!({"access_token": token, "token": token, "expires_in": ACCESS_VALID_S});
+        Ok(kit::http::json(StatusCode::OK, &body))
+    }
+}
+
+fn challenge(route: &Route, action: Action) -> String {
+    let mut text = format!("Bearer realm=\"https://{0}/oauth2/token\",service=\"{0}\"", route.host);
+    let actions = match action {
+        Action::Sign => return text,
+        Action::Pull => "pull",
+        Action::Push => "pull,push",
+        Action::Delete => "delete",
+    };
+    text.push_str(&format!(",scope=\"repository:{}:{actions}\"", route.name));
+    text
+}

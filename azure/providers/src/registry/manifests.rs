@@ -1,0 +1,151 @@
+//! Manifests, tags and the catalog.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use kit::http::{Request, Response};
+use serde_json::{Value, json};
+
+use super::errors::Failure;
+use super::route::{Route, is_tag};
+use super::store::{Stored, hex_of};
+
+const MANIFEST_MAX_BYTES: usize = 4 * 1024 * 1024;
+const PAGE_MAX: usize = 1000;
+
+/// GET, HEAD, PUT and DELETE of a manifest.
+pub(super) async fn manifest(
+    store: &Stored,
+    route: &Route,
+    reference: &str,
+    request: Request,
+) -> Result<Response, Failure> {
+    if hex_of(reference).is_none() && !is_tag(reference) {
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "TAG_INVALID", format!("`{reference}` is not a tag")));
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => get(store, route, reference, request.method() == Method::HEAD),
+        Method::PUT => put(store, route, reference, request).await,
+        Method::DELETE => {
+            if store.delete_manifest(&route.repository, reference)? {
+                Ok(kit::http::status(StatusCode::ACCEPTED))
+            } else {
+                Err(Failure::not_found("MANIFEST_UNKNOWN", reference))
+            }
+        }
+        _ => Err(Failure::unsupported()),
+    }
+}
+
+fn get(store: &Stored, route: &Route, reference: &str, head: bool) -> Result<Response, Failure> {
+    let Some(manifest) = store.manifest(&route.repository, reference)? else {
+        let name = format!("manifest {reference} of `{}`", route.repository);
+        return Err(Failure::not_found("MANIFEST_UNKNOWN", &name));
+    };
+    let length = manifest.bytes.len();
+    let body = if head { kit::http::empty() } else { kit::http::full(manifest.bytes) };
+    let mut response = http::Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    insert(headers, header::CONTENT_TYPE, &manifest.media_type);
+    insert(headers, header::ETAG, &format!("\"{}\"", manifest.digest));
+    insert(headers, DIGEST, &manifest.digest);
+    Ok(response)
+}
+
+pub(super) const DIGEST: header::HeaderName = header::HeaderName::from_static("docker-content-digest");
+
+pub(super) fn insert(headers: &mut http::HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -> Result<Response, Failure> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let bytes = kit::http::read(request.into_body(), MANIFEST_MAX_BYTES).await?;
+    let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("the manifest is not JSON: {error}"))
+    })?;
+    if hex_of(reference).is_some() && super::store::digest(&bytes) != reference {
+        return Err(Failure::digest("the manifest's digest is not the one it is put under"));
+    }
+    for digest in referenced(&manifest) {
+        let there = match digest {
+            Referenced::Blob(digest) => store.blob_length(digest).is_some(),
+            Referenced::Manifest(digest) => store.manifest(&route.repository, digest)?.is_some(),
+        };
+        if !there {
+            let message = format!("{} is not known to the registry", digest.text());
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", message));
+        }
+    }
+    let media_type = manifest["mediaType"].as_str().unwrap_or(&content_type);
+    let tag = hex_of(reference).is_none().then_some(reference);
+    let digest = store.put_manifest(&route.repository, tag, media_type, &bytes)?;
+    let mut response = kit::http::status(StatusCode::CREATED);
+    insert(response.headers_mut(), header::LOCATION, &format!("/v2/{}/manifests/{digest}", route.name));
+    insert(response.headers_mut(), DIGEST, &digest);
+    Ok(response)
+}
+
+enum Referenced<'a> {
+    Blob(&'a str),
+    Manifest(&'a str),
+}
+
+impl Referenced<'_> {
+    fn text(&self) -> &str {
+        match self {
+            Referenced::Blob(digest) | Referenced::Manifest(digest) => digest,
+        }
+    }
+}
+
+/// What a manifest or index points to. Layers fetched from elsewhere (with `urls`) need not be here.
+fn referenced(manifest: &Value) -> Vec<Referenced<'_>> {
+    let config = manifest.get("config").into_iter();
+    let layers = manifest["layers"].as_array().into_iter().flatten().filter(|layer| layer.get("urls").is_none());
+    let blobs = config.chain(layers).filter_map(|blob| blob["digest"].as_str()).map(Referenced::Blob);
+    let manifests = manifest["manifests"].as_array().into_iter().flatten();
+    blobs.chain(manifests.filter_map(|entry| entry["digest"].as_str()).map(Referenced::Manifest)).collect()
+}
+
+/// `tags/list`
+pub(super) fn tags(store: &Stored, route: &Route) -> Result<Response, Failure> {
+    let Some(tags) = store.tags(&route.repository)? else {
+        return Err(Failure::not_found("NAME_UNKNOWN", &format!("repository `{}`", route.name)));
+    };
+    page(route, tags, |tags| json!({"name": route.name, "tags": tags}), &format!("/v2/{}/tags/list", route.name))
+}
+
+/// `_catalog`: the repositories of the host that is asked.
+pub(super) fn catalog(store: &Stored, route: &Route) -> Result<Response, Failure> {
+    let prefix = format!("{}/", route.host);
+    let names = store.repositories()?;
+    let names = names.into_iter().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect();
+    page(route, names, |names| json!({"repositories": names}), "/v2/_catalog")
+}
+
+fn page(
+    route: &Route,
+    mut names: Vec<String>,
+    body: impl Fn(&[String]) -> Value,
+    path: &str,
+) -> Result<Response, Failure> {
+    if let Some(last) = route.field("last") {
+        names.retain(|name| name.as_str() > last);
+    }
+    let limit = route.field("n").and_then(|n| n.parse().ok()).unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let more = names.len() > limit;
+    names.truncate(limit);
+    let mut response = kit::http::json(StatusCode::OK, &body(&names));
+    if let (true, Some(last)) = (more, names.last()) {
+        let link = format!("<{path}?last={last}&n={limit}>; rel=\"next\"");
+        insert(response.headers_mut(), header::LINK, &link);
+    }
+    Ok(response)
+}

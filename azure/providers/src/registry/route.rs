@@ -1,0 +1,138 @@
+//! What a request asks for: its host and path, parsed once.
+
+use http::header;
+use kit::http::Request;
+
+use super::errors::Failure;
+
+const HOST_MAX_BYTES: usize = 253;
+const NAME_MAX_BYTES: usize = 255;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// `/v2/`: is this a registry, and who am I?
+    Version,
+    /// `/v2/_catalog`
+    Catalog,
+    /// `/v2/<name>/tags/list`
+    Tags,
+    /// `/v2/<name>/manifests/<tag or digest>`
+    Manifest(String),
+    /// `/v2/<name>/blobs/<digest>`
+    Blob(String),
+    /// `/v2/<name>/blobs/uploads/[<id>]`
+    Upload(Option<String>),
+    /// `/oauth2/exchange`
+    Exchange,
+    /// `/oauth2/token`
+    Token,
+}
+
+/// A parsed request.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    /// The host the client speaks to, lower case, with its port.
+    pub(super) host: String,
+    /// `<host the image is from>/<name>`; empty where no repository is asked for.
+    pub(super) repository: String,
+    /// The name in the path.
+    pub(super) name: String,
+    /// What of it.
+    pub(super) asked: Asked,
+    /// The query's fields.
+    pub(super) query: Vec<(String, String)>,
+}
+
+impl Route {
+    /// Parses a request.
+    pub(super) fn of(request: &Request) -> Result<Self, Failure> {
+        let host = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str())
+            .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let query: Vec<(String, String)> = request
+            .uri()
+            .query()
+            .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+            .unwrap_or_default();
+        let path = request.uri().path();
+        let (name, asked) = match path {
+            "/oauth2/exchange" => (String::new(), Asked::Exchange),
+            "/oauth2/token" => (String::new(), Asked::Token),
+            "/v2" | "/v2/" => (String::new(), Asked::Version),
+            "/v2/_catalog" => (String::new(), Asked::Catalog),
+            _ => below(path)?,
+        };
+        let mut route = Self { host, repository: String::new(), name, asked, query };
+        if !route.name.is_empty() {
+            let meant = route.field("ns").unwrap_or(&route.host).to_ascii_lowercase();
+            if meant.is_empty() || meant.len() > HOST_MAX_BYTES || !meant.bytes().all(is_host_byte) {
+                return Err(name_invalid(&meant));
+            }
+            route.repository = format!("{meant}/{}", route.name);
+        }
+        Ok(route)
+    }
+
+    /// A field of the query.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':')
+}
+
+fn below(path: &str) -> Result<(String, Asked), Failure> {
+    let rest = path.strip_prefix("/v2/").ok_or_else(Failure::unsupported)?;
+    let split = |marker: &str| {
+        let at = rest.rfind(marker)?;
+        Some((&rest[..at], &rest[at + marker.len()..]))
+    };
+    let (name, asked) = if let Some(name) = rest.strip_suffix("/tags/list") {
+        (name, Asked::Tags)
+    } else if let Some((name, id)) = split("/blobs/uploads/") {
+        (name, Asked::Upload((!id.is_empty()).then(|| id.to_owned())))
+    } else if let Some(name) = rest.strip_suffix("/blobs/uploads") {
+        (name, Asked::Upload(None))
+    } else if let Some((name, reference)) = split("/manifests/") {
+        (name, Asked::Manifest(reference.to_owned()))
+    } else if let Some((name, digest)) = split("/blobs/") {
+        (name, Asked::Blob(digest.to_owned()))
+    } else {
+        return Err(Failure::unsupported());
+    };
+    if !is_name(name) {
+        return Err(name_invalid(name));
+    }
+    Ok((name.to_owned(), asked))
+}
+
+fn name_invalid(name: &str) -> Failure {
+    Failure::new(http::StatusCode::BAD_REQUEST, "NAME_INVALID", format!("`{name}` is not a repository name"))
+}
+
+/// Whether this is a repository's path, as the distribution specification has it.
+pub(super) fn is_name(name: &str) -> bool {
+    name.len() <= NAME_MAX_BYTES
+        && name.split('/').all(|part| {
+            let bytes = part.as_bytes();
+            let edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            edge(bytes.first())
+                && edge(bytes.last())
+                && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b))
+        })
+}
+
+/// Whether this is a tag.
+pub(super) fn is_tag(tag: &str) -> bool {
+    let first = tag.bytes().next();
+    tag.len() <= 128
+        && first.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}

@@ -1,0 +1,226 @@
+//! Blobs, manifests and tags on disk.
+//!
+//! ```text
+//! blobs/<64 hex>                      every blob and manifest, once
+//! repositories/<host>/<name>/_manifests/<64 hex>    which manifests a repository has: their media type
+//! repositories/<host>/<name>/_tags/<tag>            the digest it points to
+//! uploads/<uuid>                      what is on its way
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kit::files::{FileError, Readers, make_dir, read, read_string, remove, write_atomic};
+use sha2::{Digest, Sha256};
+
+/// The store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file failed.
+    #[error("failed to keep an image")]
+    File(#[from] FileError),
+    /// A directory could not be listed.
+    #[error("failed to list `{}`", path.display())]
+    List {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The store.
+pub struct Stored {
+    dir: PathBuf,
+}
+
+/// A stored manifest.
+pub(super) struct Manifest {
+    pub(super) digest: String,
+    pub(super) media_type: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The `sha256:…` digest of bytes.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// The hexadecimal part of a well-formed sha256 digest.
+pub(super) fn hex_of(digest: &str) -> Option<&str> {
+    let hex = digest.strip_prefix("sha256:")?;
+    let well = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    well.then_some(hex)
+}
+
+impl Stored {
+    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+        for name in ["blobs", "repositories", "uploads"] {
+            make_dir(&dir.join(name))?;
+        }
+        let stored = Self { dir: dir.to_owned() };
+        // Uploads of a previous run have no client any more.
+        for (_, path) in list(&stored.dir.join("uploads"))? {
+            remove(&path)?;
+        }
+        Ok(stored)
+    }
+
+    pub(super) fn upload_path(&self, id: &uuid::Uuid) -> PathBuf {
+        self.dir.join("uploads").join(id.to_string())
+    }
+
+    pub(super) fn blob_path(&self, hex: &str) -> PathBuf {
+        self.dir.join("blobs").join(hex)
+    }
+
+    fn repository(&self, repository: &str) -> PathBuf {
+        self.dir.join("repositories").join(repository)
+    }
+
+    /// Stores bytes under their digest.
+    pub(super) fn put_blob(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        let digest = digest(bytes);
+        if let Some(hex) = hex_of(&digest) {
+            let path = self.blob_path(hex);
+            if !path.exists() {
+                write_atomic(&path, bytes, Readers::Owner)?;
+            }
+        }
+        Ok(digest)
+    }
+
+    /// A stored blob, whole.
+    pub(super) fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(hex) = hex_of(digest) else { return Ok(None) };
+        missing_is_none(read(&self.blob_path(hex)))
+    }
+
+    /// The length of a stored blob.
+    pub(super) fn blob_length(&self, digest: &str) -> Option<u64> {
+        fs::metadata(self.blob_path(hex_of(digest)?)).ok().map(|metadata| metadata.len())
+    }
+
+    /// Stores a manifest in a repository, and points a tag to it. Returns its digest.
+    pub(super) fn put_manifest(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<String, StoreError> {
+        let digest = self.put_blob(bytes)?;
+        let dir = self.repository(repository);
+        if let Some(hex) = hex_of(&digest) {
+            write_atomic(&dir.join("_manifests").join(hex), media_type.as_bytes(), Readers::Owner)?;
+        }
+        if let Some(tag) = tag {
+            write_atomic(&dir.join("_tags").join(tag), digest.as_bytes(), Readers::Owner)?;
+        }
+        Ok(digest)
+    }
+
+    /// A manifest by tag or digest.
+    pub(super) fn manifest(&self, repository: &str, reference: &str) -> Result<Option<Manifest>, StoreError> {
+        let dir = self.repository(repository);
+        let digest = match hex_of(reference) {
+            Some(_) => reference.to_owned(),
+            None => match missing_is_none(read_string(&dir.join("_tags").join(reference)))? {
+                Some(digest) => digest,
+                None => return Ok(None),
+            },
+        };
+        let Some(hex) = hex_of(&digest) else { return Ok(None) };
+        let Some(media_type) = missing_is_none(read_string(&dir.join("_manifests").join(hex)))? else {
+            return Ok(None);
+        };
+        Ok(self.blob(&digest)?.map(|bytes| Manifest { digest, media_type, bytes }))
+    }
+
+    /// Forgets a tag, or a manifest with the tags that point to it. False if it was not there.
+    pub(super) fn delete_manifest(&self, repository: &str, reference: &str) -> Result<bool, StoreError> {
+        let dir = self.repository(repository);
+        let Some(hex) = hex_of(reference) else {
+            let path = dir.join("_tags").join(reference);
+            let there = path.exists();
+            remove(&path)?;
+            return Ok(there);
+        };
+        let path = dir.join("_manifests").join(hex);
+        if !path.exists() {
+            return Ok(false);
+        }
+        for (tag, _) in list(&dir.join("_tags"))? {
+            if self.manifest(repository, &tag)?.is_some_and(|manifest| manifest.digest == reference) {
+                remove(&dir.join("_tags").join(tag))?;
+            }
+        }
+        remove(&path)?;
+        Ok(true)
+    }
+
+    /// A repository's tags, sorted; `None` if there is no such repository.
+    pub(super) fn tags(&self, repository: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let dir = self.repository(repository);
+        if !dir.join("_manifests").is_dir() {
+            return Ok(None);
+        }
+        Ok(Some(list(&dir.join("_tags"))?.into_iter().map(|(name, _)| name).collect()))
+    }
+
+    /// Every repository, `host/name`, sorted.
+    pub(super) fn repositories(&self) -> Result<Vec<String>, StoreError> {
+        let root = self.dir.join("repositories");
+        let (mut found, mut left) = (Vec::new(), vec![root.clone()]);
+        while let Some(dir) = left.pop() {
+            for (name, path) in list(&dir)? {
+                if name == "_manifests" {
+                    if let Ok(relative) = dir.strip_prefix(&root) {
+                        found.push(relative.to_string_lossy().into_owned());
+                    }
+                } else if name != "_tags" && path.is_dir() {
+                    left.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Every `host/name:tag`, sorted.
+    pub(super) fn images(&self) -> Result<Vec<String>, StoreError> {
+        let mut images = Vec::new();
+        for repository in self.repositories()? {
+            for tag in self.tags(&repository)?.unwrap_or_default() {
+                images.push(format!("{repository}:{tag}"));
+            }
+        }
+        Ok(images)
+    }
+}
+
+fn missing_is_none<T>(result: Result<T, FileError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A directory's entries by name, sorted; none if it is not there.
+fn list(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(StoreError::List { path: dir.to_owned(), source }),
+    };
+    let mut found: Vec<_> = entries
+        .flatten()
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .filter(|(name, _)| !name.starts_with('.'))
+        .collect();
+    found.sort();
+    Ok(found)
+}
