@@ -369,3 +369,18 @@ impl ApiError {
         response
     }
 }
+
+/// The text at a JSON pointer, or the empty text.
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The array at a JSON pointer, or nothing.
+pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The texts in the array at a JSON pointer.
+pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
+    items(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}

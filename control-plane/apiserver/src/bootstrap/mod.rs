@@ -1,1 +1,236 @@
-//! Objects every cluster starts with.
+//! Objects every cluster starts with: namespaces, RBAC, priority classes, the `kubernetes` Service, and AKS's own.
+//!
+//! [`ensure`] makes what is missing and mends what differs, at every start; running it again changes nothing. What users added to a
+//! role or binding stays; a role annotated `autoupdate: "false"` is left alone, as upstream does.
+
+pub mod rbac;
+mod storage;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::attributes::{ApiError, text};
+
+/// One object to ensure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seed {
+    /// API group.
+    pub group: &'static str,
+    /// API version.
+    pub version: &'static str,
+    /// Plural name of the resource.
+    pub plural: &'static str,
+    /// The object.
+    pub object: Value,
+}
+
+impl Seed {
+    /// Its namespace, or empty.
+    pub fn namespace(&self) -> &str {
+        text(&self.object, "/metadata/namespace")
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        text(&self.object, "/metadata/name")
+    }
+}
+
+/// What the objects depend on.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where cluster IPs come from; the first is that of Service `kubernetes`.
+    pub service_cidr: Ipv4Net,
+    /// Where the API server answers.
+    pub advertise: SocketAddrV4,
+    /// The cluster's authority.
+    pub authority_pem: String,
+}
+
+/// How objects are written; the registry implements it, past authorisation.
+#[async_trait]
+pub trait Ensure: Send + Sync {
+    /// The object as it is stored.
+    async fn get(&self, seed: &Seed) -> Result<Option<Value>, ApiError>;
+    /// Makes it; that somebody else has just made it is fine.
+    async fn create(&self, seed: &Seed) -> Result<(), ApiError>;
+    /// Replaces it; `object` is the stored one with changes, its resource version included.
+    async fn update(&self, seed: &Seed, object: Value) -> Result<(), ApiError>;
+}
+
+/// Makes and mends all objects. Returns how many were written.
+pub async fn ensure(settings: &Settings, with: &dyn Ensure) -> Result<usize, ApiError> {
+    let mut written = 0;
+    for seed in seeds(settings) {
+        match with.get(&seed).await? {
+            None => with.create(&seed).await?,
+            Some(stored) => match mended(&seed, &stored) {
+                None => continue,
+                Some(object) => with.update(&seed, object).await?,
+            },
+        }
+        written += 1;
+    }
+    Ok(written)
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    group: String,
+    plural: String,
+    object: Value,
+}
+
+/// All objects, each after those it needs.
+pub fn seeds(settings: &Settings) -> Vec<Seed> {
+    let listed: Vec<Listed> =
+        serde_yaml_ng::from_str(include_str!("objects.yaml")).unwrap_or_else(|error| {
+            tracing::error!(%error, "bootstrap objects cannot be read");
+            Vec::new()
+        });
+    let mut seeds: Vec<Seed> = listed
+        .into_iter()
+        .map(|one| Seed {
+            group: if one.group.is_empty() { "" } else { "scheduling.k8s.io" },
+            version: "v1",
+            plural: if one.plural == "namespaces" { "namespaces" } else { "priorityclasses" },
+            object: one.object,
+        })
+        .collect();
+    seeds.extend(rbac::seeds());
+    seeds.extend(storage::seeds());
+    seeds.push(authentication(&settings.authority_pem));
+    seeds.extend(kubernetes_service(settings));
+    seeds
+}
+
+fn core(plural: &'static str, object: Value) -> Seed {
+    Seed { group: "", version: "v1", plural, object }
+}
+
+/// What extension API servers need to trust us.
+fn authentication(authority_pem: &str) -> Seed {
+    core(
+        "configmaps",
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+            "data": {
+                "client-ca-file": authority_pem,
+                "requestheader-allowed-names": "[\"front-proxy-client\"]",
+                "requestheader-client-ca-file": authority_pem,
+                "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+                "requestheader-group-headers": "[\"X-Remote-Group\"]",
+                "requestheader-username-headers": "[\"X-Remote-User\"]",
+            },
+        }),
+    )
+}
+
+/// The first usable address of a range.
+pub fn first_address(range: &Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(range.network()).saturating_add(1))
+}
+
+fn kubernetes_service(settings: &Settings) -> [Seed; 3] {
+    let address = first_address(&settings.service_cidr).to_string();
+    let (ip, port) = (settings.advertise.ip().to_string(), settings.advertise.port());
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+        },
+    });
+    let endpoints = json!({
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": ip}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }],
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    });
+    [
+        core("services", service),
+        core("endpoints", endpoints),
+        Seed { group: "discovery.k8s.io", version: "v1", plural: "endpointslices", object: slice },
+    ]
+}
+
+/// What the stored object must become; none when it is as it should be.
+fn mended(seed: &Seed, stored: &Value) -> Option<Value> {
+    let mut object = stored.clone();
+    match seed.plural {
+        "clusterroles" | "roles" => {
+            if text(stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") == "false" {
+                return None;
+            }
+            // An aggregated role's rules are kept by its controller.
+            if stored.get("aggregationRule").is_none() {
+                add_missing(&mut object, &seed.object, "rules");
+            }
+        }
+        "clusterrolebindings" | "rolebindings" => {
+            if text(stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") == "false" {
+                return None;
+            }
+            add_missing(&mut object, &seed.object, "subjects");
+        }
+        "endpoints" => object["subsets"] = seed.object["subsets"].clone(),
+        "endpointslices" => {
+            object["endpoints"] = seed.object["endpoints"].clone();
+            object["ports"] = seed.object["ports"].clone();
+        }
+        "configmaps" => object["data"] = seed.object["data"].clone(),
+        "services" => object["spec"]["ports"][0]["targetPort"] = seed.object["spec"]["ports"][0]["targetPort"].clone(),
+        _ => {}
+    }
+    (object != *stored).then_some(object)
+}
+
+fn add_missing(object: &mut Value, wanted: &Value, field: &str) {
+    let Some(wanted) = wanted.get(field).and_then(Value::as_array) else { return };
+    let have = object.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let missing: Vec<Value> = wanted.iter().filter(|one| !have.contains(one)).cloned().collect();
+    if !missing.is_empty() {
+        object[field] = have.into_iter().chain(missing).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,66 @@
-//! Logs, exec, attach, port-forward and proxies, through the tunnel.
+//! What is answered by a kubelet, a pod or a service instead of the store: logs, exec, attach, port-forward and proxies.
+//!
+//! Everything goes through the tunnels. Bytes are passed on as they come: SPDY and WebSocket are spoken between the client and the
+//! kubelet, this server only connects them. A client that offers only protocols a kubelet cannot speak is refused, so that it falls back.
+
+mod exec;
+mod forward;
+mod log;
+mod proxy;
+mod target;
+
+use std::sync::Arc;
+
+use kit::http::{Request, Response};
+
+use crate::attributes::{ApiError, Objects};
+use crate::tunnel::{KubeletError, Kubelets};
+
+/// What a request wants to be connected to; the caller has authorised it.
+#[derive(Debug, Clone, Copy)]
+pub struct Connect<'a> {
+    /// `pods`, `services` or `nodes`.
+    pub resource: &'a str,
+    /// `log`, `exec`, `attach`, `portforward` or `proxy`.
+    pub subresource: &'a str,
+    /// Namespace; empty for nodes.
+    pub namespace: &'a str,
+    /// Name; for proxies also `name:port` and `scheme:name:port`.
+    pub name: &'a str,
+    /// For proxies, the path behind `/proxy`, with its leading slash; may be empty.
+    pub rest: &'a str,
+}
+
+/// Connects clients with what runs on nodes.
+pub struct Streaming {
+    objects: Arc<dyn Objects>,
+    kubelets: Arc<Kubelets>,
+}
+
+impl Streaming {
+    /// Over these objects and kubelets.
+    pub fn new(objects: Arc<dyn Objects>, kubelets: Arc<Kubelets>) -> Self {
+        Self { objects, kubelets }
+    }
+
+    /// Answers a request; failures become a `Status`.
+    pub async fn serve(&self, connect: Connect<'_>, request: Request) -> Response {
+        let answered = match (connect.resource, connect.subresource) {
+            ("pods", "log") => self.log(connect, request).await,
+            ("pods", "exec" | "attach") => self.exec(connect, request).await,
+            ("pods", "portforward") => self.port_forward(connect, request).await,
+            ("pods" | "services" | "nodes", "proxy") => self.proxy(connect, request).await,
+            _ => Err(ApiError::no_such_path()),
+        };
+        answered.unwrap_or_else(|error| error.response())
+    }
+}
+
+/// The 500 with which upstream tells that a kubelet cannot be reached.
+fn unreachable(node: &str, error: &KubeletError) -> ApiError {
+    let error = ApiError::internal(format!("error dialing backend: node {node}: {}", kit::Chain(error)));
+    ApiError { details: None, ..error }
+}
+
+#[cfg(test)]
+mod tests;
