@@ -1,0 +1,265 @@
+//! What is served: groups, versions, resources, version, OpenAPI.
+
+mod aggregated;
+mod openapi;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use kit::http::Response;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::ApiError;
+use crate::handlers::Asked;
+use crate::handlers::negotiate::accepted;
+use crate::handlers::render::encoded;
+use crate::registry::{Registry, Served};
+
+/// Answers questions about what is served.
+pub struct Discovery {
+    registry: Arc<Registry>,
+    version: String,
+    advertise: String,
+    aggregated: Mutex<Option<aggregated::Made>>,
+}
+
+/// A group with its versions, preferred first.
+pub(crate) struct Group {
+    pub name: String,
+    pub versions: Vec<String>,
+}
+
+/// `"<hash>"`, as ETags are.
+pub(crate) fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", hash(bytes))
+}
+
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The response, or 304 when the client has it.
+pub(crate) fn tagged(tag: &str, request: &HeaderMap, make: impl FnOnce() -> Response) -> Response {
+    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut response = if known == Some(tag) { kit::http::status(StatusCode::NOT_MODIFIED) } else { make() };
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// How finished a version is: `v2` before `v1` before `v1beta2` before `v1alpha1`.
+fn priority(version: &str) -> (u8, u64, u64) {
+    let rest = version.strip_prefix('v').unwrap_or_default();
+    let split = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let major = rest[..split].parse().unwrap_or(0);
+    let (stage, minor) = match &rest[split..] {
+        "" => (2, ""),
+        tail => match (tail.strip_prefix("beta"), tail.strip_prefix("alpha")) {
+            (Some(minor), _) => (1, minor),
+            (None, Some(minor)) => (0, minor),
+            (None, None) => (0, ""),
+        },
+    };
+    (stage, major, minor.parse().unwrap_or(0))
+}
+
+impl Discovery {
+    /// Over what a registry serves. `version` is as in `1.35.6`.
+    pub fn new(registry: Arc<Registry>, version: &str, advertise: String) -> Self {
+        Self { registry, version: version.to_owned(), advertise, aggregated: Mutex::new(None) }
+    }
+
+    /// The groups but the core one.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = self
+            .registry
+            .model
+            .groups()
+            .into_iter()
+            .filter(|group| !group.name.is_empty())
+            .map(|group| Group { name: group.name, versions: group.versions })
+            .collect();
+        let mut custom: Vec<Group> = Vec::new();
+        for served in self.registry.kinds.custom() {
+            let (name, version) = (&served.resource.group, &served.resource.version);
+            let known = groups.iter_mut().chain(custom.iter_mut()).find(|group| group.name == *name);
+            match known {
+                Some(group) if group.versions.contains(version) => {}
+                Some(group) => group.versions.push(version.clone()),
+                None => custom.push(Group { name: name.clone(), versions: vec![version.clone()] }),
+            }
+        }
+        for group in &mut custom {
+            group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        }
+        custom.sort_by(|a, b| a.name.cmp(&b.name));
+        groups.extend(custom);
+        groups
+    }
+
+    /// The resources of a group's version, in order of name.
+    pub(crate) fn resources(&self, group: &str, version: &str) -> Vec<Arc<Served>> {
+        let mut found: Vec<Arc<Served>> = self
+            .registry
+            .kinds
+            .all()
+            .into_iter()
+            .filter(|served| served.resource.group == group && served.resource.version == version)
+            .collect();
+        found.sort_by(|a, b| a.resource.plural.cmp(&b.resource.plural));
+        found
+    }
+
+    /// `/api…` and `/apis…`.
+    ///
+    /// # Errors
+    /// When there is no such group or version.
+    pub fn serve(&self, parts: &[&str], asked: &Asked) -> Result<Response, ApiError> {
+        let value = match parts {
+            ["api" | "apis"] => {
+                if let Some(version) = wants_aggregated(asked.headers()) {
+                    return Ok(self.aggregated(parts[0] == "api", version, asked.headers()));
+                }
+                if parts[0] == "api" { self.core_versions() } else { self.group_list() }
+            }
+            ["api", "v1"] => self.resource_list("", "v1").ok_or_else(ApiError::no_such_path)?,
+            ["apis", group] => {
+                let groups = self.groups();
+                let found = groups.iter().find(|known| known.name == *group);
+                let mut value = found.map(group_value).ok_or_else(ApiError::no_such_path)?;
+                value["kind"] = json!("APIGroup");
+                value["apiVersion"] = json!("v1");
+                value
+            }
+            ["apis", group, version] => self.resource_list(group, version).ok_or_else(ApiError::no_such_path)?,
+            _ => return Err(ApiError::no_such_path()),
+        };
+        Ok(encoded(StatusCode::OK, "application/json", value.to_string().into(), asked.headers()))
+    }
+
+    fn core_versions(&self) -> Value {
+        json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": self.advertise}],
+        })
+    }
+
+    fn group_list(&self) -> Value {
+        let groups: Vec<Value> = self.groups().iter().map(group_value).collect();
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+    }
+
+    fn resource_list(&self, group: &str, version: &str) -> Option<Value> {
+        let resources = self.resources(group, version);
+        if resources.is_empty() {
+            return None;
+        }
+        let list: Vec<Value> = resources.iter().flat_map(|served| resource_values(served)).collect();
+        let group_version = crate::registry::kinds::api_version(group, version);
+        Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
+    }
+
+    /// `/version`.
+    pub fn version(&self) -> Value {
+        let mut numbers = self.version.split('.');
+        json!({
+            "major": numbers.next().unwrap_or_default(),
+            "minor": numbers.next().unwrap_or_default(),
+            "emulationMajor": self.version.split('.').next().unwrap_or_default(),
+            "emulationMinor": self.version.split('.').nth(1).unwrap_or_default(),
+            "gitVersion": format!("v{}", self.version),
+            "gitCommit": hash(self.version.as_bytes())[..40].to_lowercase(),
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": "rustc",
+            "platform": "linux/amd64",
+        })
+    }
+
+    /// `/`.
+    pub fn paths(&self) -> Value {
+        let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".into(), "/api/v1".into(), "/apis".into()];
+        for group in self.groups() {
+            paths.push(format!("/apis/{}", group.name));
+            paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
+        }
+        for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"] {
+            paths.push(path.to_owned());
+        }
+        json!({"paths": paths})
+    }
+}
+
+/// Which version of aggregated discovery the client prefers to the plain one.
+fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
+    let header = headers.get(header::ACCEPT)?.to_str().ok()?;
+    for one in accepted(header) {
+        match (one.media, one.parameter("as"), one.parameter("v")) {
+            ("application/json", Some("APIGroupDiscoveryList"), Some("v2")) => return Some("v2"),
+            ("application/json", Some("APIGroupDiscoveryList"), Some("v2beta1")) => return Some("v2beta1"),
+            ("application/json" | "*/*" | "application/*", None, _) => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn group_value(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| json!({"groupVersion": format!("{}/{version}", group.name), "version": version}))
+        .collect();
+    json!({"name": group.name, "versions": versions, "preferredVersion": versions.first()})
+}
+
+fn resource_values(served: &Served) -> Vec<Value> {
+    let resource = &served.resource;
+    let mut value = json!({
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": resource.verbs,
+    });
+    if !resource.short_names.is_empty() {
+        value["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        value["categories"] = json!(resource.categories);
+    }
+    let mut all = vec![value];
+    for sub in &resource.subresources {
+        let mut value = json!({
+            "name": format!("{}/{}", resource.plural, sub.name),
+            "singularName": "",
+            "namespaced": resource.namespaced,
+            "kind": sub.kind,
+            "verbs": sub.verbs,
+        });
+        if (&sub.group, &sub.version) != (&resource.group, &resource.version) {
+            value["group"] = json!(sub.group);
+            value["version"] = json!(sub.version);
+        }
+        all.push(value);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::priority;
+
+    #[test]
+    fn finished_versions_come_first() {
+        let mut versions = ["v1alpha1", "v1", "v2beta1", "v2", "v1beta2", "v1beta10"];
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        assert_eq!(versions, ["v2", "v1", "v2beta1", "v1beta10", "v1beta2", "v1alpha1"]);
+    }
+}

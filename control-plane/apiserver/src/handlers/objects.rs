@@ -1,0 +1,206 @@
+//! get, list, watch, create, update, delete, deletecollection.
+
+use api_model::selector::{FieldSelector, LabelSelector};
+use bytes::Bytes;
+use http::StatusCode;
+use kit::http::Response;
+use serde_json::Value;
+
+use super::options::{DeleteOptions, WriteOptions};
+use super::render::{Renderer, include, respond};
+use super::{Api, Asked, body, negotiate, watch as streams};
+use crate::ApiError;
+use crate::registry::manage::Who;
+use crate::registry::modify::Modify;
+use crate::registry::read::{ListOptions, Listed};
+use crate::registry::remove::{Removed, gone_status};
+use crate::registry::{Target, object};
+use crate::watch::Filter;
+
+/// A renderer for what this request accepts.
+pub(super) fn renderer<'a>(api: &Api, asked: &Asked, target: &'a Target) -> Result<Renderer<'a>, ApiError> {
+    Ok(Renderer {
+        served: &target.served,
+        form: negotiate::choose(asked.headers(), asked.query.flag("pretty"), true)?,
+        include: include(&asked.query),
+        now: api.registry.clock.now(),
+    })
+}
+
+/// Answers with one object, given in the version of the request.
+pub(super) fn answer(
+    asked: &Asked,
+    renderer: &Renderer<'_>,
+    status: StatusCode,
+    bytes: Bytes,
+) -> Response {
+    respond(status, renderer.form, renderer.one(bytes), asked.headers(), &asked.warnings)
+}
+
+/// Reads one object.
+pub(super) async fn get(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
+    Ok(answer(asked, &renderer, StatusCode::OK, renderer.versioned(&entry)))
+}
+
+fn filter(asked: &Asked, target: &Target) -> Result<Filter, ApiError> {
+    let mut filter = Filter::default();
+    if target.served.resource.namespaced && !target.namespace.is_empty() {
+        filter.namespace = Some(target.namespace.clone());
+    }
+    if let Some(text) = asked.query.get("labelSelector") {
+        let parsed = LabelSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        filter.labels = (!parsed.is_everything()).then_some(parsed);
+    }
+    if let Some(text) = asked.query.get("fieldSelector") {
+        let parsed = FieldSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        parsed.check(&target.served.resource).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        filter.name = parsed.exact("metadata.name").map(str::to_owned);
+        filter.fields = (!parsed.is_everything()).then_some(parsed);
+    }
+    if !target.name.is_empty() {
+        filter.name = Some(target.name.clone());
+    }
+    Ok(filter)
+}
+
+fn list_options(asked: &Asked, target: &Target) -> Result<ListOptions, ApiError> {
+    let query = &asked.query;
+    Ok(ListOptions {
+        filter: filter(asked, target)?,
+        limit: usize::try_from(query.number("limit")?.unwrap_or(0)).unwrap_or(0),
+        continue_token: query.get("continue").map(str::to_owned),
+        resource_version: query.get("resourceVersion").map(str::to_owned),
+        version_match: query.get("resourceVersionMatch").map(str::to_owned),
+    })
+}
+
+/// Reads many objects.
+pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let options = list_options(asked, target)?;
+    let listed = api.registry.list(&target.served.storage, &options).await?;
+    Ok(respond(StatusCode::OK, renderer.form, renderer.many(&listed), asked.headers(), &asked.warnings))
+}
+
+/// Follows changes.
+pub(super) async fn watch(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let query = &asked.query;
+    let options = streams::WatchOptions {
+        filter: filter(asked, target)?,
+        resource_version: query.get("resourceVersion").map(str::to_owned),
+        bookmarks: query.flag("allowWatchBookmarks"),
+        initial_events: query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents")),
+        version_match: query.get("resourceVersionMatch").map(str::to_owned),
+        timeout_s: query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()),
+    };
+    let (form, include) = (renderer.form, renderer.include);
+    streams::watch(&api.registry, target.served.clone(), form, include, options).await
+}
+
+/// The object that a request carries, checked and without unknown fields.
+async fn sent_object(asked: &mut Asked, target: &Target, options: &WriteOptions) -> Result<Value, ApiError> {
+    let media = body::content_type(asked.headers());
+    let bytes = asked.take_body().await?;
+    let mut object = body::value(&media, &bytes)?;
+    body::check_type(&mut object, &target.served.resource.kind, &target.served.api_version())?;
+    body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
+    Ok(object)
+}
+
+/// Creates an object.
+pub(super) async fn create(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let object = sent_object(asked, target, &options).await?;
+    let who = Who::updates(&options.manager, "");
+    let bytes = api.registry.create(target, object, &options, &who).await?;
+    Ok(answer(asked, &renderer, StatusCode::CREATED, bytes))
+}
+
+/// Replaces an object, or the part that a subresource is.
+pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let object = sent_object(asked, target, &options).await?;
+    let who = Who::updates(&options.manager, &target.subresource);
+    let checked = matches!(target.subresource.as_str(), "" | "status");
+    let modify = Modify { target, options: &options, who: &who, checked };
+    let result = api.registry.modify(&modify, &mut |_| Ok(object.clone())).await;
+    let may_create = target.served.rules.create_on_update
+        && target.subresource.is_empty()
+        && object::resource_version(&object).is_empty();
+    match result {
+        Err(error) if error.code == 404 && may_create => {
+            let mut object = object;
+            if object::name(&object).is_empty() {
+                object::set_meta(&mut object, "name", target.name.clone().into());
+            }
+            let bytes = api.registry.create(target, object, &options, &who).await?;
+            Ok(answer(asked, &renderer, StatusCode::CREATED, bytes))
+        }
+        result => Ok(answer(asked, &renderer, StatusCode::OK, result?)),
+    }
+}
+
+async fn delete_options(asked: &mut Asked) -> Result<DeleteOptions, ApiError> {
+    let media = body::content_type(asked.headers());
+    let bytes = asked.take_body().await?;
+    let value = if bytes.is_empty() { None } else { Some(body::value(&media, &bytes)?) };
+    DeleteOptions::of(&asked.query, value.as_ref())
+}
+
+/// Deletes an object.
+pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let options = delete_options(asked).await?;
+    let removed = api.registry.delete(target, &options).await?;
+    if target.served.storage == crate::registry::custom::DEFINITIONS && !options.dry_run {
+        api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
+        api.registry.clean_up_definitions();
+    }
+    match removed {
+        Removed::Gone(bytes) if !target.served.rules.returns_deleted => {
+            let status = gone_status(target, &object::decode(&bytes).unwrap_or_default());
+            let bytes = status.to_string().into();
+            Ok(respond(StatusCode::OK, plain(&renderer), bytes, asked.headers(), &asked.warnings))
+        }
+        Removed::Gone(bytes) | Removed::Marked(bytes) => {
+            Ok(answer(asked, &renderer, StatusCode::OK, bytes))
+        }
+    }
+}
+
+fn plain(renderer: &Renderer<'_>) -> negotiate::Form {
+    negotiate::Form { shape: negotiate::Shape::Object, ..renderer.form }
+}
+
+/// Deletes what a list would show.
+pub(super) async fn delete_collection(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let renderer = renderer(api, asked, target)?;
+    let mut options = delete_options(asked).await?;
+    // Preconditions are about one object.
+    options.uid = None;
+    options.resource_version = None;
+    let list = ListOptions {
+        resource_version: None,
+        version_match: None,
+        ..list_options(asked, target)?
+    };
+    let listed: Listed = api.registry.list(&target.served.storage, &list).await?;
+    for entry in &listed.entries {
+        let one = Target {
+            namespace: entry.namespace().to_owned(),
+            name: entry.name().to_owned(),
+            ..target.clone()
+        };
+        match api.registry.delete(&one, &options).await {
+            Err(error) if error.code != 404 => return Err(error),
+            _ => {}
+        }
+    }
+    let bytes = renderer.many(&listed);
+    Ok(respond(StatusCode::OK, renderer.form, bytes, asked.headers(), &asked.warnings))
+}

@@ -1,0 +1,137 @@
+//! What a request is about, from its method and URL alone.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// A request in the API's own terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestInfo {
+    /// Whether it is about a resource; else only `path` and `verb` count.
+    pub is_resource: bool,
+    /// The URL's path.
+    pub path: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; for other URLs the
+    /// method in lower case.
+    pub verb: &'static str,
+    /// The API group; empty for the core one.
+    pub group: String,
+    /// The version.
+    pub version: String,
+    /// The namespace; empty when there is none. Of a namespace itself, its own name.
+    pub namespace: String,
+    /// The resource's plural name.
+    pub resource: String,
+    /// The object's name; empty for collections.
+    pub name: String,
+    /// The subresource; empty when there is none.
+    pub subresource: String,
+    /// What follows the subresource, decoded, without a leading slash (proxies use it).
+    pub rest: String,
+}
+
+fn decoded(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+fn plain_verb(method: &Method) -> &'static str {
+    match method.as_str() {
+        "POST" => "post",
+        "PUT" => "put",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
+        "HEAD" => "head",
+        "OPTIONS" => "options",
+        _ => "get",
+    }
+}
+
+/// Reads a request. `watch` tells whether the query asks to watch.
+pub fn parse(method: &Method, path: &str, watch: bool) -> RequestInfo {
+    let mut info = RequestInfo { path: path.to_owned(), verb: plain_verb(method), ..Default::default() };
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let mut rest = match parts.as_slice() {
+        ["api", version, rest @ ..] if !rest.is_empty() => {
+            info.version = (*version).to_owned();
+            rest
+        }
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => {
+            info.group = (*group).to_owned();
+            info.version = (*version).to_owned();
+            rest
+        }
+        _ => return info,
+    };
+    info.is_resource = true;
+    let mut watch = watch;
+    if let ["watch", inner @ ..] = rest {
+        if !inner.is_empty() {
+            watch = true;
+            rest = inner;
+        }
+    }
+    match rest {
+        // A namespace itself, or its own subresources; all else under it is a namespaced resource.
+        ["namespaces", name, "status" | "finalize"] | ["namespaces", name] => {
+            info.namespace = decoded(name);
+        }
+        ["namespaces", namespace, inner @ ..] => {
+            info.namespace = decoded(namespace);
+            rest = inner;
+        }
+        _ => {}
+    }
+    info.resource = rest.first().map(|part| decoded(part)).unwrap_or_default();
+    info.name = rest.get(1).map(|part| decoded(part)).unwrap_or_default();
+    info.subresource = rest.get(2).map(|part| decoded(part)).unwrap_or_default();
+    if rest.len() > 3 {
+        info.rest = rest[3..].join("/");
+        if path.ends_with('/') {
+            info.rest.push('/');
+        }
+    }
+    info.verb = resource_verb(method, info.name.is_empty(), watch);
+    info
+}
+
+fn resource_verb(method: &Method, collection: bool, watch: bool) -> &'static str {
+    match method.as_str() {
+        "POST" => "create",
+        "PUT" => "update",
+        "PATCH" => "patch",
+        "DELETE" if collection => "deletecollection",
+        "DELETE" => "delete",
+        "GET" | "HEAD" if watch => "watch",
+        "GET" | "HEAD" if collection => "list",
+        "GET" | "HEAD" => "get",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str) -> RequestInfo {
+        parse(&Method::GET, path, false)
+    }
+
+    #[test]
+    fn namespaced_and_plain_paths_are_told_apart() {
+        let pod = get("/api/v1/namespaces/default/pods/web/log");
+        assert_eq!(
+            (&*pod.namespace, &*pod.resource, &*pod.name, &*pod.subresource, pod.verb),
+            ("default", "pods", "web", "log", "get")
+        );
+        let namespace = get("/api/v1/namespaces/default");
+        assert_eq!((&*namespace.namespace, &*namespace.resource, &*namespace.name), ("default", "namespaces", "default"));
+        let finalize = parse(&Method::PUT, "/api/v1/namespaces/x/finalize", false);
+        assert_eq!((&*finalize.resource, &*finalize.subresource, finalize.verb), ("namespaces", "finalize", "update"));
+        let list = get("/apis/apps/v1/deployments");
+        assert_eq!((&*list.group, &*list.resource, list.verb, list.is_resource), ("apps", "deployments", "list", true));
+        assert!(!get("/apis/apps/v1").is_resource);
+        assert_eq!(get("/api/v1/watch/namespaces/a/pods").verb, "watch");
+        let proxy = get("/api/v1/nodes/n1/proxy/stats/summary");
+        assert_eq!((&*proxy.subresource, &*proxy.rest), ("proxy", "stats/summary"));
+        assert_eq!(parse(&Method::DELETE, "/api/v1/namespaces/a/pods", false).verb, "deletecollection");
+    }
+}

@@ -1,0 +1,193 @@
+//! Subresources that are not a part of the object, reviews, and what is answered by nodes.
+
+use bytes::Bytes;
+use http::StatusCode;
+use kit::http::{Request, Response};
+use serde_json::{Value, json};
+
+use super::negotiate::{self, Form};
+use super::options::WriteOptions;
+use super::patch::Patch;
+use super::path::RequestInfo;
+use super::render::respond;
+use super::{Api, Asked, body};
+use crate::ApiError;
+use crate::attributes::Operation;
+use crate::registry::scale::scale_of;
+use crate::registry::{Target, admit, object};
+use crate::streaming::Connect;
+
+/// Whether the request is for a stream from a node: no limits of time apply.
+pub fn is_stream(info: &RequestInfo) -> bool {
+    info.is_resource
+        && matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
+        && matches!(info.resource.as_str(), "pods" | "services" | "nodes")
+        && info.group.is_empty()
+}
+
+fn plain_form(asked: &Asked) -> Result<Form, ApiError> {
+    negotiate::choose(asked.headers(), asked.query.flag("pretty"), false)
+}
+
+fn answer(asked: &Asked, form: Form, status: StatusCode, bytes: Bytes) -> Response {
+    respond(status, form, bytes, asked.headers(), &asked.warnings)
+}
+
+/// Connects the client with what runs on a node.
+pub(super) async fn stream(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let connects = target.subresource != "log";
+    if connects {
+        let mut options = json!({"kind": connect_kind(target), "apiVersion": "v1"});
+        for (key, values) in asked.query.all() {
+            if let Some(value) = values.first() {
+                options[key.as_str()] = json!(value);
+            }
+        }
+        let old = None;
+        let (mut_options, registry) = (Some(&mut options), &api.registry);
+        admit::mutate(registry, target, Operation::Connect, mut_options, old, false).await?;
+        admit::validate(registry, target, Operation::Connect, Some(&mut options), old, false).await?;
+    }
+    let rest = if asked.info.rest.is_empty() { String::new() } else { format!("/{}", asked.info.rest) };
+    let connect = Connect {
+        resource: &target.served.resource.plural,
+        subresource: &target.subresource,
+        namespace: &target.namespace,
+        name: &target.name,
+        rest: &rest,
+    };
+    let body = asked.body_mut();
+    let mut head = http::Request::new(()).into_parts().0;
+    std::mem::swap(&mut head, &mut asked.head);
+    Ok(api.streaming.serve(connect, Request::from_parts(head, body)).await)
+}
+
+fn connect_kind(target: &Target) -> &'static str {
+    match (target.served.resource.plural.as_str(), target.subresource.as_str()) {
+        (_, "exec") => "PodExecOptions",
+        (_, "attach") => "PodAttachOptions",
+        (_, "portforward") => "PodPortForwardOptions",
+        ("services", _) => "ServiceProxyOptions",
+        ("nodes", _) => "NodeProxyOptions",
+        _ => "PodProxyOptions",
+    }
+}
+
+/// Answers an object that is created and never stored.
+pub(super) async fn virtual_object(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    if asked.info.verb != "create" {
+        return Err(ApiError::method_not_allowed());
+    }
+    let form = plain_form(asked)?;
+    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let mut object = sent(asked, &target.served.resource.kind, &target.served.api_version()).await?;
+    body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
+    if target.served.storage == "core/bindings" {
+        return bind_through_collection(api, asked, target, &object, &options, form).await;
+    }
+    let plural = &target.served.resource.plural;
+    let made =
+        crate::authz::reviews::create(plural, &target.namespace, &target.user, object, &api.authorizer, &api.authenticator)
+            .await?;
+    Ok(answer(asked, form, StatusCode::CREATED, made.to_string().into()))
+}
+
+async fn sent(asked: &mut Asked, kind: &str, api_version: &str) -> Result<Value, ApiError> {
+    let media = body::content_type(asked.headers());
+    let bytes = asked.take_body().await?;
+    let mut object = body::value(&media, &bytes)?;
+    body::check_type(&mut object, kind, api_version)?;
+    Ok(object)
+}
+
+fn success() -> Bytes {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}).to_string().into()
+}
+
+async fn bind_through_collection(
+    api: &Api,
+    asked: &Asked,
+    target: &Target,
+    binding: &Value,
+    options: &WriteOptions,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let pods = api.registry.served("", "pods").ok_or_else(ApiError::no_such_path)?;
+    let pod = Target {
+        served: pods,
+        name: object::name(binding).to_owned(),
+        subresource: "binding".to_owned(),
+        ..target.clone()
+    };
+    api.registry.bind(&pod, binding, options).await?;
+    Ok(answer(asked, form, StatusCode::CREATED, success()))
+}
+
+/// `POST …/pods/<name>/binding`.
+pub(super) async fn bind(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let form = plain_form(asked)?;
+    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let binding = sent(asked, "Binding", "v1").await?;
+    check_name(target, &binding)?;
+    api.registry.bind(target, &binding, &options).await?;
+    Ok(answer(asked, form, StatusCode::CREATED, success()))
+}
+
+/// `POST …/pods/<name>/eviction`.
+pub(super) async fn evict(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let form = plain_form(asked)?;
+    let dry_run = asked.query.dry_run()?;
+    let eviction = sent(asked, "Eviction", "policy/v1").await?;
+    check_name(target, &eviction)?;
+    api.registry.evict(target, &eviction, dry_run).await?;
+    Ok(answer(asked, form, StatusCode::CREATED, success()))
+}
+
+fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
+    let name = object::name(object);
+    if name.is_empty() || name == target.name {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "name in URL does not match name in {} object",
+        object::text(object, &["kind"])
+    )))
+}
+
+/// `POST …/serviceaccounts/<name>/token`.
+pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let form = plain_form(asked)?;
+    let mut request = sent(asked, "TokenRequest", "authentication.k8s.io/v1").await?;
+    admit::mutate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
+    admit::validate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
+    api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
+    let made = api.tokens.issue(&*api.registry, &target.namespace, &target.name, request, &target.user)?;
+    Ok(answer(asked, form, StatusCode::CREATED, made.to_string().into()))
+}
+
+/// `GET …/scale`.
+pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+    let form = plain_form(asked)?;
+    let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
+    let object = target.served.from_storage(entry.parse());
+    Ok(answer(asked, form, StatusCode::OK, scale_of(&target.served, &object).to_string().into()))
+}
+
+/// `PUT` and `PATCH …/scale`.
+pub(super) async fn set_scale(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+    let form = plain_form(asked)?;
+    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let bytes = if asked.info.verb == "update" {
+        let wanted = sent(asked, "Scale", "autoscaling/v1").await?;
+        check_name(target, &wanted)?;
+        api.registry.rescale(target, &options, &mut |_| Ok(wanted.clone())).await?
+    } else {
+        let media = body::content_type(asked.headers());
+        let bytes = asked.take_body().await?;
+        let patch = Patch::read(&media, &bytes, false)?;
+        let schema = api.registry.model.kind_schema("autoscaling", "v1", "Scale");
+        let schema = schema.unwrap_or_else(|| (*target.served.resource.schema).clone());
+        api.registry.rescale(target, &options, &mut |current| patch.apply(&schema, current)).await?
+    };
+    Ok(answer(asked, form, StatusCode::OK, bytes))
+}

@@ -1,0 +1,281 @@
+//! Streams of changes.
+//!
+//! The stream ends when the client goes away (it is dropped with the response's body), when its time is up,
+//! or when the client is too slow. What waits is sent together; the response's head goes out at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use http::{HeaderValue, StatusCode, header};
+use kit::http::{Body, BoxError, Response};
+use serde_json::{Value, json};
+use tokio::time::{Instant, Sleep};
+
+use super::negotiate::{Form, Shape};
+use super::render::partial;
+use crate::ApiError;
+use crate::registry::read::version;
+use crate::registry::{Registry, Served, behind};
+use crate::watch::change::frame;
+use crate::watch::{Change, Filter, Hub, Kind, Start, Subscription};
+use api_model::table::{IncludeObject, table};
+
+/// How often a quiet watch is told where it stands.
+const BOOKMARK_S: u64 = 60;
+/// The shortest time a watch lasts when the client does not say; as upstream, up to twice as long.
+const TIMEOUT_MIN_S: u64 = 1800;
+/// Events sent in one piece are at most about so many bytes.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+
+/// What a watch is asked for.
+#[derive(Debug, Default)]
+pub struct WatchOptions {
+    /// Which objects.
+    pub filter: Filter,
+    /// From where.
+    pub resource_version: Option<String>,
+    /// Whether bookmarks are welcome.
+    pub bookmarks: bool,
+    /// Whether to begin with what is there and to mark its end.
+    pub initial_events: Option<bool>,
+    /// What the version means.
+    pub version_match: Option<String>,
+    /// How long, in seconds.
+    pub timeout_s: Option<u64>,
+}
+
+/// Starts a watch.
+///
+/// # Errors
+/// When the options contradict each other or the version lies in the future.
+pub async fn watch(
+    registry: &Arc<Registry>,
+    served: Arc<Served>,
+    form: Form,
+    include: IncludeObject,
+    options: WatchOptions,
+) -> Result<Response, ApiError> {
+    check(&options)?;
+    let wanted = version(options.resource_version.as_deref())?;
+    let cache = registry.hub.cache(&served.storage);
+    let (start, progress) = match (options.initial_events, wanted) {
+        (Some(true), wanted) => (Start::Snapshot, registry.reach(wanted).await?),
+        (Some(false), None | Some(0)) => {
+            let progress = registry.reach(wanted).await?;
+            (Start::After(progress), progress)
+        }
+        (_, None | Some(0)) => (Start::Snapshot, registry.reach(wanted).await?),
+        (_, Some(version)) => {
+            registry.hub.reach(version).await.map_err(behind)?;
+            (Start::After(version), registry.hub.progress())
+        }
+    };
+    let mark_end = options.initial_events == Some(true);
+    let timeout_s = options.timeout_s.unwrap_or_else(|| TIMEOUT_MIN_S + rand::random_range(0..TIMEOUT_MIN_S));
+    let mut stream = WatchStream {
+        subscription: None,
+        first: VecDeque::new(),
+        encoder: Encoder { served, form, include, headers_sent: false, registry: registry.clone() },
+        hub: registry.hub.clone(),
+        bookmark: options.bookmarks.then(|| Box::pin(tokio::time::sleep(Duration::from_secs(BOOKMARK_S)))),
+        deadline: Box::pin(tokio::time::sleep(Duration::from_secs(timeout_s))),
+        end_mark: None,
+        sent: progress,
+    };
+    match cache.subscribe(options.filter, start, progress) {
+        Ok(subscription) => {
+            if mark_end {
+                stream.end_mark = Some((subscription.backlog.len(), subscription.revision));
+            }
+            stream.subscription = Some(subscription);
+        }
+        Err(oldest) => {
+            let wanted = wanted.unwrap_or_default();
+            let error = ApiError::expired(format!("too old resource version: {wanted} ({oldest})"));
+            stream.first.push_back(frame("ERROR", error.status().to_string().as_bytes()));
+        }
+    }
+    Ok(response(stream, form))
+}
+
+fn response(stream: WatchStream, form: Form) -> Response {
+    let body: Body = kit::http::boxed(http_body_util::StreamBody::new(stream.into_frames()));
+    let mut response = http::Response::new(body);
+    *response.status_mut() = StatusCode::OK;
+    let content_type = match form.shape {
+        Shape::Object => "application/json",
+        _ => "application/json;stream=watch",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+fn check(options: &WatchOptions) -> Result<(), ApiError> {
+    let forbidden = |field: &str, why: &str| {
+        let path = api_model::FieldPath::new(field);
+        Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[api_model::Cause::forbidden(&path, why)]))
+    };
+    match (options.initial_events, options.version_match.as_deref()) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        (Some(_), Some("NotOlderThan")) => Ok(()),
+        (Some(_), _) => forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+    }
+}
+
+struct Encoder {
+    served: Arc<Served>,
+    form: Form,
+    include: IncludeObject,
+    headers_sent: bool,
+    registry: Arc<Registry>,
+}
+
+impl Encoder {
+    fn event(&mut self, kind: Kind, change: &Change) -> Bytes {
+        let plain = self.form.shape == Shape::Object;
+        if plain && self.served.is_storage_version() {
+            return change.frame(kind);
+        }
+        let Some(entry) = change.entry(kind) else { return Bytes::new() };
+        match self.form.shape {
+            Shape::Metadata => frame(kind.text(), &partial(&entry.bytes)),
+            Shape::Object => {
+                let object = self.served.from_storage(entry.parse());
+                frame(kind.text(), object.to_string().as_bytes())
+            }
+            Shape::Table => {
+                let object = self.served.from_storage(entry.parse());
+                let now = self.registry.clock.now();
+                let mut made = table(&self.served.resource, &[object], self.include, now);
+                made["metadata"] = json!({"resourceVersion": entry.revision.to_string()});
+                if self.headers_sent {
+                    made["columnDefinitions"] = Value::Null;
+                }
+                self.headers_sent = true;
+                frame(kind.text(), made.to_string().as_bytes())
+            }
+        }
+    }
+
+    fn bookmark(&self, revision: u64, end_of_initial: bool) -> Bytes {
+        let mut meta = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if end_of_initial {
+            meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let (kind, version) = match self.form.shape {
+            Shape::Object => (self.served.resource.kind.clone(), self.served.api_version()),
+            Shape::Metadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Table => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
+        };
+        let mut object = json!({"kind": kind, "apiVersion": version, "metadata": meta});
+        if self.form.shape == Shape::Table {
+            let row = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
+            object["rows"] = json!([{"cells": [], "object": row}]);
+            object["columnDefinitions"] = Value::Null;
+        }
+        frame("BOOKMARK", object.to_string().as_bytes())
+    }
+}
+
+struct WatchStream {
+    subscription: Option<Subscription>,
+    first: VecDeque<Bytes>,
+    encoder: Encoder,
+    hub: Arc<Hub>,
+    bookmark: Option<std::pin::Pin<Box<Sleep>>>,
+    deadline: std::pin::Pin<Box<Sleep>>,
+    /// How many events of the snapshot are still to come before its end is marked, and its revision.
+    end_mark: Option<(usize, u64)>,
+    sent: u64,
+}
+
+type Frame = Result<http_body::Frame<Bytes>, BoxError>;
+
+impl WatchStream {
+    fn into_frames(self) -> impl Stream<Item = Frame> + Send {
+        futures::stream::unfold(self, |mut stream| async move {
+            let bytes = stream.next().await?;
+            Some((Ok(http_body::Frame::data(bytes)), stream))
+        })
+    }
+
+    /// The next bytes to send; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.pop_front() {
+            return Some(first);
+        }
+        if let Some((0, revision)) = self.end_mark {
+            self.end_mark = None;
+            return Some(self.encoder.bookmark(revision, true));
+        }
+        loop {
+            // Where the caches stand before it is known that nothing waits: so a bookmark never runs ahead.
+            let reached = self.hub.progress();
+            let subscription = self.subscription.as_mut()?;
+            tokio::select! {
+                biased;
+                change = subscription.next() => {
+                    let (kind, change) = change?;
+                    return Some(self.chunk(kind, &change));
+                }
+                () = &mut self.deadline => return None,
+                () = tick(&mut self.bookmark) => {
+                    if let Some(bookmark) = &mut self.bookmark {
+                        bookmark.as_mut().reset(Instant::now() + Duration::from_secs(BOOKMARK_S));
+                    }
+                    if self.end_mark.is_none() && reached > self.sent {
+                        self.sent = reached;
+                        return Some(self.encoder.bookmark(reached, false));
+                    }
+                }
+            }
+        }
+    }
+
+    /// This change and those that wait behind it, as one piece.
+    fn chunk(&mut self, kind: Kind, change: &Change) -> Bytes {
+        let first = self.encode(kind, change);
+        let ended = |mark: &Option<(usize, u64)>| matches!(mark, Some((0, _)));
+        if ended(&self.end_mark) {
+            return first;
+        }
+        let Some((kind, change)) = self.subscription.as_mut().and_then(Subscription::ready) else { return first };
+        let mut out = BytesMut::with_capacity(first.len() * 2);
+        out.put_slice(&first);
+        let mut next = Some((kind, change));
+        while let Some((kind, change)) = next.take() {
+            out.put_slice(&self.encode(kind, &change));
+            if out.len() < CHUNK_BYTES_MAX && !ended(&self.end_mark) {
+                next = self.subscription.as_mut().and_then(Subscription::ready);
+            }
+        }
+        out.freeze()
+    }
+
+    fn encode(&mut self, kind: Kind, change: &Change) -> Bytes {
+        self.sent = self.sent.max(change.revision);
+        if let Some((left, _)) = &mut self.end_mark {
+            *left = left.saturating_sub(1);
+        }
+        self.encoder.event(kind, change)
+    }
+}
+
+async fn tick(timer: &mut Option<std::pin::Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,170 @@
+//! Creating objects.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::manage::{self, Who};
+use super::{Registry, Stored, Target, admit, object};
+use crate::attributes::{ApiError, Operation};
+use crate::handlers::options::WriteOptions;
+use crate::strategy;
+use crate::watch::entry::splice;
+
+/// How much of a generated name is the caller's.
+const GENERATED_BASE_MAX: usize = 58;
+/// Letters and digits that make no words.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Tries to find a name that is free.
+const NAME_ATTEMPTS_MAX: usize = 8;
+
+/// A name made of `base` and five random characters.
+pub fn generated_name(base: &str) -> String {
+    let mut end = base.len().min(GENERATED_BASE_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let suffix: String =
+        (0..5).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect();
+    format!("{}{suffix}", &base[..end])
+}
+
+impl Registry {
+    /// Creates an object, given in the version of the target with unknown fields removed. Answers with its
+    /// bytes, resource version included.
+    ///
+    /// # Errors
+    /// As the API answers them.
+    pub async fn create(
+        &self,
+        target: &Target,
+        object: Value,
+        options: &WriteOptions,
+        who: &Who,
+    ) -> Result<Bytes, ApiError> {
+        let prefix = object::text(&object, &["metadata", "generateName"]).to_owned();
+        let generated = object::name(&object).is_empty() && !prefix.is_empty();
+        let mut attempts = if generated { NAME_ATTEMPTS_MAX } else { 1 };
+        loop {
+            let mut candidate = object.clone();
+            if generated {
+                object::set_meta(&mut candidate, "name", json!(generated_name(&prefix)));
+            }
+            attempts -= 1;
+            match self.create_once(target, candidate, options, who).await {
+                Err(error) if error.reason == "AlreadyExists" && attempts > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn create_once(
+        &self,
+        target: &Target,
+        mut new: Value,
+        options: &WriteOptions,
+        who: &Who,
+    ) -> Result<Bytes, ApiError> {
+        let served = &target.served;
+        self.complete_metadata(target, &mut new)?;
+        let target = &Target { name: object::name(&new).to_owned(), ..target.clone() };
+        served.resource.schema.default(&mut new);
+        admit::mutate(self, target, Operation::Create, Some(&mut new), None, options.dry_run).await?;
+        served.resource.schema.default(&mut new);
+        strategy::prepare_create(served, &mut new, &target.user);
+        self.prepare_custom_definition(target, &mut new, None)?;
+        let allocation = self.allocate(target, &mut new, None).await?;
+        let mut causes = served.resource.schema.validate(&new);
+        if causes.is_empty() {
+            causes = api_model::validation::validate_create(&served.resource, &new);
+        }
+        if !causes.is_empty() {
+            return Err(target.invalid(&target.name, &causes));
+        }
+        manage::update(served, None, &mut new, who, self.clock.now());
+        admit::validate(self, target, Operation::Create, Some(&mut new), None, options.dry_run).await?;
+        let value = object::encode(&mut served.to_storage(new.clone()));
+        let key = target.key();
+        if options.dry_run {
+            if self.current(target).await?.is_some() {
+                return Err(self.already_exists(target));
+            }
+            return Ok(object::encode(&mut new));
+        }
+        let stored = self.commit(served, &key, 0, Some(value.clone())).await?;
+        drop(allocation);
+        match stored {
+            Stored::At(revision) if served.is_storage_version() => Ok(splice(&value, revision).0),
+            Stored::At(revision) => Ok(splice(&object::encode(&mut new), revision).0),
+            Stored::Lost(_) => Err(self.already_exists(target)),
+        }
+    }
+
+    fn already_exists(&self, target: &Target) -> ApiError {
+        let resource = &target.served.resource;
+        ApiError::already_exists(&resource.group, &resource.plural, &target.name)
+    }
+
+    fn complete_metadata(&self, target: &Target, new: &mut Value) -> Result<(), ApiError> {
+        let served = &target.served;
+        if !object::at(new, &["metadata"]).is_object() {
+            object::set(new, "metadata", json!({}));
+        }
+        if !object::resource_version(new).is_empty() {
+            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        if object::name(new).is_empty() {
+            let path = api_model::FieldPath::new("metadata.name");
+            let cause = api_model::Cause::required(&path, "name or generateName is required");
+            return Err(target.invalid("", &[cause]));
+        }
+        if served.resource.namespaced {
+            if target.namespace.is_empty() {
+                let path = api_model::FieldPath::new("metadata.namespace");
+                return Err(target.invalid(object::name(new), &[api_model::Cause::required(&path, "")]));
+            }
+            let given = object::namespace(new);
+            if !given.is_empty() && given != target.namespace {
+                return Err(ApiError::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+            object::set_meta(new, "namespace", json!(target.namespace));
+        } else {
+            object::set_meta(new, "namespace", Value::Null);
+        }
+        for key in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+            object::set_meta(new, key, Value::Null);
+        }
+        object::set_meta(new, "uid", json!(uuid::Uuid::new_v4().to_string()));
+        object::set_meta(new, "creationTimestamp", json!(object::timestamp(self.clock.now())));
+        Ok(())
+    }
+
+    /// What a service is given; the guard is to be held until the write is done.
+    pub(crate) async fn allocate(
+        &self,
+        target: &Target,
+        new: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Option<crate::allocation::Allocation>, ApiError> {
+        if target.served.storage != "core/services" || !target.subresource.is_empty() {
+            return Ok(None);
+        }
+        let mut allocation = self.allocator.begin(&self.hub, (&target.namespace, &target.name)).await;
+        strategy::services::allocate(new, old, &mut allocation)
+            .map_err(|causes| target.invalid(&target.name, &causes))?;
+        Ok(Some(allocation))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_keep_their_base_and_fit() {
+        assert!(generated_name("web-").starts_with("web-"));
+        assert_eq!(generated_name("web-").len(), 9);
+        assert_eq!(generated_name(&"x".repeat(100)).len(), 63);
+    }
+}

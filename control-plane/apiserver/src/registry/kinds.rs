@@ -1,0 +1,187 @@
+//! Which resources are served, each with the place where its objects are stored.
+//!
+//! Built-in kinds come from the model; custom ones are added and removed while the server runs. A resource
+//! that several groups or versions serve (events, autoscalers) has one place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use api_model::{Model, Resource};
+use parking_lot::RwLock;
+use serde_json::Value;
+
+use super::convert;
+use crate::strategy::Rules;
+
+/// A resource as one version of one group serves it.
+pub struct Served {
+    /// What the model says.
+    pub resource: Resource,
+    /// `<group or core>/<plural>` in the store.
+    pub storage: String,
+    /// `apiVersion` of the stored objects.
+    pub storage_api_version: String,
+    /// What data cannot say.
+    pub rules: Rules,
+    /// The definition, for custom resources.
+    pub custom: Option<Custom>,
+}
+
+/// What a custom resource's definition adds.
+#[derive(Debug, Clone, Default)]
+pub struct Custom {
+    /// Whether `/status` is served.
+    pub status: bool,
+    /// `spec.versions[].subresources.scale`.
+    pub scale: Option<Value>,
+    /// The definition's name.
+    pub definition: String,
+}
+
+/// `v1` or `group/version`.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+impl Served {
+    /// A built-in resource.
+    pub fn built_in(resource: &Resource) -> Self {
+        let place = convert::storage_of(&resource.group, &resource.version, &resource.plural);
+        Self {
+            rules: Rules::of(resource),
+            storage: place.name,
+            storage_api_version: place.api_version,
+            resource: resource.clone(),
+            custom: None,
+        }
+    }
+
+    /// `apiVersion` of objects as this version serves them.
+    pub fn api_version(&self) -> String {
+        api_version(&self.resource.group, &self.resource.version)
+    }
+
+    /// Whether stored bytes can go out as they are.
+    pub fn is_storage_version(&self) -> bool {
+        self.storage_api_version == self.api_version()
+    }
+
+    /// The key prefix of all objects.
+    pub fn prefix(&self) -> String {
+        format!("{}{}/", crate::watch::hub::ROOT, self.storage)
+    }
+
+    /// The key of one object.
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        if self.resource.namespaced {
+            format!("{}{namespace}/{name}", self.prefix())
+        } else {
+            format!("{}{name}", self.prefix())
+        }
+    }
+
+    /// Whether the subresource is served.
+    pub fn has_subresource(&self, name: &str) -> bool {
+        match &self.custom {
+            Some(custom) => (name == "status" && custom.status) || (name == "scale" && custom.scale.is_some()),
+            None => self.resource.subresources.iter().any(|sub| sub.name == name),
+        }
+    }
+
+    /// Whether the verb is served.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.resource.verbs.iter().any(|known| known == verb)
+    }
+
+    /// Turns an object of this version into the stored one.
+    pub fn to_storage(&self, object: Value) -> Value {
+        convert::convert(object, &self.resource.kind, &self.storage_api_version)
+    }
+
+    /// Turns a stored object into one of this version.
+    pub fn from_storage(&self, object: Value) -> Value {
+        convert::convert(object, &self.resource.kind, &self.api_version())
+    }
+}
+
+type Name = (String, String, String);
+
+/// All served resources by group, version and plural.
+#[derive(Default)]
+pub struct Kinds {
+    table: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_name: HashMap<Name, Arc<Served>>,
+    custom: Vec<Arc<Served>>,
+    generation: u64,
+}
+
+impl Kinds {
+    /// The model's resources.
+    pub fn new(model: &Model) -> Self {
+        let by_name = model
+            .resources()
+            .iter()
+            .map(|resource| {
+                let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
+                (name, Arc::new(Served::built_in(resource)))
+            })
+            .collect();
+        Self { table: RwLock::new(Table { by_name, ..Table::default() }) }
+    }
+
+    /// The resource, if it is served.
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Served>> {
+        let name = (group.to_owned(), version.to_owned(), plural.to_owned());
+        self.table.read().by_name.get(&name).cloned()
+    }
+
+    /// The resource in whatever version, by group and plural; the storage version when there is a choice.
+    pub fn any_version(&self, group: &str, plural: &str) -> Option<Arc<Served>> {
+        let table = self.table.read();
+        let mut found: Vec<&Arc<Served>> = table
+            .by_name
+            .iter()
+            .filter(|((have, _, name), _)| have == group && name == plural)
+            .map(|(_, served)| served)
+            .collect();
+        found.sort_by_key(|served| !served.is_storage_version());
+        found.first().map(|served| Arc::clone(served))
+    }
+
+    /// All resources, custom ones included.
+    pub fn all(&self) -> Vec<Arc<Served>> {
+        self.table.read().by_name.values().cloned().collect()
+    }
+
+    /// The custom resources.
+    pub fn custom(&self) -> Vec<Arc<Served>> {
+        self.table.read().custom.clone()
+    }
+
+    /// Replaces the custom resources of one definition; none removes them.
+    pub fn set_custom(&self, definition: &str, served: Vec<Arc<Served>>) {
+        let mut table = self.table.write();
+        let of = |served: &Served| served.custom.as_ref().is_some_and(|custom| custom.definition == definition);
+        table.by_name.retain(|_, known| !of(known));
+        table.custom.retain(|known| !of(known));
+        for served in served {
+            let resource = &served.resource;
+            let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
+            if table.by_name.contains_key(&name) {
+                continue;
+            }
+            table.by_name.insert(name, served.clone());
+            table.custom.push(served);
+        }
+        table.generation += 1;
+    }
+
+    /// Grows with every change of the custom resources.
+    pub fn generation(&self) -> u64 {
+        self.table.read().generation
+    }
+}

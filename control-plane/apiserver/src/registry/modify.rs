@@ -1,0 +1,147 @@
+//! Changing objects: read, change, judge, store, and again when somebody was faster.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::manage::{self, Who};
+use super::{ATTEMPTS_MAX, Registry, Stored, Target, admit, object};
+use crate::attributes::{ApiError, Operation};
+use crate::handlers::options::WriteOptions;
+use crate::strategy;
+use crate::watch::entry::splice;
+
+/// Makes the new object of the current one; both in the version of the request. Called again when the
+/// object has changed meanwhile.
+pub type Change<'c> = dyn FnMut(&Value) -> Result<Value, ApiError> + Send + 'c;
+
+/// A way of changing.
+pub struct Modify<'a> {
+    /// The target; its subresource says which part may change.
+    pub target: &'a Target,
+    /// The options.
+    pub options: &'a WriteOptions,
+    /// For managed fields.
+    pub who: &'a Who,
+    /// Whether the kind's rules for changes are asked. Not for subresources that break them on purpose.
+    pub checked: bool,
+}
+
+impl Registry {
+    /// Changes an object and answers with its bytes as they are then.
+    ///
+    /// # Errors
+    /// As the API answers them; not found when there is no such object.
+    pub async fn modify(&self, modify: &Modify<'_>, change: &mut Change<'_>) -> Result<Bytes, ApiError> {
+        self.modify_with(modify, change, None).await
+    }
+
+    /// The same with a `last` change that the kind's rules do not undo.
+    pub(crate) async fn modify_with(
+        &self,
+        modify: &Modify<'_>,
+        change: &mut Change<'_>,
+        last: Option<&(dyn Fn(&mut Value) + Send + Sync)>,
+    ) -> Result<Bytes, ApiError> {
+        let target = modify.target;
+        let mut entry = self.current(target).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(current) = entry else { return Err(target.not_found()) };
+            let old = target.served.from_storage(current.parse());
+            let mut new = change(&old)?;
+            check_identity(target, &mut new, &old)?;
+            self.judge(modify, &mut new, &old).await?;
+            if let Some(last) = last {
+                last(&mut new);
+            }
+            let allocation = self.allocate(target, &mut new, Some(&old)).await?;
+            self.validate(modify, &new, &old)?;
+            manage::update(&target.served, Some(&old), &mut new, modify.who, self.clock.now());
+            admit::validate(self, target, Operation::Update, Some(&mut new), Some(&old), modify.options.dry_run)
+                .await?;
+            let gone = strategy::deletion::done(&target.served, &new);
+            if !gone && object::same(&new, &old) {
+                return shown(&old);
+            }
+            if modify.options.dry_run {
+                object::set_meta(&mut new, "resourceVersion", json!(object::resource_version(&old)));
+                return shown(&new);
+            }
+            let value = object::encode(&mut target.served.to_storage(new.clone()));
+            let put = (!gone).then(|| value.clone());
+            let stored = self.commit(&target.served, &target.key(), current.revision, put).await?;
+            drop(allocation);
+            match stored {
+                Stored::At(revision) if target.served.is_storage_version() => return Ok(splice(&value, revision).0),
+                Stored::At(revision) => return Ok(splice(&object::encode(&mut new), revision).0),
+                Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
+            }
+        }
+        Err(target.modified())
+    }
+
+    async fn judge(&self, modify: &Modify<'_>, new: &mut Value, old: &Value) -> Result<(), ApiError> {
+        let target = modify.target;
+        target.served.resource.schema.default(new);
+        admit::mutate(self, target, Operation::Update, Some(new), Some(old), modify.options.dry_run).await?;
+        target.served.resource.schema.default(new);
+        strategy::prepare_update(&target.served, &target.subresource, new, old);
+        self.prepare_custom_definition(target, new, Some(old))
+    }
+
+    fn validate(&self, modify: &Modify<'_>, new: &Value, old: &Value) -> Result<(), ApiError> {
+        let target = modify.target;
+        let mut causes = target.served.resource.schema.validate(new);
+        if causes.is_empty() && modify.checked {
+            causes = api_model::validation::validate_update(&target.served.resource, new, old);
+        }
+        if causes.is_empty() { Ok(()) } else { Err(target.invalid(&target.name, &causes)) }
+    }
+}
+
+fn shown(object: &Value) -> Result<Bytes, ApiError> {
+    let version = object::resource_version(object).parse().unwrap_or(0);
+    let bytes = object::encode(&mut object.clone());
+    Ok(if version == 0 { bytes } else { splice(&bytes, version).0 })
+}
+
+/// The object that is written must be the one that is there.
+fn check_identity(target: &Target, new: &mut Value, old: &Value) -> Result<(), ApiError> {
+    if !new.is_object() {
+        return Err(ApiError::bad_request("the object provided is not an object"));
+    }
+    let name = object::name(new);
+    if name.is_empty() {
+        object::set_meta(new, "name", json!(object::name(old)));
+    } else if name != object::name(old) {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            object::name(old)
+        )));
+    }
+    let namespace = object::namespace(new);
+    if !namespace.is_empty() && namespace != object::namespace(old) {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    object::set_meta(new, "namespace", object::at(old, &["metadata", "namespace"]).clone());
+    let (given, have) = (object::uid(new), object::uid(old));
+    if !given.is_empty() && given != have {
+        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {have}");
+        return Err(target.conflict(&why));
+    }
+    let version = object::resource_version(new);
+    if version.is_empty() || version == "0" {
+        if target.served.rules.needs_version {
+            let path = api_model::FieldPath::new("metadata.resourceVersion");
+            let cause = api_model::Cause::invalid(&path, &json!(0), "must be specified for an update");
+            return Err(target.invalid(&target.name, &[cause]));
+        }
+    } else if version != object::resource_version(old) {
+        return Err(target.modified());
+    }
+    for key in ["kind", "apiVersion"] {
+        object::set(new, key, object::at(old, &[key]).clone());
+    }
+    Ok(())
+}

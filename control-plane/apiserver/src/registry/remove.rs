@@ -1,0 +1,96 @@
+//! Deleting objects.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{ATTEMPTS_MAX, Registry, Stored, Target, admit, object};
+use crate::attributes::{ApiError, Operation};
+use crate::handlers::options::DeleteOptions;
+use crate::strategy::deletion::{self, Plan};
+use crate::watch::Entry;
+use crate::watch::entry::splice;
+
+/// What became of an object that was to be deleted.
+pub enum Removed {
+    /// It is gone; this is what it was.
+    Gone(Bytes),
+    /// It is marked and will go later.
+    Marked(Bytes),
+}
+
+impl Registry {
+    /// Deletes an object, or marks it for deletion.
+    ///
+    /// # Errors
+    /// As the API answers them.
+    pub async fn delete(&self, target: &Target, options: &DeleteOptions) -> Result<Removed, ApiError> {
+        let mut entry = self.current(target).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(current) = entry else { return Err(target.not_found()) };
+            let old = target.served.from_storage(current.parse());
+            check_preconditions(target, options, &old)?;
+            admit::mutate(self, target, Operation::Delete, None, Some(&old), options.dry_run).await?;
+            admit::validate(self, target, Operation::Delete, None, Some(&old), options.dry_run).await?;
+            let plan = deletion::plan(&target.served, &old, options, self.clock.now());
+            if options.dry_run {
+                return Ok(tried(&plan, &current));
+            }
+            let (value, shown) = match plan {
+                Plan::Nothing => return Ok(Removed::Marked(current.bytes.clone())),
+                Plan::Remove => (None, None),
+                Plan::Mark(mut new) => {
+                    let value = object::encode(&mut target.served.to_storage(new.clone()));
+                    (Some(value), Some(object::encode(&mut new)))
+                }
+            };
+            match self.commit(&target.served, &target.key(), current.revision, value).await? {
+                Stored::At(revision) => {
+                    return Ok(match shown {
+                        Some(marked) => Removed::Marked(splice(&marked, revision).0),
+                        None => Removed::Gone(current.bytes.clone()),
+                    });
+                }
+                Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
+            }
+        }
+        Err(target.modified())
+    }
+}
+
+fn tried(plan: &Plan, current: &Arc<Entry>) -> Removed {
+    match plan {
+        Plan::Remove => Removed::Gone(current.bytes.clone()),
+        Plan::Nothing => Removed::Marked(current.bytes.clone()),
+        Plan::Mark(new) => Removed::Marked(splice(&object::encode(&mut new.clone()), current.revision).0),
+    }
+}
+
+fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
+    let have = object::uid(old);
+    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != have) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
+        );
+        return Err(target.conflict(&why));
+    }
+    let have = object::resource_version(old);
+    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != have) {
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {have}"
+        );
+        return Err(target.conflict(&why));
+    }
+    Ok(())
+}
+
+/// The `Status` that says that an object is gone.
+pub fn gone_status(target: &Target, old: &Value) -> Value {
+    let resource = &target.served.resource;
+    let mut details = json!({"name": target.name, "kind": resource.plural, "uid": object::uid(old)});
+    if !resource.group.is_empty() {
+        details["group"] = json!(resource.group);
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}

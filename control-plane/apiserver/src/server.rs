@@ -1,0 +1,134 @@
+//! Puts the parts of an API server together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kit::http::BoxService;
+
+use crate::allocation::Allocator;
+use crate::attributes::{AdmissionRequest, ApiError, Objects, UserInfo};
+use crate::authn::Authenticator;
+use crate::authz::Authorizer;
+use crate::discovery::Discovery;
+use crate::handlers::Api;
+use crate::loopback::Loopback;
+use crate::registry::admit::Gate;
+use crate::registry::{Registry, convert};
+use crate::streaming::Streaming;
+use crate::tokens::ServiceAccountTokens;
+use crate::tunnel::{Kubelets, Tunnels};
+use crate::watch::Hub;
+use crate::{Config, StartError};
+
+/// A running API server. Stops with the tasks it was started in.
+pub struct ApiServer {
+    api: Arc<Api>,
+    registry: Arc<Registry>,
+    tunnels: Arc<Tunnels>,
+}
+
+impl ApiServer {
+    /// Starts a server: when this returns, all objects are loaded, those that every cluster has are there, and
+    /// requests are answered.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a key is not usable.
+    pub async fn start(config: Config, tasks: &kit::Tasks) -> Result<Arc<Self>, StartError> {
+        let fields = selectable_fields(&config.model);
+        let hub = Hub::start(config.store.clone(), fields, config.clock.clone(), tasks).await?;
+        let registry = Arc::new(Registry::new(
+            config.model.clone(),
+            config.store.clone(),
+            hub,
+            config.clock.clone(),
+            Allocator::new(config.service_cidr),
+            tasks.clone(),
+        ));
+        let objects: Arc<dyn Objects> = registry.clone();
+        let keys = |what: &'static str| move |why: String| StartError::Keys { what, why };
+        let audiences = ["https://kubernetes.default.svc.cluster.local"];
+        let tokens = ServiceAccountTokens::new(
+            &config.service_account_key_pem,
+            &config.issuer,
+            &audiences,
+            config.clock.clone(),
+        )
+        .map_err(|error| keys("service-account tokens")(kit::Chain(&error).to_string()))?;
+        let tokens = Arc::new(tokens);
+        let authenticator = Authenticator::new(
+            config.authority.certificate_pem(),
+            tokens.clone(),
+            objects.clone(),
+            &config.token_reviewers,
+            config.clock.clone(),
+        )
+        .map_err(|error| keys("client certificates")(kit::Chain(&error).to_string()))?;
+        let tunnels = Tunnels::new(tasks);
+        let kubelets = Kubelets::new(&config.authority, tunnels.clone())
+            .map_err(|error| keys("the kubelets' client")(kit::Chain(&error).to_string()))?;
+        let kubelets = Arc::new(kubelets);
+        let authorizer = Arc::new(Authorizer::new(objects.clone()));
+        registry.set_gate(Arc::new(Open));
+        registry.sync_custom();
+        registry.clean_up_definitions();
+        let discovery = Discovery::new(registry.clone(), &config.version, config.advertise.to_string());
+        let streaming = Streaming::new(objects, kubelets);
+        let api = Arc::new(Api::new(
+            registry.clone(),
+            Arc::new(authenticator),
+            authorizer,
+            tokens,
+            discovery,
+            streaming,
+            tunnels.clone(),
+        ));
+        Ok(Arc::new(Self { api, registry, tunnels }))
+    }
+
+    /// The service for listeners. It reads [`kit::http::Connection`] from a request's extensions.
+    pub fn service(self: &Arc<Self>) -> BoxService {
+        self.api.clone()
+    }
+
+    /// A client inside the process that speaks as `user`, with the same authorisation as anybody. To be called
+    /// inside a runtime.
+    pub fn client(self: &Arc<Self>, user: UserInfo) -> kube::Client {
+        Loopback::new(self.service(), user).client()
+    }
+
+    /// The objects, for reading.
+    pub fn objects(&self) -> Arc<dyn Objects> {
+        self.registry.clone()
+    }
+
+    /// The nodes' tunnels.
+    pub fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.tunnels
+    }
+}
+
+/// Selectable fields by the name in the store.
+fn selectable_fields(model: &api_model::Model) -> HashMap<String, Vec<String>> {
+    let mut fields: HashMap<String, Vec<String>> = HashMap::new();
+    for resource in model.resources() {
+        let place = convert::storage_of(&resource.group, &resource.version, &resource.plural);
+        let known = fields.entry(place.name).or_default();
+        if place.api_version == resource.api_version() {
+            known.extend(resource.field_labels.iter().cloned());
+        }
+    }
+    fields
+}
+
+struct Open;
+
+#[async_trait]
+impl Gate for Open {
+    async fn mutate(&self, _: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
+        Ok(())
+    }
+    async fn validate(&self, _: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
+        Ok(())
+    }
+}

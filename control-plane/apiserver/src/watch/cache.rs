@@ -1,0 +1,274 @@
+//! The objects of one resource, the window of their recent changes, and who follows them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+use store::{Event, EventKind};
+use tokio::sync::mpsc;
+
+use super::change::{Change, Kind};
+use super::entry::Entry;
+use super::filter::Filter;
+use super::header::Paths;
+
+/// Changes kept at most.
+const WINDOW_CHANGES_MAX: usize = 8192;
+/// Changes kept however old they are.
+const WINDOW_CHANGES_MIN: usize = 64;
+/// Younger changes are kept up to the maximum, so that a watch can resume after a short break.
+const WINDOW_FRESH_S: i64 = 75;
+/// How far a watcher may fall behind before it is cut off.
+const BACKLOG_CHANGES_MAX: usize = 4096;
+
+/// The cache of one resource.
+pub struct Cache {
+    /// `/registry/<group>/<plural>/`.
+    pub prefix: String,
+    /// The resource's selectable fields.
+    pub paths: RwLock<Arc<Paths>>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Arc<str>, Arc<Entry>>,
+    window: VecDeque<(i64, Arc<Change>)>,
+    /// Changes at or before this revision are no longer in the window.
+    forgotten: u64,
+    /// The revision of the last change of this resource.
+    changed: u64,
+    subscribers: Vec<Subscriber>,
+    next_id: u64,
+}
+
+struct Subscriber {
+    id: u64,
+    filter: Arc<Filter>,
+    sender: mpsc::Sender<(Kind, Arc<Change>)>,
+}
+
+/// From where a subscription starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With all objects that are there.
+    Snapshot,
+    /// With the changes after this revision.
+    After(u64),
+}
+
+/// Changes as they happen. Dropping it ends it.
+pub struct Subscription {
+    /// What happened before: the snapshot, or the changes since the revision asked for.
+    pub backlog: VecDeque<(Kind, Arc<Change>)>,
+    /// The revision up to which the backlog is complete.
+    pub revision: u64,
+    receiver: mpsc::Receiver<(Kind, Arc<Change>)>,
+    cache: Weak<Cache>,
+    id: u64,
+}
+
+impl Subscription {
+    /// The next change; none when the watcher fell too far behind or the cache was reloaded.
+    pub async fn next(&mut self) -> Option<(Kind, Arc<Change>)> {
+        match self.backlog.pop_front() {
+            Some(first) => Some(first),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// The next change if it is there already.
+    pub fn ready(&mut self) -> Option<(Kind, Arc<Change>)> {
+        self.backlog.pop_front().or_else(|| self.receiver.try_recv().ok())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(cache) = self.cache.upgrade() {
+            cache.state.write().subscribers.retain(|subscriber| subscriber.id != self.id);
+        }
+    }
+}
+
+/// A part of a list.
+pub struct Page {
+    /// The objects, in key order.
+    pub entries: Vec<Arc<Entry>>,
+    /// Whether more follow.
+    pub more: bool,
+    /// How many more there are under the prefix, whatever the filter says.
+    pub remaining: usize,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(prefix: String, paths: Paths) -> Self {
+        Self { prefix, paths: RwLock::new(Arc::new(paths)), state: RwLock::new(State::default()) }
+    }
+
+    /// The entry of a stored value of this resource.
+    pub fn entry(&self, key: Arc<str>, value: &[u8], revision: u64) -> Entry {
+        let paths = self.paths.read().clone();
+        Entry::new(key, self.prefix.len(), value, revision, &paths)
+    }
+
+    /// Replaces everything by what was read at `revision` and ends all subscriptions.
+    pub fn load(&self, entries: Vec<Entry>, revision: u64) {
+        let mut state = self.state.write();
+        state.objects = entries.into_iter().map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
+        state.window.clear();
+        state.forgotten = revision;
+        state.changed = revision;
+        state.subscribers.clear();
+    }
+
+    /// Sets from where changes are known, for a cache made when its first object came.
+    pub fn start_at(&self, revision: u64) {
+        let mut state = self.state.write();
+        state.forgotten = revision;
+        state.changed = revision;
+    }
+
+    /// Takes over a change from the store. `now_s` is the wall clock.
+    pub fn apply(&self, event: &Event, now_s: i64) {
+        let revision = event.kv.mod_revision;
+        let paths = self.paths.read().clone();
+        let now = match event.kind {
+            EventKind::Put => {
+                Some(Arc::new(self.entry(event.kv.key.clone(), &event.kv.value, revision)))
+            }
+            EventKind::Delete => None,
+        };
+        let mut state = self.state.write();
+        let before = match &now {
+            Some(now) => state.objects.insert(now.key.clone(), now.clone()),
+            None => state.objects.remove(&event.kv.key),
+        };
+        if now.is_none() && before.is_none() {
+            return;
+        }
+        let change = Arc::new(Change::new(now, before, revision));
+        state.changed = revision;
+        state.window.push_back((now_s, change.clone()));
+        trim(&mut state, now_s);
+        state.subscribers.retain(|subscriber| match subscriber.filter.sees(&change, &paths) {
+            Some(kind) => subscriber.sender.try_send((kind, change.clone())).is_ok(),
+            None => true,
+        });
+    }
+
+    /// One object.
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.state.read().objects.get(key).cloned()
+    }
+
+    /// The revision of the last change of this resource.
+    pub fn changed(&self) -> u64 {
+        self.state.read().changed
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Objects that pass the filter, at most `limit` (0: all), after `start_after`. Gives also the revision
+    /// of the last change.
+    pub fn list(&self, filter: &Filter, start_after: Option<&str>, limit: usize) -> (Page, u64) {
+        let paths = self.paths.read().clone();
+        let prefix = filter.key_prefix(&self.prefix);
+        let from = match start_after {
+            Some(key) if key >= prefix.as_str() => Bound::Excluded(key),
+            _ => Bound::Included(prefix.as_str()),
+        };
+        let state = self.state.read();
+        let mut page = Page { entries: Vec::new(), more: false, remaining: 0 };
+        let named = filter.exact_key(&self.prefix).and_then(|key| state.objects.get(key.as_str()));
+        if let Some(entry) = named {
+            page.entries.extend(Some(entry).filter(|entry| filter.matches(entry, &paths)).cloned());
+            return (page, state.changed);
+        }
+        let mut rest = state
+            .objects
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix.as_str()));
+        for (_, entry) in rest.by_ref() {
+            if !filter.matches(entry, &paths) {
+                continue;
+            }
+            if limit > 0 && page.entries.len() == limit {
+                page.more = true;
+                page.remaining = 1;
+                break;
+            }
+            page.entries.push(entry.clone());
+        }
+        if page.more {
+            page.remaining += rest.count();
+        }
+        (page, state.changed)
+    }
+
+    /// Follows the changes that pass `filter`. Snapshot and subscription are one step: nothing is lost
+    /// between them. `progress` is a revision that the cache is known to have reached.
+    ///
+    /// # Errors
+    /// The oldest revision from which changes are known, when `start` is before it.
+    pub fn subscribe(self: &Arc<Self>, filter: Filter, start: Start, progress: u64) -> Result<Subscription, u64> {
+        let paths = self.paths.read().clone();
+        let mut state = self.state.write();
+        let backlog = match start {
+            Start::Snapshot => {
+                let prefix = filter.key_prefix(&self.prefix);
+                state
+                    .objects
+                    .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+                    .take_while(|(key, _)| key.starts_with(prefix.as_str()))
+                    .filter(|(_, entry)| filter.matches(entry, &paths))
+                    .map(|(_, entry)| (Kind::Added, Arc::new(Change::present(entry.clone()))))
+                    .collect()
+            }
+            Start::After(revision) if revision < state.forgotten => return Err(state.forgotten),
+            Start::After(revision) => state
+                .window
+                .iter()
+                .filter(|(_, change)| change.revision > revision)
+                .filter_map(|(_, change)| Some((filter.sees(change, &paths)?, change.clone())))
+                .collect(),
+        };
+        let (sender, receiver) = mpsc::channel(BACKLOG_CHANGES_MAX);
+        let id = state.next_id;
+        state.next_id += 1;
+        let revision = state.changed.max(progress);
+        state.subscribers.push(Subscriber { id, filter: Arc::new(filter), sender });
+        Ok(Subscription { backlog, revision, receiver, cache: Arc::downgrade(self), id })
+    }
+
+    /// Ends all subscriptions, as when the resource is no longer served.
+    pub fn end_subscriptions(&self) {
+        self.state.write().subscribers.clear();
+    }
+
+    /// How many follow.
+    pub fn subscribers(&self) -> usize {
+        self.state.read().subscribers.len()
+    }
+}
+
+fn trim(state: &mut State, now_s: i64) {
+    while state.window.len() > WINDOW_CHANGES_MIN {
+        let Some((at, oldest)) = state.window.front() else { return };
+        if state.window.len() <= WINDOW_CHANGES_MAX && now_s - at < WINDOW_FRESH_S {
+            return;
+        }
+        state.forgotten = oldest.revision;
+        state.window.pop_front();
+    }
+}

@@ -1,0 +1,88 @@
+//! One change of one object, and the frames that announce it.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::entry::Entry;
+
+/// How a watcher sees a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The object came to be, or came to match the filter.
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone, or no longer matches the filter.
+    Deleted,
+}
+
+impl Kind {
+    /// As in `type` of a watch event.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// A change of an object, or its presence in a snapshot.
+#[derive(Debug)]
+pub struct Change {
+    /// The object after it; none when it was deleted.
+    pub now: Option<Arc<Entry>>,
+    /// The object before it; none when it was made.
+    pub before: Option<Arc<Entry>>,
+    /// When it happened.
+    pub revision: u64,
+    gone: OnceLock<Arc<Entry>>,
+    frames: [OnceLock<Bytes>; 3],
+}
+
+impl Change {
+    /// A change at `revision`.
+    pub fn new(now: Option<Arc<Entry>>, before: Option<Arc<Entry>>, revision: u64) -> Self {
+        Self { now, before, revision, gone: OnceLock::new(), frames: Default::default() }
+    }
+
+    /// An object of a snapshot.
+    pub fn present(entry: Arc<Entry>) -> Self {
+        let revision = entry.revision;
+        Self::new(Some(entry), None, revision)
+    }
+
+    /// The object to show for this kind of event: what leaves a filter is shown as it was, bearing the
+    /// revision at which it left.
+    pub fn entry(&self, kind: Kind) -> Option<&Arc<Entry>> {
+        match kind {
+            Kind::Added | Kind::Modified => self.now.as_ref(),
+            Kind::Deleted => {
+                let before = self.before.as_ref()?;
+                Some(self.gone.get_or_init(|| Arc::new(before.deleted_at(self.revision))))
+            }
+        }
+    }
+
+    /// The event as a line of JSON; made once, then shared by all watchers.
+    pub fn frame(&self, kind: Kind) -> Bytes {
+        self.frames[kind as usize]
+            .get_or_init(|| match self.entry(kind) {
+                Some(entry) => frame(kind.text(), &entry.bytes),
+                None => Bytes::new(),
+            })
+            .clone()
+    }
+}
+
+/// A watch event as a line of JSON.
+pub fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+    out.freeze()
+}

@@ -1,0 +1,198 @@
+//! Follows the store and feeds the caches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use parking_lot::RwLock;
+use store::{Batch, Range, Store, StoreError};
+use tokio::sync::watch;
+
+use super::cache::Cache;
+use super::header::Paths;
+
+/// What all keys of objects begin with.
+pub const ROOT: &str = "/registry/";
+/// Keys read at once when loading.
+const LOAD_PAGE: usize = 2000;
+/// How long a reader waits for the caches to reach a revision.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(3);
+
+/// The caches of one control plane, and how far they are.
+pub struct Hub {
+    store: Arc<dyn Store>,
+    caches: RwLock<HashMap<Box<str>, Arc<Cache>>>,
+    progress: watch::Sender<u64>,
+    clock: Arc<dyn kit::Clock>,
+}
+
+/// The caches did not reach a revision in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("too large resource version: {wanted}, current: {reached}")]
+pub struct Behind {
+    /// The revision waited for.
+    pub wanted: u64,
+    /// Where the caches are.
+    pub reached: u64,
+}
+
+/// `<group or core>/<plural>` of a key.
+fn resource_of(key: &str) -> Option<&str> {
+    let rest = key.strip_prefix(ROOT)?;
+    let group = rest.find('/')?;
+    let plural = rest[group + 1..].find('/')?;
+    Some(&rest[..group + 1 + plural])
+}
+
+impl Hub {
+    /// Loads all objects and follows the store until `tasks` stop. `fields` gives the selectable fields per
+    /// `<group or core>/<plural>`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        fields: HashMap<String, Vec<String>>,
+        clock: Arc<dyn kit::Clock>,
+        tasks: &kit::Tasks,
+    ) -> Result<Arc<Self>, StoreError> {
+        let caches = fields
+            .into_iter()
+            .map(|(name, fields)| {
+                let cache = Cache::new(format!("{ROOT}{name}/"), Paths::new(fields));
+                (name.into_boxed_str(), Arc::new(cache))
+            })
+            .collect();
+        let hub = Arc::new(Self { store, caches: RwLock::new(caches), progress: watch::Sender::new(0), clock });
+        hub.load().await?;
+        let follower = hub.clone();
+        tasks.spawn("watch-cache", async move { follower.follow().await });
+        Ok(hub)
+    }
+
+    /// The cache of `<group or core>/<plural>`; made when it is not there.
+    pub fn cache(&self, name: &str) -> Arc<Cache> {
+        if let Some(cache) = self.caches.read().get(name) {
+            return cache.clone();
+        }
+        let mut caches = self.caches.write();
+        if let Some(cache) = caches.get(name) {
+            return cache.clone();
+        }
+        let cache = Arc::new(Cache::new(format!("{ROOT}{name}/"), Paths::default()));
+        // Before this revision the resource had no objects, or they would have made the cache.
+        cache.start_at(*self.progress.borrow());
+        caches.insert(name.into(), cache.clone());
+        cache
+    }
+
+    /// How far the caches are.
+    pub fn progress(&self) -> u64 {
+        *self.progress.borrow()
+    }
+
+    /// Waits until the caches hold all that is in the store now; gives that revision.
+    ///
+    /// # Errors
+    /// When they do not get there in time.
+    pub async fn fresh(&self) -> Result<u64, Behind> {
+        let revision = self.store.revision().await;
+        self.reach(revision).await?;
+        Ok(self.progress().max(revision))
+    }
+
+    /// Waits until the caches have reached `revision`.
+    ///
+    /// # Errors
+    /// When they do not get there in time.
+    pub async fn reach(&self, revision: u64) -> Result<(), Behind> {
+        if self.progress() >= revision {
+            return Ok(());
+        }
+        let mut progress = self.progress.subscribe();
+        let wait = progress.wait_for(|reached| *reached >= revision);
+        match tokio::time::timeout(PROGRESS_LIMIT, wait).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Behind { wanted: revision, reached: self.progress() }),
+        }
+    }
+
+    /// Follows how far the caches are.
+    pub fn follow_progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    async fn load(&self) -> Result<(), StoreError> {
+        let mut found: HashMap<Box<str>, Vec<store::KeyValue>> = HashMap::new();
+        let mut range = Range { prefix: ROOT.to_owned(), limit: LOAD_PAGE, ..Range::default() };
+        let revision = loop {
+            let page = self.store.range(range.clone()).await?;
+            range.start_after = page.items.last().map(|item| item.key.to_string());
+            range.revision = Some(page.revision);
+            for item in page.items {
+                if let Some(name) = resource_of(&item.key) {
+                    found.entry(name.into()).or_default().push(item);
+                }
+            }
+            if page.remaining == 0 {
+                break page.revision;
+            }
+        };
+        for name in found.keys() {
+            self.cache(name);
+        }
+        let caches = self.caches.read();
+        for (name, cache) in caches.iter() {
+            let items = found.remove(name).unwrap_or_default();
+            let entries =
+                items.into_iter().map(|item| cache.entry(item.key, &item.value, item.mod_revision)).collect();
+            cache.load(entries, revision);
+        }
+        self.progress.send_replace(revision);
+        Ok(())
+    }
+
+    async fn follow(&self) {
+        loop {
+            let from = self.progress() + 1;
+            match self.store.watch("", from).await {
+                Ok(mut batches) => {
+                    while let Some(batch) = batches.next().await {
+                        match batch {
+                            Ok(batch) => self.apply(&batch),
+                            Err(error) => {
+                                tracing::warn!(error = %kit::Chain(&error), "the store's watch ended");
+                                break;
+                            }
+                        }
+                    }
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::warn!(error = %kit::Chain(&error), "failed to watch the store"),
+            }
+            if let Err(error) = self.recover(from).await {
+                tracing::error!(error = %kit::Chain(&error), "failed to read the store");
+            }
+        }
+    }
+
+    /// After a broken watch: wait a moment; when history is lost, load everything anew.
+    async fn recover(&self, from: u64) -> Result<(), StoreError> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        match self.store.watch("", from.max(self.progress() + 1)).await {
+            Err(StoreError::Compacted { .. }) => self.load().await,
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(&self, batch: &Batch) {
+        let now_s = self.clock.now().as_second();
+        for event in batch.events.iter() {
+            if let Some(name) = resource_of(&event.kv.key) {
+                self.cache(name).apply(event, now_s);
+            }
+        }
+        self.progress.send_replace(batch.revision);
+    }
+}
