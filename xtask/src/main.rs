@@ -1,6 +1,7 @@
 //! Chores of the repository: `cargo xtask <chore>`. Each chore is a module with `Args` and `run`.
 
 mod corpus;
+mod tidy;
 
 use clap::Parser;
 
@@ -9,10 +10,13 @@ use clap::Parser;
 enum Chore {
     /// Generate (or, with `--check`, verify) the data file of a Kubernetes minor version.
     Corpus(corpus::Args),
+    /// Check that the repository is as it should be.
+    Tidy(tidy::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::Corpus(args) => corpus::run(&args),
+        Chore::Tidy(args) => tidy::run(&args),
     }
 }

@@ -1,0 +1,125 @@
+//! What a cluster's control plane keeps for good: its authority, keys, address, token and settings.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use container_service::ControlPlaneSpec;
+use kit::files::{Readers, read, remove, write_atomic};
+use kit::pki::Authority;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+const KEYS: &str = "keys.json";
+const SPEC: &str = "spec.json";
+
+/// AKS's cluster authorities live 30 years.
+const AUTHORITY_VALID: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+/// Keys and names made once per cluster.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Keys {
+    /// The API server's public address.
+    pub(crate) address: Ipv4Addr,
+    /// The authority's certificate.
+    pub(crate) ca_pem: String,
+    /// The authority's key.
+    ca_key_pem: String,
+    /// Signs service-account tokens.
+    pub(crate) service_account_key_pem: String,
+    /// With it nodes ask for certificates: `<id>.<secret>`.
+    pub(crate) bootstrap_token: String,
+}
+
+impl Keys {
+    /// New keys.
+    pub(crate) fn make(spec: &ControlPlaneSpec, address: Ipv4Addr) -> Result<Self> {
+        let authority = Authority::new("ca", AUTHORITY_VALID)?;
+        let _ = spec;
+        Ok(Self {
+            address,
+            ca_pem: authority.certificate_pem().to_owned(),
+            ca_key_pem: authority.key_pem().to_owned(),
+            service_account_key_pem: kit::pki::rsa_key_pem()?,
+            bootstrap_token: format!("{}.{}", random(6), random(16)),
+        })
+    }
+
+    /// The keys stored in a cluster's directory, if there are any.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
+        match read(&dir.join(KEYS)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).context("the stored keys are damaged")?)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        Ok(write_atomic(&dir.join(KEYS), &serde_json::to_vec(self)?, Readers::Owner)?)
+    }
+
+    pub(crate) fn authority(&self) -> Result<Authority> {
+        Ok(Authority::load(&self.ca_pem, &self.ca_key_pem)?)
+    }
+}
+
+fn random(length: usize) -> String {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut source = rand::rng();
+    (0..length).map(|_| char::from(LETTERS[source.random_range(0..LETTERS.len())])).collect()
+}
+
+/// A spec as stored: a file of its own, there while the plane is to run.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ControlPlaneSpec")]
+struct Stored {
+    cluster: String,
+    name: String,
+    subscription_id: String,
+    tenant_id: String,
+    resource_group: String,
+    node_resource_group: String,
+    location: String,
+    version: String,
+    fqdn: String,
+    issuer: String,
+    service_cidr: ipnet::Ipv4Net,
+    dns_service_ip: Ipv4Addr,
+    pod_cidr: Option<ipnet::Ipv4Net>,
+    principal_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SpecFile(#[serde(with = "Stored")] ControlPlaneSpec);
+
+pub(crate) fn write_spec(dir: &Path, spec: &ControlPlaneSpec) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(&SpecFile(spec.clone()))?;
+    Ok(write_atomic(&dir.join(SPEC), &bytes, Readers::Owner)?)
+}
+
+pub(crate) fn forget_spec(dir: &Path) -> Result<()> {
+    Ok(remove(&dir.join(SPEC))?)
+}
+
+/// The specs of all planes that are to run.
+pub(crate) fn stored_specs(clusters: &Path) -> Vec<ControlPlaneSpec> {
+    let mut specs = Vec::new();
+    for entry in std::fs::read_dir(clusters).into_iter().flatten().flatten() {
+        let path = entry.path().join(SPEC);
+        match read(&path).map(|bytes| serde_json::from_slice::<SpecFile>(&bytes)) {
+            Ok(Ok(SpecFile(spec))) => specs.push(spec),
+            Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "damaged cluster settings"),
+            Err(error) if error.is_missing() => {}
+            Err(error) => tracing::error!(error = %kit::Chain(&error), "unreadable cluster settings"),
+        }
+    }
+    specs
+}
+
+/// The addresses that stored clusters have.
+pub(crate) fn stored_addresses(clusters: &Path) -> HashSet<Ipv4Addr> {
+    let entries = std::fs::read_dir(clusters).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Keys::read(&entry.path()).ok()?).map(|keys| keys.address).collect()
+}

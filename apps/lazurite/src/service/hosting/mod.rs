@@ -1,0 +1,259 @@
+//! Hosts control planes: one value per cluster, kept in a directory of its own, started again with the
+//! service.
+//!
+//! ```text
+//! <state>/clusters/<id>/   spec.json  keys.json (0600)  store.redb
+//! ```
+//!
+//! Guarantees: keys, address and bootstrap token of a cluster are made once; a plane that was running is
+//! running again after a restart; deleting one that was never there succeeds. Does not: know what a
+//! managed cluster is, or make nodes.
+
+mod addons;
+mod drain;
+mod keys;
+mod kubeconfig;
+mod plane;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use container_service::{
+    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,
+};
+use fabric::Fabric;
+use kit::Tasks;
+use kit::http::{BoxService, Connection, Request, Response, Service};
+use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OnceCell, watch};
+
+pub(crate) use plane::Plane;
+
+/// What all planes share.
+pub(crate) struct Shared {
+    /// `<state>/clusters`
+    pub(crate) dir: PathBuf,
+    /// Where public addresses are listened on.
+    pub(crate) fabric: Arc<dyn Fabric>,
+    /// The host's own listener for all API servers, for kubeconfigs.
+    pub(crate) api: SocketAddr,
+    /// ARM, for cloud controller managers.
+    pub(crate) cloud: OnceCell<BoxService>,
+    /// Tokens of cluster identities.
+    pub(crate) directory: Arc<dyn arm::Directory>,
+    /// Ends when Lazurite's own image is made; nodes cannot start before.
+    pub(crate) image: watch::Receiver<bool>,
+    /// Who else says whose a bearer token is (Entra).
+    pub(crate) token_reviewers: Vec<Arc<dyn apiserver::TokenAuthenticator>>,
+    /// Certificates of the shared listener by server name.
+    pub(crate) certificates: kit::tls::Certificates,
+}
+
+/// The host of control planes.
+pub(crate) struct Hosting {
+    shared: Arc<Shared>,
+    /// By lower-case ARM id.
+    planes: RwLock<HashMap<String, Arc<Plane>>>,
+    /// One deed at a time per cluster.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Names and addresses of API servers, for the resolvers of machines.
+    names: watch::Sender<Vec<(String, Ipv4Addr)>>,
+    tasks: Tasks,
+}
+
+impl Hosting {
+    /// A host with no plane running.
+    pub(crate) fn new(shared: Shared, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            planes: RwLock::default(),
+            turns: Mutex::default(),
+            names: watch::Sender::new(Vec::new()),
+            tasks,
+        })
+    }
+
+    /// From now on cloud controller managers speak to this ARM.
+    pub(crate) fn set_cloud(&self, cloud: BoxService) {
+        let _ = self.shared.cloud.set(cloud);
+    }
+
+    /// Names and addresses of all API servers, and each change of them.
+    pub(crate) fn names(&self) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
+        self.names.subscribe()
+    }
+
+    /// Starts every plane that was running when the service ended. One that fails is logged and left.
+    pub(crate) async fn resume(self: &Arc<Self>) {
+        let specs = keys::stored_specs(&self.shared.dir);
+        let mut starts = tokio::task::JoinSet::new();
+        for spec in specs {
+            let hosting = self.clone();
+            starts.spawn(async move {
+                let cluster = spec.cluster.clone();
+                if let Err(error) = hosting.ensure(spec).await {
+                    tracing::error!(%cluster, error = %kit::Chain(&error), "failed to start a control plane");
+                }
+            });
+        }
+        starts.join_all().await;
+    }
+
+    /// The service that answers on the shared listener: the plane whose name the client asked for.
+    pub(crate) fn by_server_name(self: &Arc<Self>) -> BoxService {
+        Arc::new(ByServerName(self.clone()))
+    }
+
+    /// The running plane of a cluster.
+    pub(crate) fn plane(&self, cluster: &str) -> Option<Arc<Plane>> {
+        self.planes.read().get(&key(cluster)).cloned()
+    }
+
+    fn running(&self, cluster: &str) -> Result<Arc<Plane>, ControlPlaneError> {
+        self.plane(cluster).ok_or_else(|| ControlPlaneError::NotFound { cluster: cluster.to_owned() })
+    }
+
+    fn turn(&self, cluster: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().entry(key(cluster)).or_default().clone()
+    }
+
+    fn dir(&self, cluster: &str) -> PathBuf {
+        self.shared.dir.join(&hex::encode(Sha256::digest(key(cluster)))[..16])
+    }
+
+    fn publish_names(&self) {
+        let mut names: Vec<_> =
+            self.planes.read().values().map(|plane| (plane.spec.fqdn.clone(), plane.keys.address)).collect();
+        names.sort();
+        self.names.send_replace(names);
+    }
+
+    /// The lowest address that no cluster has, stored or running.
+    fn free_address(&self) -> Ipv4Addr {
+        let taken = keys::stored_addresses(&self.shared.dir);
+        let first = u32::from(Ipv4Addr::new(20, 1, 0, 4));
+        (first..).map(Ipv4Addr::from).find(|address| !taken.contains(address)).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    async fn halt(&self, cluster: &str) {
+        let Some(plane) = self.planes.write().remove(&key(cluster)) else { return };
+        self.shared.certificates.remove(&plane.spec.fqdn);
+        self.publish_names();
+        plane.stop().await;
+    }
+}
+
+fn key(cluster: &str) -> String {
+    cluster.to_ascii_lowercase()
+}
+
+pub(crate) fn failed<E>(deed: &'static str) -> impl FnOnce(E) -> ControlPlaneError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| ControlPlaneError::Failed { deed, source: source.into() }
+}
+
+#[async_trait]
+impl ControlPlanes for Hosting {
+    async fn ensure(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError> {
+        let turn = self.turn(&spec.cluster);
+        let _turn = turn.lock().await;
+        if let Some(plane) = self.plane(&spec.cluster) {
+            if plane.spec == spec {
+                return Ok(plane.status());
+            }
+            self.halt(&spec.cluster).await;
+        }
+        let dir = self.dir(&spec.cluster);
+        let keys = match keys::Keys::read(&dir).map_err(failed("read a control plane's keys"))? {
+            Some(keys) => keys,
+            None => {
+                // The address is chosen and stored in one turn of all clusters: no two get the same.
+                let all = self.turn("");
+                let _all = all.lock().await;
+                let keys = keys::Keys::make(&spec, self.free_address()).map_err(failed("make keys"))?;
+                keys.write(&dir).map_err(failed("store a control plane's keys"))?;
+                keys
+            }
+        };
+        keys::write_spec(&dir, &spec).map_err(failed("store a control plane's settings"))?;
+        let mut image = self.shared.image.clone();
+        let _ = image.wait_for(|made| *made).await;
+        let plane = Plane::start(spec, keys, &dir, &self.shared, &self.tasks).await?;
+        let status = plane.status();
+        self.planes.write().insert(key(&plane.spec.cluster), plane);
+        self.publish_names();
+        Ok(status)
+    }
+
+    async fn kubeconfig(&self, cluster: &str, who: Credential) -> Result<String, ControlPlaneError> {
+        let plane = self.running(cluster)?;
+        kubeconfig::render(&plane, who, self.shared.api).map_err(failed("issue a client certificate"))
+    }
+
+    async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError> {
+        Ok(self.running(cluster)?.nodes())
+    }
+
+    fn watch_nodes(&self, cluster: &str) -> watch::Receiver<u64> {
+        match self.plane(cluster) {
+            Some(plane) => plane.watch_nodes(),
+            None => watch::Sender::new(0).subscribe(),
+        }
+    }
+
+    async fn drain(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError> {
+        drain::drain(self.running(cluster)?.admin(), node).await
+    }
+
+    async fn delete_node(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError> {
+        drain::delete_node(self.running(cluster)?.admin(), node).await
+    }
+
+    async fn stop(&self, cluster: &str) -> Result<(), ControlPlaneError> {
+        let turn = self.turn(cluster);
+        let _turn = turn.lock().await;
+        self.halt(cluster).await;
+        keys::forget_spec(&self.dir(cluster)).map_err(failed("store that a control plane is stopped"))
+    }
+
+    async fn delete(&self, cluster: &str) -> Result<(), ControlPlaneError> {
+        let turn = self.turn(cluster);
+        let _turn = turn.lock().await;
+        self.halt(cluster).await;
+        match tokio::fs::remove_dir_all(self.dir(cluster)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("delete a control plane's state")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Routes by the server name of the TLS hello.
+struct ByServerName(Arc<Hosting>);
+
+#[async_trait]
+impl Service for ByServerName {
+    async fn call(&self, request: Request) -> Response {
+        let name =
+            request.extensions().get::<Connection>().and_then(|connection| connection.server_name.clone());
+        let plane = name.as_deref().and_then(|name| {
+            let planes = self.0.planes.read();
+            planes.values().find(|plane| plane.spec.fqdn.eq_ignore_ascii_case(name)).cloned()
+        });
+        match plane {
+            Some(plane) => plane.service().call(request).await,
+            None => kit::http::bytes_response(
+                http::StatusCode::MISDIRECTED_REQUEST,
+                "text/plain",
+                "no cluster has this server name; set `tls-server-name` to the cluster's FQDN\n",
+            ),
+        }
+    }
+}

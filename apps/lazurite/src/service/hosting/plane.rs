@@ -1,0 +1,243 @@
+//! One running control plane: API server, scheduler, controllers, cloud controller, add-ons.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{ApiServer, UserInfo};
+use async_trait::async_trait;
+use container_service::{ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, NodeStatus};
+use fabric::Place;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Node;
+use kit::Tasks;
+use kit::http::BoxService;
+use kit::pki::{Authority, Leaf, Usage};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio::sync::watch;
+
+use super::keys::Keys;
+use super::{Shared, addons, failed};
+
+const SERVING_VALID: Duration = Duration::from_secs(2 * 365 * 86_400);
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+const MANAGEMENT: &str = "https://management.azure.com/";
+
+/// A running plane.
+pub(crate) struct Plane {
+    pub(crate) spec: ControlPlaneSpec,
+    pub(crate) keys: Keys,
+    pub(crate) authority: Authority,
+    server: Arc<ApiServer>,
+    nodes: Store<Node>,
+    nodes_changed: watch::Sender<u64>,
+    tasks: Tasks,
+}
+
+impl Plane {
+    /// Starts everything; the API server answers when this returns.
+    pub(crate) async fn start(
+        spec: ControlPlaneSpec,
+        keys: Keys,
+        dir: &Path,
+        shared: &Arc<Shared>,
+        parent: &Tasks,
+    ) -> Result<Arc<Self>, ControlPlaneError> {
+        let tasks = parent.child();
+        let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
+        let server = start_server(&spec, &keys, &authority, dir, shared, &tasks).await?;
+        let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
+        if let Err(error) = started {
+            tasks.drain(DRAIN_LIMIT).await;
+            return Err(error);
+        }
+        let admin = server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]));
+        let (nodes, nodes_changed) = watch_nodes(admin.clone(), &tasks);
+        addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
+        start_loops(&spec, &authority, &server, shared, &tasks);
+        Ok(Arc::new(Self { spec, keys, authority, server, nodes, nodes_changed, tasks }))
+    }
+
+    async fn connect(
+        spec: &ControlPlaneSpec,
+        keys: &Keys,
+        authority: &Authority,
+        server: &Arc<ApiServer>,
+        shared: &Arc<Shared>,
+        tasks: &Tasks,
+    ) -> Result<(), ControlPlaneError> {
+        let issued =
+            authority.issue(&serving(spec, keys)).map_err(failed("issue the API server's certificate"))?;
+        let (chain, key) = (issued.certificate_pem.as_str(), issued.key_pem.as_str());
+        let own = kit::tls::Certificates::new();
+        own.set_default(chain, key).map_err(failed("use the API server's certificate"))?;
+        let tls = kit::tls::server(own).map_err(failed("set up TLS"))?;
+        let address = SocketAddrV4::new(keys.address, 443);
+        let listener = shared
+            .fabric
+            .listen(Place::Internet, address)
+            .await
+            .map_err(failed("listen on the API server's public address"))?;
+        kit::serve::tls(listener, tls, server.service(), tasks);
+        shared.certificates.set(&spec.fqdn, chain, key).map_err(failed("use the API server's certificate"))
+    }
+
+    /// What the managed cluster needs to know.
+    pub(crate) fn status(&self) -> ControlPlaneStatus {
+        ControlPlaneStatus {
+            fqdn: self.spec.fqdn.clone(),
+            address: self.keys.address,
+            port: 443,
+            ca_pem: self.keys.ca_pem.clone(),
+            bootstrap_token: self.keys.bootstrap_token.clone(),
+        }
+    }
+
+    /// The API server, as TLS listeners see it.
+    pub(crate) fn service(&self) -> BoxService {
+        self.server.service()
+    }
+
+    /// A client that may do everything, for the host's own deeds.
+    pub(crate) fn admin(&self) -> kube::Client {
+        self.server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]))
+    }
+
+    /// The nodes as last seen.
+    pub(crate) fn nodes(&self) -> Vec<NodeStatus> {
+        self.nodes.state().iter().map(|node| status_of(node)).collect()
+    }
+
+    /// Changes with every change of a node.
+    pub(crate) fn watch_nodes(&self) -> watch::Receiver<u64> {
+        self.nodes_changed.subscribe()
+    }
+
+    /// Stops all loops and the API server; what is stored stays.
+    pub(crate) async fn stop(&self) {
+        if !self.tasks.drain(DRAIN_LIMIT).await {
+            tracing::warn!(cluster = %self.spec.cluster, "a control plane's tasks did not end in time");
+        }
+    }
+}
+
+async fn start_server(
+    spec: &ControlPlaneSpec,
+    keys: &Keys,
+    authority: &Authority,
+    dir: &Path,
+    shared: &Arc<Shared>,
+    tasks: &Tasks,
+) -> Result<Arc<ApiServer>, ControlPlaneError> {
+    let minor = spec.version.rsplitn(2, '.').last().unwrap_or(&spec.version);
+    let model = api_model::Model::load(minor)
+        .map_err(|_| ControlPlaneError::Version { version: spec.version.clone() })?;
+    let store = store::Embedded::open(&dir.join("store.redb"), store::Options::default(), tasks)
+        .map_err(failed("open the cluster's store"))?;
+    let config = apiserver::Config {
+        name: spec.name.clone(),
+        model,
+        store,
+        authority: authority.clone(),
+        service_account_key_pem: keys.service_account_key_pem.clone(),
+        issuer: spec.issuer.clone(),
+        service_cidr: spec.service_cidr,
+        dns_service_ip: spec.dns_service_ip,
+        advertise: SocketAddrV4::new(keys.address, 443),
+        version: spec.version.clone(),
+        clock: Arc::new(kit::SystemClock),
+        token_reviewers: shared.token_reviewers.clone(),
+    };
+    ApiServer::start(config, tasks).await.map_err(failed("start the API server"))
+}
+
+/// Every name and address by which the API server is called.
+fn serving(spec: &ControlPlaneSpec, keys: &Keys) -> Leaf {
+    let first = Ipv4Addr::from(u32::from(spec.service_cidr.network()) + 1);
+    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    Leaf {
+        common_name: "apiserver".into(),
+        organizations: Vec::new(),
+        dns_names: names.iter().map(|name| (*name).to_owned()).chain([spec.fqdn.clone(), "localhost".into()]).collect(),
+        addresses: vec![IpAddr::V4(first), IpAddr::V4(keys.address), IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        usage: Usage::Server,
+        valid: SERVING_VALID,
+    }
+}
+
+fn start_loops(
+    spec: &ControlPlaneSpec,
+    authority: &Authority,
+    server: &Arc<ApiServer>,
+    shared: &Arc<Shared>,
+    tasks: &Tasks,
+) {
+    let component = |name: &str| server.client(UserInfo::new(name, &["system:authenticated"]));
+    scheduler::start(component("system:kube-scheduler"), scheduler::Config::default(), tasks);
+    controller_manager::start(
+        component("system:kube-controller-manager"),
+        controller_manager::Config::new(authority.clone()),
+        tasks,
+    );
+    let Some(cloud) = shared.cloud.get().cloned() else { return };
+    let token = ClusterIdentity { principal_id: spec.principal_id.clone(), directory: shared.directory.clone() };
+    let config = cloud_controller_manager::Config {
+        cloud,
+        token: Arc::new(token),
+        subscription_id: spec.subscription_id.clone(),
+        resource_group: spec.node_resource_group.clone(),
+        location: spec.location.clone(),
+        cluster_name: spec.name.clone(),
+    };
+    cloud_controller_manager::start(component("system:cloud-controller-manager"), config, tasks);
+}
+
+/// Tokens of the cluster's identity, from the directory.
+struct ClusterIdentity {
+    principal_id: String,
+    directory: Arc<dyn arm::Directory>,
+}
+
+#[async_trait]
+impl cloud_controller_manager::TokenSource for ClusterIdentity {
+    async fn token(&self) -> Result<String, cloud_controller_manager::TokenError> {
+        match self.directory.token_for(&self.principal_id, MANAGEMENT).await {
+            Ok(token) => Ok(token.access_token),
+            Err(error) => Err(cloud_controller_manager::TokenError(kit::Chain(&error).to_string())),
+        }
+    }
+}
+
+fn watch_nodes(client: kube::Client, tasks: &Tasks) -> (Store<Node>, watch::Sender<u64>) {
+    let (store, writer) = reflector::store();
+    let changed = watch::Sender::new(0_u64);
+    let api = kube::Api::<Node>::all(client);
+    let stream = reflector::reflector(writer, watcher(api, watcher::Config::default()).default_backoff());
+    let sender = changed.clone();
+    tasks.spawn("host's nodes", async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(_) => sender.send_modify(|count| *count += 1),
+                Err(error) => tracing::debug!(error = %kit::Chain(&error), "a watch of nodes broke"),
+            }
+        }
+    });
+    (store, changed)
+}
+
+fn status_of(node: &Node) -> NodeStatus {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let label = |name: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(name).cloned());
+    NodeStatus {
+        name: node.metadata.name.clone().unwrap_or_default(),
+        ready,
+        pool: label("kubernetes.azure.com/agentpool").unwrap_or_default(),
+    }
+}
