@@ -1,0 +1,161 @@
+//! The part of Microsoft Graph that Azure's tools use: applications, service principals, users, groups.
+//!
+//! Everybody with a token may read; administrators of the directory may write, and owners may change what they made.
+
+mod filter;
+mod read;
+mod shapes;
+mod write;
+
+use http::{Method, StatusCode, header};
+use kit::http::Response;
+use serde_json::{Value, json};
+
+use crate::entra::{Entra, EntraError};
+use crate::service::Incoming;
+use crate::verify::{Claims, VerifyError};
+
+/// An error as Graph tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    fn not_found(id: &str) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            code: "Request_ResourceNotFound",
+            message: format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present."),
+        }
+    }
+
+    fn bad(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "Request_BadRequest", message: message.into() }
+    }
+
+    fn denied() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: "Authorization_RequestDenied",
+            message: "Insufficient privileges to complete the operation.".to_owned(),
+        }
+    }
+
+    fn not_implemented(what: &str) -> Self {
+        Self { status: StatusCode::NOT_IMPLEMENTED, code: "NotImplemented", message: format!("{what} is not implemented by this directory.") }
+    }
+}
+
+impl From<EntraError> for Fault {
+    fn from(error: EntraError) -> Self {
+        match error {
+            EntraError::NotFound { id } => Self::not_found(&id),
+            EntraError::Taken { what } => Self::bad(format!("Another object with the same value for property {what} already exists.")),
+            other => {
+                tracing::error!(error = %kit::Chain(&other), "a Graph request failed");
+                Self {
+                    status: StatusCode::INTERNAL_SERVER_ERROR,
+                    code: "InternalServerError",
+                    message: "The directory failed.".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+/// A request to Graph, with its caller.
+pub(crate) struct Asked<'a> {
+    pub incoming: &'a Incoming,
+    /// Behind the version.
+    pub path: Vec<&'a str>,
+    pub caller: Claims,
+}
+
+pub(crate) type Reply = Result<(StatusCode, Option<Value>), Fault>;
+
+impl Asked<'_> {
+    fn body(&self) -> Result<Value, Fault> {
+        serde_json::from_slice(&self.incoming.body).map_err(|_| Fault::bad("Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."))
+    }
+
+    fn query(&self, name: &str) -> Option<&str> {
+        self.incoming.query.get(name).map(String::as_str)
+    }
+}
+
+impl Entra {
+    fn graph_caller(&self, incoming: &Incoming) -> Result<Claims, Fault> {
+        let refused = |message: &str| Fault { status: StatusCode::UNAUTHORIZED, code: "InvalidAuthenticationToken", message: message.to_owned() };
+        let value = incoming.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let token = value.and_then(|v| v.split_once(' ')).filter(|(s, _)| s.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
+        let Some(token) = token else { return Err(refused("Access token is empty.")) };
+        let mut audiences: Vec<String> =
+            ["https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000", "https://graph.windows.net"].map(str::to_owned).to_vec();
+        let authority = incoming.base.trim_start_matches("https://");
+        let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        if self.config.hosts.iter().any(|h| h.eq_ignore_ascii_case(bare) || h.eq_ignore_ascii_case(authority)) {
+            audiences.push(incoming.base.clone());
+        }
+        self.verify(token, &audiences).map_err(|error| match error {
+            VerifyError::Invalid => refused("CompactToken validation failed."),
+            VerifyError::Expired { .. } => refused("Lifetime validation failed, the token is expired."),
+            VerifyError::Audience { .. } => refused("Access token validation failure. Invalid audience."),
+            VerifyError::Issuer { .. } => refused("Access token validation failure. Invalid issuer."),
+        })
+    }
+
+    /// Whether the caller administers the directory.
+    fn is_admin(&self, caller: &Claims) -> bool {
+        let state = self.store.state.read();
+        state.principals.get(&caller.oid).is_some_and(|p| p.admin) || state.users.get(&caller.oid).is_some_and(|u| u.admin)
+    }
+
+    fn require_admin(&self, caller: &Claims) -> Result<(), Fault> {
+        if self.is_admin(caller) { Ok(()) } else { Err(Fault::denied()) }
+    }
+
+    /// Answers a request to Graph.
+    pub(crate) async fn graph(&self, incoming: &Incoming) -> Response {
+        let outcome = match self.graph_caller(incoming) {
+            Ok(caller) => {
+                let path = incoming.segments[1..].iter().map(String::as_str).collect();
+                self.graph_route(Asked { incoming, path, caller }).await
+            }
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok((status, Some(mut body))) => {
+                if let Some(map) = body.as_object_mut() {
+                    let name = incoming.segments.get(1).map_or("", String::as_str);
+                    map.entry("@odata.context").or_insert_with(|| json!(format!("{}/v1.0/$metadata#{name}", incoming.base)));
+                }
+                kit::http::json(status, &body)
+            }
+            Ok((status, None)) => kit::http::status(status),
+            Err(fault) => kit::http::json(
+                fault.status,
+                &json!({"error": {"code": fault.code, "message": fault.message, "innerError": {
+                    "date": self.now().to_string(), "request-id": uuid::Uuid::new_v4(), "client-request-id": uuid::Uuid::new_v4()}}}),
+            ),
+        }
+    }
+
+    async fn graph_route(&self, asked: Asked<'_>) -> Reply {
+        let lower: Vec<String> = asked.path.iter().map(|s| s.to_ascii_lowercase()).collect();
+        let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+        match asked.incoming.method {
+            Method::GET => self.graph_read(&asked, &words),
+            _ if words.first() == Some(&"directoryobjects") || words.last().is_some_and(|w| w.starts_with("getmember") || w.starts_with("checkmember")) => {
+                self.graph_ask(&asked, &words)
+            }
+            _ => self.graph_write(&asked, &words).await,
+        }
+    }
+}
+
+fn list(values: Vec<Value>) -> Reply {
+    Ok((StatusCode::OK, Some(json!({"value": values}))))
+}
