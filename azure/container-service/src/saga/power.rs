@@ -1,0 +1,72 @@
+//! Steps of stop and start: machines off and on, the control plane off.
+
+use std::time::Duration;
+
+use arm::ArmError;
+use async_trait::async_trait;
+use reconcile::saga::{Memo, Step};
+use serde_json::json;
+
+use super::{COMPUTE, Work, plane_error, pools};
+
+/// Every machine is off.
+pub struct StopNodes;
+/// Every machine is on.
+pub struct StartNodes;
+/// The control plane does not answer; its state is kept.
+pub struct StopPlane;
+
+async fn post(work: &Work, action: &str) -> Result<(), ArmError> {
+    for pool in work.pools() {
+        let set = pools::scale_set_id(work, &pool)?;
+        match work.service().post(format!("{set}/{action}"), COMPUTE, json!({})).await {
+            Ok(reply) => {
+                reply.done().await?;
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for StopNodes {
+    fn name(&self) -> &'static str {
+        "stop-nodes"
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(900)
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        post(work, "deallocate").await
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for StartNodes {
+    fn name(&self) -> &'static str {
+        "start-nodes"
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(900)
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        post(work, "start").await
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for StopPlane {
+    fn name(&self) -> &'static str {
+        "stop-control-plane"
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        work.planes.stop(&work.cluster.to_string()).await.map_err(plane_error)
+    }
+}
