@@ -56,6 +56,8 @@ pub struct Config {
     pub os_image: String,
     /// Where cgroups are mounted (`/sys/fs/cgroup`); `None` leaves pod cgroups to the runtime.
     pub cgroup_root: Option<PathBuf>,
+    /// Where "now" comes from.
+    pub clock: Arc<dyn kit::Clock>,
     /// Asked for registry credentials when a pod brings none (on AKS: the kubelet identity).
     pub credentials: Option<Arc<dyn ImageCredentials>>,
 }

@@ -1,21 +1,107 @@
 //! Puts the parts together and starts them.
 
-use crate::{Config, StartError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use tokio::sync::watch;
+
+use crate::config::{Config, StartError};
+use crate::events::Recorder;
+use crate::image::Puller;
+use crate::objects::Objects;
+use crate::runtime::Readiness;
+use crate::server::{Server, rotate};
+use crate::shared::Shared;
+use crate::volume::{Volumes, tokens::Tokens};
+use crate::{node, pod};
 
 /// A running kubelet. It stops with the [`Tasks`](kit::Tasks) it was started in; containers go on.
 pub struct Kubelet {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
+    readiness: watch::Receiver<Readiness>,
 }
 
 impl Kubelet {
     /// Where the HTTPS server listens.
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether pods can run on the node, and else why not; changes as the runtime does.
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
     }
 }
 
 /// Starts a kubelet: registers the Node, adopts what runs, serves the HTTPS port.
 pub async fn start(config: Config, tasks: &kit::Tasks) -> Result<Kubelet, StartError> {
-    let _ = tasks;
-    Ok(Kubelet { address: config.listen })
+    kit::files::make_dir(&config.root_dir.join("pods"))?;
+    if !config.runtime.is_simulated() {
+        kit::files::make_dir(&config.pod_log_dir)?;
+    }
+    let version = config.runtime.version().await.map_err(StartError::Runtime)?;
+    let address = config.listen;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })?;
+    let bound = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+    let serving = kit::tls::server(config.serving.clone())?;
+    let mut config = config;
+    config.listen = bound;
+
+    let shared = Arc::new(assemble(config, &version, tasks));
+    let server = Server::new(shared.clone()).map_err(StartError::ClientAuthority)?;
+    // HTTP/1.1 only: exec, attach and port-forward upgrade their connection.
+    let mut serving = rustls::ServerConfig::clone(&serving);
+    serving.alpn_protocols = vec![b"http/1.1".to_vec()];
+    kit::serve::tls(listener, Arc::new(serving), Arc::new(server), tasks);
+    node::start(&shared);
+    pod::manager::start(&shared);
+    if !shared.config.runtime.is_simulated() {
+        let rotated = shared.clone();
+        tasks.spawn("log rotation", async move { rotate::keep(rotated).await });
+    }
+    Ok(Kubelet { address: bound, readiness: shared.readiness.subscribe() })
+}
+
+fn assemble(config: Config, version: &crate::runtime::VersionResponse, tasks: &kit::Tasks) -> Shared {
+    let client = config.client.clone();
+    let events = Recorder::start(client.clone(), &config.node_name, config.clock.clone(), tasks);
+    let objects = Arc::new(Objects::new(&client, tasks));
+    let images = Puller::new(
+        config.runtime.clone(),
+        events.clone(),
+        config.clock.clone(),
+        config.credentials.clone(),
+    );
+    let tokens = Tokens::new(client.clone(), config.clock.clone());
+    let simulated = config.runtime.is_simulated();
+    let volumes = Volumes::new(config.root_dir.clone(), objects.clone(), tokens, simulated);
+    let (services, writer) = reflector::store::<Service>();
+    let api: Api<Service> = Api::all(client);
+    tasks.spawn("services", async move {
+        let watched = watcher(api, watcher::Config::default()).default_backoff();
+        reflector(writer, watched).for_each(|_| std::future::ready(())).await;
+    });
+    let unknown = Readiness { runtime: Some("the runtime has not been asked yet".into()), network: None };
+    Shared {
+        events,
+        objects,
+        services,
+        images,
+        volumes,
+        runtime_name: version.runtime_name.clone(),
+        runtime_version: format!("{}://{}", version.runtime_name, version.runtime_version),
+        readiness: watch::Sender::new(unknown),
+        told: AtomicBool::new(false),
+        owners: Default::default(),
+        pods: Default::default(),
+        tasks: tasks.clone(),
+        config,
+    }
 }

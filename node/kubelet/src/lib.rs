@@ -17,9 +17,19 @@
 //! `image`, `node`, `server`.
 
 mod config;
+mod events;
+mod image;
 mod kubelet;
 pub mod labels;
+mod node;
+mod objects;
+mod pod;
+mod probe;
 pub mod runtime;
+mod server;
+mod shared;
+mod status;
+mod volume;
 
 pub use config::{Config, Credentials, ImageCredentials, StartError};
 pub use kubelet::{Kubelet, start};

@@ -1,0 +1,140 @@
+//! A containerd of the test's own, with an image made on the spot.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Why the test cannot run here, or `None`.
+pub fn missing() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("not root".into());
+    }
+    for program in ["containerd", "runc", "ctr", "busybox"] {
+        let found = std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|one| one.join(program).exists())
+        });
+        if !found {
+            return Some(format!("{program} is not installed"));
+        }
+    }
+    None
+}
+
+pub struct Containerd {
+    child: Child,
+    pub socket: PathBuf,
+    root: PathBuf,
+}
+
+pub const IMAGE: &str = "docker.io/library/busybox:test";
+
+impl Containerd {
+    pub async fn start(root: &Path) -> Self {
+        let socket = root.join("containerd.sock");
+        let (config, log) = (root.join("config.toml"), root.join("containerd.log"));
+        let text = format!(
+            "version = 2\nroot = \"{root}/lib\"\nstate = \"{root}/run\"\ndisabled_plugins = [\"io.containerd.internal.v1.opt\", \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\"]\n\
+             [grpc]\naddress = \"{root}/containerd.sock\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{IMAGE}\"\nrestrict_oom_score_adj = true\nstream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"overlayfs\"\ndefault_runtime_name = \"runc\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".cni]\nbin_dir = \"{root}/none\"\nconf_dir = \"{root}/none\"\n",
+            root = root.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let out = std::fs::File::create(&log).unwrap();
+        let child = Command::new("containerd")
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        let made = Self { child, socket, root: root.to_owned() };
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !made.ctr(&["version"]).status.success() {
+            assert!(std::time::Instant::now() < deadline, "containerd: {}", std::fs::read_to_string(&log).unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let archive = root.join("image.tar");
+        image(&archive);
+        let imported = made.ctr(&["-n", "k8s.io", "images", "import", &archive.display().to_string()]);
+        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        made
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new("ctr").arg("-a").arg(&self.socket).args(arguments).output().unwrap()
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        // Containers outlive their daemon, so they go first.
+        let tasks = self.ctr(&["-n", "k8s.io", "tasks", "ls", "-q"]);
+        for id in String::from_utf8_lossy(&tasks.stdout).split_whitespace() {
+            self.ctr(&["-n", "k8s.io", "tasks", "rm", "-f", id]);
+        }
+        let containers = self.ctr(&["-n", "k8s.io", "containers", "ls", "-q"]);
+        for id in String::from_utf8_lossy(&containers.stdout).split_whitespace() {
+            self.ctr(&["-n", "k8s.io", "containers", "rm", id]);
+        }
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut points: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .filter(|point| Path::new(point).starts_with(&self.root))
+            .collect();
+        points.sort_by_key(|point| std::cmp::Reverse(point.len()));
+        for point in points {
+            let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// An image of busybox alone, in the form `docker save` writes.
+fn image(path: &Path) {
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().find(|path| Path::new(path).exists()).unwrap();
+    let mut layer = tar::Builder::new(Vec::new());
+    for directory in ["bin", "tmp", "etc", "dev", "proc", "sys"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        layer.append_data(&mut header, format!("{directory}/"), std::io::empty()).unwrap();
+    }
+    layer.append_path_with_name(busybox, "bin/busybox").unwrap();
+    for name in ["sh", "sleep", "cat", "echo", "true", "false", "id", "ls", "env", "kill", "stat", "nc", "httpd"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_size(0);
+        layer.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
+    }
+    let layer = layer.into_inner().unwrap();
+    let digest = |bytes: &[u8]| {
+        use sha2::Digest;
+        hex::encode(sha2::Sha256::digest(bytes))
+    };
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sleep", "2147483647"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", digest(&layer))]}
+    })
+    .to_string();
+    let config_name = format!("{}.json", digest(config.as_bytes()));
+    let manifest = serde_json::json!([{"Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).to_string();
+    let mut archive = tar::Builder::new(std::fs::File::create(path).unwrap());
+    for (name, bytes) in
+        [(config_name.as_str(), config.as_bytes()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
