@@ -224,12 +224,12 @@ mod tests {
         let mut status = counts(&d, &[new.clone()], Some(&new), start);
         let check = progress(&d, &mut status, Some(&new), &[new.clone()], start);
         assert_eq!(check, Some(at("2026-01-01T00:00:10Z")));
-        progress(&d, &mut status, Some(&new), &[new], at("2026-01-01T00:00:10Z"));
+        progress(&d, &mut status, Some(&new), &[new.clone()], at("2026-01-01T00:00:10Z"));
         assert_eq!(condition(&status, PROGRESSING).unwrap().reason.as_deref(), Some("ProgressDeadlineExceeded"));
 
         let new = set_of("web-1", 2, 2);
         let mut status = counts(&d, &[new.clone()], Some(&new), start);
-        progress(&d, &mut status, Some(&new), &[new], start);
+        progress(&d, &mut status, Some(&new), &[new.clone()], start);
         let done = condition(&status, PROGRESSING).unwrap();
         assert_eq!(done.message.as_deref(), Some("ReplicaSet \"web-1\" has successfully progressed."));
         assert!(is_complete(&d, &status));
