@@ -147,6 +147,7 @@ impl Reader {
                     list = ListType::Map(keys.split(',').map(Arc::from).collect());
                 }
                 ("map", "atomic") => field.atomic = true,
+                ("map", "granular") => {}
                 ("merge", key) => merge_key = Some(Arc::from(key)),
                 ("patch", strategies) => {
                     for strategy in strategies.split(',') {

@@ -126,6 +126,10 @@ impl Model {
         self.documents.v2(self)
     }
 
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
     pub(crate) fn order(&self) -> &[(NodeId, Vec<Arc<str>>)] {
         &self.corpus.order
     }

@@ -1,0 +1,3 @@
+//! Behaviour of the object model, by topic.
+
+mod suite;
