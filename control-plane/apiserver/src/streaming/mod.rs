@@ -9,6 +9,8 @@ mod log;
 mod proxy;
 mod target;
 
+pub(crate) use proxy::endpoint;
+
 use std::sync::Arc;
 
 use kit::http::{Request, Response};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::forward;
 use super::{Connect, Streaming};
-use crate::attributes::{ApiError, items, text};
+use crate::attributes::{ApiError, Objects, items, text};
 use crate::tunnel::KubeletError;
 
 /// `scheme:name:port` taken apart; scheme and port may be missing.
@@ -37,10 +37,13 @@ fn address(name: &str) -> Result<Address<'_>, ApiError> {
 }
 
 /// Where a proxied request goes.
-struct Place {
-    node: String,
-    host: String,
-    port: u16,
+pub(crate) struct Place {
+    /// The node it is on, if known.
+    pub node: String,
+    /// Its address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 impl Streaming {
@@ -56,7 +59,7 @@ impl Streaming {
         }
         let place = match connect.resource {
             "pods" => self.pod_place(connect.namespace, &wanted)?,
-            "services" => self.service_place(connect.namespace, &wanted)?,
+            "services" => endpoint(&*self.objects, connect.namespace, wanted.name, wanted.port)?,
             _ => Place {
                 node: wanted.name.to_owned(),
                 host: "127.0.0.1".to_owned(),
@@ -90,29 +93,26 @@ impl Streaming {
         };
         Ok(Place { node: text(&pod, "/spec/nodeName").to_owned(), host: host.to_owned(), port })
     }
+}
 
-    fn service_place(&self, namespace: &str, wanted: &Address<'_>) -> Result<Place, ApiError> {
-        let service = self
-            .objects
-            .get("", "services", namespace, wanted.name)
-            .ok_or_else(|| ApiError::not_found("", "services", wanted.name))?;
-        let ports = items(&service, "/spec/ports");
-        let fits = |port: &&Value| {
-            text(port, "/name") == wanted.port || port["port"].as_u64().map(|port| port.to_string()).as_deref() == Some(wanted.port)
-        };
-        let port = if wanted.port.is_empty() && ports.len() == 1 { ports.first() } else { ports.iter().find(fits) };
-        let no_port = || {
-            ApiError::unavailable(format!("no service port \"{}\" found for service \"{}\"", wanted.port, wanted.name))
-        };
-        let port_name = text(port.ok_or_else(no_port)?, "/name").to_owned();
-        let none = || ApiError::unavailable(format!("no endpoints available for service \"{}\"", wanted.name));
-        let slices = self.objects.list("discovery.k8s.io", "endpointslices", Some(namespace));
-        slices
-            .iter()
-            .filter(|slice| text(slice, "/metadata/labels/kubernetes.io~1service-name") == wanted.name)
-            .find_map(|slice| ready_endpoint(slice, &port_name))
-            .ok_or_else(none)
-    }
+/// A ready endpoint of a service; `port` is its port's name or number, or empty when it has only one.
+pub(crate) fn endpoint(objects: &dyn Objects, namespace: &str, name: &str, port: &str) -> Result<Place, ApiError> {
+    let service =
+        objects.get("", "services", namespace, name).ok_or_else(|| ApiError::not_found("", "services", name))?;
+    let ports = items(&service, "/spec/ports");
+    let fits = |one: &&Value| {
+        text(one, "/name") == port || one["port"].as_u64().map(|port| port.to_string()).as_deref() == Some(port)
+    };
+    let found = if port.is_empty() && ports.len() == 1 { ports.first() } else { ports.iter().find(fits) };
+    let no_port = || ApiError::unavailable(format!("no service port \"{port}\" found for service \"{name}\""));
+    let port_name = text(found.ok_or_else(no_port)?, "/name").to_owned();
+    let none = || ApiError::unavailable(format!("no endpoints available for service \"{name}\""));
+    let slices = objects.list("discovery.k8s.io", "endpointslices", Some(namespace));
+    slices
+        .iter()
+        .filter(|slice| text(slice, "/metadata/labels/kubernetes.io~1service-name") == name)
+        .find_map(|slice| ready_endpoint(slice, &port_name))
+        .ok_or_else(none)
 }
 
 fn ready_endpoint(slice: &Value, port_name: &str) -> Option<Place> {
