@@ -51,7 +51,16 @@ pub struct ContainerService(Arc<service::Shared>);
 impl ContainerService {
     /// A service over a host of control planes.
     pub fn new(settings: Settings, planes: Arc<dyn ControlPlanes>) -> Self {
-        Self(Arc::new(service::Shared::new(settings, planes)))
+        Self(Arc::new(service::Shared::new(settings, planes, None)))
+    }
+
+    /// The same with somebody who makes steps fail.
+    pub fn with_faults(
+        settings: Settings,
+        planes: Arc<dyn ControlPlanes>,
+        inject: Arc<dyn service::Inject>,
+    ) -> Self {
+        Self(Arc::new(service::Shared::new(settings, planes, Some(inject))))
     }
 
     /// The provider with all its types, for the front door's builder.

@@ -21,6 +21,15 @@ pub struct Shared {
     pub(crate) planes: Arc<dyn ControlPlanes>,
     pub(crate) lanes: Lanes,
     journal: FileJournal,
+    inject: Option<Arc<dyn Inject>>,
+}
+
+/// Sees steps begin and end and may make them fail: for tests of what is left behind.
+pub trait Inject: Send + Sync + 'static {
+    /// A step begins.
+    fn begins(&self, step: &'static str) -> Result<(), ArmError>;
+    /// A step has ended well.
+    fn ended(&self, step: &'static str) -> Result<(), ArmError>;
 }
 
 /// What an operation does.
@@ -67,9 +76,13 @@ struct Run {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, planes: Arc<dyn ControlPlanes>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        planes: Arc<dyn ControlPlanes>,
+        inject: Option<Arc<dyn Inject>>,
+    ) -> Self {
         let journal = FileJournal(settings.journal_dir.clone());
-        Self { settings: Arc::new(settings), planes, lanes: Lanes::default(), journal }
+        Self { settings: Arc::new(settings), planes, lanes: Lanes::default(), journal, inject }
     }
 
     /// What steps work on.
@@ -106,7 +119,7 @@ impl Shared {
             operation: operation.id().to_owned(),
             preempted: lane.preempted(),
             lane,
-            progress: Progress::new(ctx, &operation),
+            progress: Progress::new(ctx, &operation, self.inject.clone()),
         };
         operation.work(run.to_end())
     }
@@ -195,11 +208,13 @@ struct Progress {
     operation: Operation,
     tasks: kit::Tasks,
     done: parking_lot::Mutex<(usize, usize)>,
+    inject: Option<Arc<dyn Inject>>,
 }
 
 impl Progress {
-    fn new(ctx: &Ctx, operation: &Operation) -> Self {
-        Self { operation: operation.clone(), tasks: ctx.tasks.clone(), done: parking_lot::Mutex::new((0, 1)) }
+    fn new(ctx: &Ctx, operation: &Operation, inject: Option<Arc<dyn Inject>>) -> Self {
+        let done = parking_lot::Mutex::new((0, 1));
+        Self { operation: operation.clone(), tasks: ctx.tasks.clone(), done, inject }
     }
 
     fn steps(&self, count: usize) {
@@ -208,6 +223,10 @@ impl Progress {
 }
 
 impl Observer<ArmError> for Progress {
+    fn begins(&self, step: &'static str) -> Result<(), ArmError> {
+        self.inject.as_ref().map_or(Ok(()), |inject| inject.begins(step))
+    }
+
     fn ended(&self, step: &'static str, took: Duration) -> Result<(), ArmError> {
         let percent = {
             let mut done = self.done.lock();
@@ -221,7 +240,7 @@ impl Observer<ArmError> for Progress {
                 tracing::debug!(error = %error, "failed to write an operation's progress");
             }
         });
-        Ok(())
+        self.inject.as_ref().map_or(Ok(()), |inject| inject.ended(step))
     }
 }
 

@@ -9,6 +9,9 @@
 pub mod addresses;
 pub mod compute;
 pub mod fabric_driver;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod json;
 pub mod managed_identity;
 pub mod network;
+pub mod registry;

@@ -1,0 +1,5 @@
+//! Managed clusters through the real front door, against a simulated fabric and fake control planes.
+
+mod lifecycle;
+mod refusals;
+mod world;
