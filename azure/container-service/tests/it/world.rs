@@ -118,8 +118,6 @@ impl MachineStarter for Machines {
 pub struct Faults {
     pub at: Mutex<Option<(String, bool)>>,
     pub seen: Mutex<Vec<&'static str>>,
-    /// A step that waits for ever once it is reached.
-    pub hang: Mutex<Option<String>>,
 }
 
 impl Faults {
@@ -197,14 +195,23 @@ impl World {
             clock: Arc::new(kit::SystemClock),
             tasks: tasks.clone(),
         };
-        let front = Front::builder(config)
-            .provider(providers::network::provider())
-            .provider(providers::compute::provider(fabric.machines()))
-            .provider(providers::managed_identity::provider())
-            .provider(service.provider())
-            .build()
-            .await
-            .unwrap();
+        let front = loop {
+            let built = Front::builder(config.clone())
+                .provider(providers::network::provider())
+                .provider(providers::compute::provider(fabric.machines()))
+                .provider(providers::managed_identity::provider())
+                .provider(service.provider())
+                .build()
+                .await;
+            match built {
+                Ok(front) => break front,
+                // A write of the last run may still be on its way to the disk.
+                Err(error) if kit::Chain(&error).to_string().contains("already open") => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(error) => panic!("{}", kit::Chain(&error)),
+            }
+        };
         let (_, names) = watch::channel(Vec::new());
         providers::fabric_driver::start(front.resources().clone(), fabric.clone(), names, &tasks);
         service.start(&front.ctx("Microsoft.ContainerService"));
