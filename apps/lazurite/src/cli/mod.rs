@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
+pub(crate) use doctor::why_only_simulated;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Azure Kubernetes Service that you run yourself.

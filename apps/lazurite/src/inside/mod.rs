@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
+mod machine;
 mod pause;
 
 /// Programs of a node.
@@ -17,7 +18,7 @@ pub(crate) enum Node {
 impl Node {
     pub(crate) fn run(self) -> ExitCode {
         match self {
-            Node::Boot => node_agent::main(),
+            Node::Boot => ExitCode::FAILURE,
         }
     }
 }
@@ -81,6 +82,6 @@ pub(crate) fn by_name() -> Option<ExitCode> {
     match name {
         "lazurite-cni" => Some(cni::main()),
         "pause" => Some(pause::main()),
-        _ => None,
+        _ => machine::by_arguments(),
     }
 }

@@ -29,7 +29,7 @@ use kit::Tasks;
 use kit::http::{BoxService, Connection, Request, Response, Service};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{SetOnce, watch};
 
 pub(crate) use plane::Plane;
 
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     /// The host's own listener for all API servers, for kubeconfigs.
     pub(crate) api: SocketAddr,
     /// ARM, for cloud controller managers.
-    pub(crate) cloud: OnceCell<BoxService>,
+    pub(crate) cloud: SetOnce<BoxService>,
     /// Tokens of cluster identities.
     pub(crate) directory: Arc<dyn arm::Directory>,
     /// Ends when Lazurite's own image is made; nodes cannot start before.

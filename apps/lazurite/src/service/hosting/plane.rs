@@ -181,17 +181,21 @@ fn start_loops(
         controller_manager::Config::new(authority.clone()),
         tasks,
     );
-    let Some(cloud) = shared.cloud.get().cloned() else { return };
+    let client = component("system:cloud-controller-manager");
     let token = ClusterIdentity { principal_id: spec.principal_id.clone(), directory: shared.directory.clone() };
-    let config = cloud_controller_manager::Config {
-        cloud,
-        token: Arc::new(token),
-        subscription_id: spec.subscription_id.clone(),
-        resource_group: spec.node_resource_group.clone(),
-        location: spec.location.clone(),
-        cluster_name: spec.name.clone(),
-    };
-    cloud_controller_manager::start(component("system:cloud-controller-manager"), config, tasks);
+    let (spec, shared, group) = (spec.clone(), shared.clone(), tasks.clone());
+    // A plane may start while Resource Manager is still being built: it is what resumes the plane's saga.
+    tasks.spawn("cloud controller manager", async move {
+        let config = cloud_controller_manager::Config {
+            cloud: shared.cloud.wait().await.clone(),
+            token: Arc::new(token),
+            subscription_id: spec.subscription_id,
+            resource_group: spec.node_resource_group,
+            location: spec.location,
+            cluster_name: spec.name,
+        };
+        cloud_controller_manager::start(client, config, &group);
+    });
 }
 
 /// Tokens of the cluster's identity, from the directory.

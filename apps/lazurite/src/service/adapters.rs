@@ -1,0 +1,283 @@
+//! Where parts that do not know each other meet: Entra as ARM's directory, the clusters' token reviewer,
+//! the machines' token service and the registry's gate.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use apiserver::authn::{Authenticated, TokenAuthenticator, TokenRejected};
+use arm::{Caller, CallerKind, DirectoryError, FederatedCredential, ManagedIdentity, ResourceId, Token};
+use async_trait::async_trait;
+use entra::{Entra, EntraError, VerifyError};
+use fabric::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
+use kit::http::Connection;
+use providers::registry::{Action, Gate, Principal};
+use serde_json::{Value, json};
+
+use crate::place::State;
+
+/// The server application of AKS: the audience of tokens for clusters.
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+const TOKEN_ANSWER_MAX_BYTES: usize = 64 * 1024;
+const REGISTRY_AUDIENCES: [&str; 4] = [
+    "https://containerregistry.azure.net",
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://localhost",
+];
+
+/// Opens the directory.
+pub(super) async fn open_entra(
+    state: &State,
+    clock: Arc<dyn kit::Clock>,
+    tasks: &kit::Tasks,
+) -> Result<Arc<Entra>> {
+    let config = entra::Config {
+        state_dir: state.path().to_owned(),
+        hosts: arm::FrontConfig::usual_hosts(),
+        clock,
+        issuers: Arc::new(entra::NoIssuers),
+    };
+    Entra::open(config, tasks).await.context("failed to open the directory")
+}
+
+fn caller(claims: entra::Claims) -> Caller {
+    let name = claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_else(|| claims.oid.clone());
+    Caller {
+        object_id: claims.oid,
+        name,
+        tenant_id: claims.tid,
+        app_id: claims.appid,
+        kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
+        groups: claims.groups,
+        claims: claims.all,
+    }
+}
+
+/// ARM's verifier.
+pub(super) struct EntraVerifier(pub(super) Arc<Entra>);
+
+#[async_trait]
+impl arm::TokenVerifier for EntraVerifier {
+    async fn verify(&self, bearer: &str, audiences: &[String]) -> Result<Caller, arm::TokenError> {
+        self.0.verify(bearer, audiences).map(caller).map_err(|error| match error {
+            VerifyError::Invalid => arm::TokenError::Invalid,
+            VerifyError::Expired { at } => arm::TokenError::Expired { at },
+            VerifyError::Audience { audience } => arm::TokenError::Audience { audience },
+            VerifyError::Issuer { issuer } => arm::TokenError::Tenant { issuer },
+        })
+    }
+}
+
+/// ARM's directory.
+pub(super) struct EntraDirectory(pub(super) Arc<Entra>);
+
+fn could_not(deed: &'static str) -> impl FnOnce(EntraError) -> DirectoryError {
+    move |source| DirectoryError { deed: deed.to_owned(), source: Some(Box::new(source)) }
+}
+
+#[async_trait]
+impl arm::Directory for EntraDirectory {
+    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
+        let made = self
+            .0
+            .managed_identity_create(&resource.to_string())
+            .await
+            .map_err(could_not("make a managed identity"))?;
+        Ok(ManagedIdentity {
+            principal_id: made.principal_id,
+            client_id: made.client_id,
+            tenant_id: made.tenant_id,
+        })
+    }
+
+    async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
+        let deleted = self.0.managed_identity_delete(&resource.to_string()).await;
+        deleted.map_err(could_not("delete a managed identity"))
+    }
+
+    async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
+        let issued = self
+            .0
+            .managed_identity_token(principal_id, audience)
+            .map_err(could_not("issue a token for a managed identity"))?;
+        Ok(Token { access_token: issued.access_token, expires_on: issued.expires_on })
+    }
+
+    async fn principal(&self, object_id: &str) -> Option<arm::PrincipalInfo> {
+        let found = self.0.principal(object_id)?;
+        Some(arm::PrincipalInfo {
+            kind: found.kind.to_owned(),
+            display_name: found.name,
+            app_id: found.app_id,
+        })
+    }
+
+    async fn put_federated_credential(
+        &self,
+        resource: &ResourceId,
+        credential: FederatedCredential,
+    ) -> Result<(), DirectoryError> {
+        let trust = entra::Federation {
+            name: credential.name,
+            issuer: credential.issuer,
+            subject: credential.subject,
+            audiences: credential.audiences,
+        };
+        let put = self.0.managed_identity_federate(&resource.to_string(), trust).await;
+        put.map_err(could_not("store a federated credential"))
+    }
+
+    async fn delete_federated_credential(&self, resource: &ResourceId, name: &str) -> Result<(), DirectoryError> {
+        let deleted = self.0.managed_identity_unfederate(&resource.to_string(), name).await;
+        deleted.map_err(could_not("delete a federated credential"))
+    }
+}
+
+/// Entra tokens at a cluster's API server: the user is the object id, its groups are the directory's.
+pub(super) struct EntraReviewer(pub(super) Arc<Entra>);
+
+#[async_trait]
+impl TokenAuthenticator for EntraReviewer {
+    async fn authenticate(&self, token: &str, _: &[String]) -> Result<Option<Authenticated>, TokenRejected> {
+        // What is not Entra's is for the other reviewers to judge.
+        let Ok(claims) = self.0.verify(token, &[AKS_SERVER.to_owned()]) else { return Ok(None) };
+        let mut user = apiserver::UserInfo::new(claims.upn.as_deref().unwrap_or(&claims.oid), &[]);
+        user.groups = claims.groups;
+        user.extra.insert("oid".to_owned(), vec![claims.oid]);
+        Ok(Some(Authenticated { user, audiences: Vec::new() }))
+    }
+}
+
+/// Tokens of machines' identities, for the metadata service.
+pub(super) struct MachineTokens {
+    pub(super) entra: Arc<Entra>,
+    pub(super) front: Arc<arm::Front>,
+}
+
+fn refuse(error: &str, description: impl Into<String>) -> ImdsTokenError {
+    ImdsTokenError { error: error.to_owned(), description: description.into() }
+}
+
+#[async_trait]
+impl ImdsTokens for MachineTokens {
+    async fn token(&self, request: ImdsTokenRequest) -> Result<Value, ImdsTokenError> {
+        let instance = ResourceId::parse(&request.machine_resource_id)
+            .map_err(|_| refuse("invalid_request", "the machine is not known"))?;
+        let holder = self.front.resources().get(&instance.top());
+        let identity = holder.as_ref().and_then(|holder| holder.identity.clone()).unwrap_or_default();
+        let assigned = Assigned::read(&identity);
+        let wanted = assigned.choose(&request).ok_or_else(|| refuse("invalid_request", "Identity not found"))?;
+        let issued = self
+            .entra
+            .managed_identity_token(&wanted.principal_id, &request.resource)
+            .map_err(|_| refuse("invalid_resource", format!("AADSTS500011: {} is not a resource", request.resource)))?;
+        let now = jiff::Timestamp::now().as_second();
+        Ok(json!({
+            "access_token": issued.access_token, "client_id": wanted.client_id,
+            "expires_in": (issued.expires_on - now).to_string(), "expires_on": issued.expires_on.to_string(),
+            "ext_expires_in": (issued.expires_on - now).to_string(), "not_before": now.to_string(),
+            "resource": request.resource, "token_type": "Bearer"}))
+    }
+}
+
+/// One identity of a machine.
+struct One {
+    resource_id: String,
+    principal_id: String,
+    client_id: String,
+}
+
+/// The identities of a scale set, from its `identity` block.
+struct Assigned {
+    system: Option<One>,
+    user: Vec<One>,
+}
+
+impl Assigned {
+    fn read(identity: &Value) -> Self {
+        let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let system = identity["principalId"].as_str().map(|principal_id| One {
+            resource_id: String::new(),
+            principal_id: principal_id.to_owned(),
+            client_id: text(identity, "clientId"),
+        });
+        let user = identity["userAssignedIdentities"].as_object().into_iter().flatten();
+        let user = user
+            .map(|(id, block)| One {
+                resource_id: id.clone(),
+                principal_id: text(block, "principalId"),
+                client_id: text(block, "clientId"),
+            })
+            .collect();
+        Self { system, user }
+    }
+
+    /// The one that is asked for; without a name the system's own, or the only one.
+    fn choose(&self, request: &ImdsTokenRequest) -> Option<&One> {
+        let all = || self.system.iter().chain(&self.user);
+        let is = |wanted: &Option<String>, have: &str| {
+            wanted.as_ref().is_some_and(|wanted| wanted.eq_ignore_ascii_case(have))
+        };
+        if request.client_id.is_some() || request.object_id.is_some() || request.identity_resource_id.is_some() {
+            return all().find(|one| {
+                is(&request.client_id, &one.client_id)
+                    || is(&request.object_id, &one.principal_id)
+                    || is(&request.identity_resource_id, &one.resource_id)
+            });
+        }
+        self.system.as_ref().or(match self.user.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        })
+    }
+}
+
+/// Who may use the registry: whom ARM's roles allow to.
+pub(super) struct RegistryGate {
+    pub(super) entra: Arc<Entra>,
+    pub(super) front: Arc<arm::Front>,
+}
+
+#[async_trait]
+impl Gate for RegistryGate {
+    async fn bearer(&self, token: &str) -> Option<Principal> {
+        let audiences = REGISTRY_AUDIENCES.map(str::to_owned);
+        let claims = self.entra.verify(token, &audiences).ok()?;
+        let name = claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_else(|| claims.oid.clone());
+        Some(Principal { object_id: claims.oid, name })
+    }
+
+    async fn secret(&self, application: &str, secret: &str) -> Option<Principal> {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", application)
+            .append_pair("client_secret", secret)
+            .append_pair("scope", "https://management.azure.com/.default")
+            .finish();
+        let request = http::Request::post(format!("/{}/oauth2/v2.0/token", self.entra.tenant_id()))
+            .header(http::header::HOST, "login.microsoftonline.com")
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(kit::http::full(form))
+            .ok()?;
+        let response = self.entra.service().call(request).await;
+        let bytes = kit::http::read(response.into_body(), TOKEN_ANSWER_MAX_BYTES).await.ok()?;
+        let answer: Value = serde_json::from_slice(&bytes).ok()?;
+        self.bearer(answer["access_token"].as_str()?).await
+    }
+
+    async fn allows(&self, principal: &Principal, _: &str, action: Action) -> bool {
+        let action = match action {
+            Action::Sign => return true,
+            Action::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
+            Action::Push => "Microsoft.ContainerRegistry/registries/push/write",
+            Action::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
+        };
+        let scope = ResourceId::of_subscription(&self.front.config().subscription_id);
+        self.front.access().principal_may(&principal.object_id, &[], action, &scope)
+    }
+
+    /// Machines speak to the address that only they reach.
+    fn is_node(&self, connection: &Connection) -> bool {
+        connection.local.ip() == std::net::IpAddr::V4(super::FRONT_ADDRESS)
+    }
+}

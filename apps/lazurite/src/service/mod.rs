@@ -1,0 +1,290 @@
+//! The service: every part, put together.
+//!
+//! ```text
+//!            front door :8443 ── router ─┬─ arm ── providers ── fabric driver ── fabric
+//!                                        ├─ entra (sign-in, Graph)
+//!                                        ├─ registry
+//!                                        └─ portal, images
+//! API servers :8444 (by server name) ──── hosting ── one plane per cluster
+//! ```
+//!
+//! This is the only place that knows all parts; the adapters between them are in [`adapters`].
+
+mod adapters;
+mod client_files;
+mod hosting;
+pub(crate) mod image;
+mod machines;
+mod own;
+mod router;
+
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use fabric::{Fabric, FabricKind, Place};
+use kit::Tasks;
+use kit::files::{Readers, write_atomic};
+use kit::http::BoxService;
+use tokio::sync::{SetOnce, watch};
+
+use crate::cli::Serve;
+use crate::place::{ServiceFile, State, start_ticks};
+
+/// The front door's address on the machines' internet.
+pub(crate) const FRONT_ADDRESS: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 10);
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+const WORKERS_MAX: usize = 4;
+
+/// Runs the service until it is told to stop.
+pub(crate) fn run(serve: &Serve) -> Result<()> {
+    kit::trace::start();
+    kit::tls::install_provider();
+    let state = State::locate();
+    kit::files::make_dir(state.path())?;
+    restrict(state.path())?;
+    let _lock = lock(&state)?;
+    let workers = std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, WORKERS_MAX));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let tasks = Tasks::new();
+        let running = start(serve, &state, &tasks).await?;
+        wait_for_signal().await?;
+        tracing::info!("stopping");
+        kit::files::remove(&state.running_file())?;
+        drop(running);
+        if !tasks.drain(DRAIN_LIMIT).await {
+            tracing::warn!("some tasks did not end in time");
+        }
+        anyhow::Ok(())
+    })?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// Takes every machine and network of this state off the host, keeping the machines' disks. Returns what
+/// was removed.
+pub(crate) async fn halt_machines(state: &Path) -> Result<Vec<String>> {
+    let _ = state; Ok(Vec::new())
+}
+
+/// Keeps parts alive that own what must not end.
+struct Running {
+    _hosting: Arc<hosting::Hosting>,
+    _front: Arc<arm::Front>,
+}
+
+async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
+    let begun = std::time::Instant::now();
+    let clock: Arc<dyn kit::Clock> = Arc::new(kit::SystemClock);
+    // Ports first: a second service, or another program on them, ends here with nothing done.
+    let front_listener = bind(serve.listen).await?;
+    let api_listener = bind(serve.api_listen).await?;
+    let (front_address, api_address) = (front_listener.local_addr()?, api_listener.local_addr()?);
+
+    let authority = client_files::authority(state)?;
+    let entra = adapters::open_entra(state, clock.clone(), tasks).await?;
+    client_files::write(state, &authority, &entra, front_address).await?;
+    let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
+
+    let image = make_image(state, tasks)?;
+    let machines = machines::open(serve.fabric, state, tasks).await?;
+    let fabric = machines.fabric.clone();
+    let certificates = kit::tls::Certificates::new();
+    let shared = hosting::Shared {
+        dir: state.join("clusters"),
+        fabric: fabric.clone(),
+        api: api_address,
+        cloud: SetOnce::new(),
+        directory: directory.clone(),
+        image,
+        token_reviewers: vec![Arc::new(adapters::EntraReviewer(entra.clone()))],
+        certificates: certificates.clone(),
+    };
+    let hosting = hosting::Hosting::new(shared, tasks.child());
+    let front = build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
+    hosting.set_cloud(front.service());
+    machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
+
+    let gate = Arc::new(adapters::RegistryGate { entra: entra.clone(), front: front.clone() });
+    let registry = providers::registry::Registry::open(&state.join("registry"), gate, clock)
+        .context("failed to open the registry")?;
+    let router: BoxService = Arc::new(router::Router {
+        arm: front.service(),
+        entra: entra.service(),
+        registry: registry.clone(),
+        portal: portal::service(),
+        own: Arc::new(own::Own { entra: entra.clone(), front: front.clone(), registry }),
+    });
+
+    hosting.resume().await;
+    providers::fabric_driver::start(
+        front.resources().clone(),
+        fabric.clone(),
+        machine_names(&hosting, tasks),
+        tasks,
+    );
+    listen_inside(&fabric, &authority, router.clone(), tasks).await?;
+    kit::serve::tls(api_listener, kit::tls::server(certificates)?, hosting.by_server_name(), tasks);
+    kit::serve::tls(front_listener, client_files::front_tls(&authority)?, router, tasks);
+    write_running(state, front_address, api_address, fabric.kind())?;
+    tracing::info!(after_ms = begun.elapsed().as_millis(), %front_address, %api_address, "Lazurite answers");
+    Ok(Running { _hosting: hosting, _front: front })
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another program there?"))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where the parts of ARM meet")]
+async fn build_front(
+    state: &State,
+    entra: &Arc<entra::Entra>,
+    directory: Arc<dyn arm::Directory>,
+    machines: &machines::Machines,
+    hosting: &Arc<hosting::Hosting>,
+    authority: &kit::pki::Authority,
+    clock: Arc<dyn kit::Clock>,
+    tasks: &Tasks,
+) -> Result<Arc<arm::Front>> {
+    let config = arm::FrontConfig {
+        state_dir: state.path().to_owned(),
+        tenant_id: entra.tenant_id(),
+        tenant_domain: entra.domain(),
+        subscription_id: entra.subscription_id(),
+        subscription_name: "Lazurite".to_owned(),
+        owners: entra.bootstrap_principal().into_iter().collect(),
+        hosts: arm::FrontConfig::usual_hosts(),
+        cloud: arm::front::Cloud::default(),
+        verifier: Arc::new(adapters::EntraVerifier(entra.clone())),
+        directory,
+        clock,
+        tasks: tasks.clone(),
+    };
+    let clusters = machines.container_service(hosting.clone(), authority, state);
+    let front = arm::Front::builder(config)
+        .provider(providers::network::provider())
+        .provider(providers::compute::provider(machines.fabric.machines()))
+        .provider(providers::managed_identity::provider())
+        .provider(clusters.provider())
+        .build()
+        .await
+        .context("failed to open Resource Manager")?;
+    clusters.start(&front.ctx("Microsoft.ContainerService"));
+    Ok(front)
+}
+
+/// The names machines resolve: this cloud's own, and each cluster's.
+fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
+    const OWN: [&str; 4] = ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com", "*.azurecr.io"];
+    let mut clusters = hosting.names();
+    let all = move |clusters: &[(String, Ipv4Addr)]| {
+        let own = OWN.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));
+        own.chain(clusters.iter().cloned()).collect::<Vec<_>>()
+    };
+    let names = watch::Sender::new(all(&clusters.borrow_and_update()));
+    let receiver = names.subscribe();
+    tasks.spawn("machine names", async move {
+        while clusters.changed().await.is_ok() {
+            names.send_replace(all(&clusters.borrow_and_update()));
+        }
+    });
+    receiver
+}
+
+/// The front door on the machines' internet.
+async fn listen_inside(
+    fabric: &Arc<dyn Fabric>,
+    authority: &kit::pki::Authority,
+    router: BoxService,
+    tasks: &Tasks,
+) -> Result<()> {
+    let listener = fabric
+        .listen(Place::Internet, SocketAddrV4::new(FRONT_ADDRESS, 443))
+        .await
+        .context("failed to listen where machines find the front door")?;
+    kit::serve::tls(listener, client_files::front_tls(authority)?, router, tasks);
+    Ok(())
+}
+
+/// Makes Lazurite's own image in the background; the receiver turns true when it is there.
+fn make_image(state: &State, tasks: &Tasks) -> Result<watch::Receiver<bool>> {
+    let program = std::env::current_exe().context("failed to find this program")?;
+    let images = state.join("images");
+    let made = watch::Sender::new(false);
+    let receiver = made.subscribe();
+    tasks.spawn("system image", async move {
+        let result = tokio::task::spawn_blocking(move || image::ensure(&program, &images)).await;
+        match result {
+            Ok(Ok(path)) => tracing::debug!(path = %path.display(), "the system image is made"),
+            Ok(Err(error)) => tracing::error!(error = %format!("{error:#}"), "failed to make the system image"),
+            Err(error) => tracing::error!(%error, "failed to make the system image"),
+        }
+        made.send_replace(true);
+    });
+    Ok(receiver)
+}
+
+fn write_running(
+    state: &State,
+    front: std::net::SocketAddr,
+    api: std::net::SocketAddr,
+    kind: FabricKind,
+) -> Result<()> {
+    let pid = i32::try_from(std::process::id()).context("the process id is out of range")?;
+    let file = ServiceFile {
+        pid,
+        started_ticks: start_ticks(pid).context("failed to read this process's start")?,
+        front,
+        api,
+        fabric: match kind {
+            FabricKind::Linux => "linux".to_owned(),
+            FabricKind::Simulated => "simulated".to_owned(),
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    write_atomic(&state.running_file(), &serde_json::to_vec_pretty(&file)?, Readers::Everyone)?;
+    Ok(())
+}
+
+/// Only the owner looks into the state: it holds keys.
+fn restrict(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    // Machines' first processes walk through it on their way to their roots, so others may pass, not list.
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))
+        .with_context(|| format!("failed to protect `{}`", dir.display()))
+}
+
+/// One service per state directory.
+fn lock(state: &State) -> Result<nix::fcntl::Flock<File>> {
+    let path = state.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("failed to open `{}`", path.display()))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("another service uses `{}`", state.path().display()))
+}
+
+async fn wait_for_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
