@@ -19,6 +19,9 @@ use crate::shared::{Desired, Handle, Shared};
 
 /// How long to wait before connecting to the runtime's events again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
+/// How long CRI may need to notice what the event already said.
+const SETTLE_MS: [u64; 8] = [5, 10, 20, 50, 100, 200, 500, 2000];
+const SANDBOX_SETTLE_MS: u64 = 100;
 
 /// Starts the watches of pods and of the runtime.
 pub fn start(shared: &Arc<Shared>) {
@@ -93,11 +96,8 @@ async fn watch_runtime(shared: Arc<Shared>) {
                 // What ended while nobody listened.
                 shared.wake_all();
                 while let Some(event) = events.next().await {
-                    let owner = shared.owners.lock().get(&event.id).cloned();
-                    match owner.and_then(|uid| shared.pods.read().get(&uid).cloned()) {
-                        Some(handle) => handle.wake.notify_one(),
-                        None => shared.wake_all(),
-                    }
+                    let told = shared.clone();
+                    shared.tasks.spawn("container end", async move { tell(&told, &event.id).await });
                 }
                 tracing::warn!("the runtime's events ended");
             }
@@ -106,6 +106,27 @@ async fn watch_runtime(shared: Arc<Shared>) {
         shared.told.store(false, Ordering::Relaxed);
         shared.wake_all();
         tokio::time::sleep(EVENTS_RETRY).await;
+    }
+}
+
+/// Wakes the pod whose container or sandbox ended, once CRI shows it: containerd's events overtake its own CRI
+/// service, which learns of the same end by the same event.
+async fn tell(shared: &Shared, id: &str) {
+    for wait_ms in SETTLE_MS {
+        let status = shared.config.runtime.container_status(id).await;
+        match status {
+            Ok(status) if status.state() == ContainerState::ContainerRunning => {}
+            Ok(_) => break,
+            // A sandbox shows no such state; its pod looks again when there was time to notice.
+            Err(_) if wait_ms >= SANDBOX_SETTLE_MS => break,
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+    let owner = shared.owners.lock().get(id).cloned();
+    match owner.and_then(|uid| shared.pods.read().get(&uid).cloned()) {
+        Some(handle) => handle.wake.notify_one(),
+        None => shared.wake_all(),
     }
 }
 

@@ -89,7 +89,8 @@ impl Worker {
         let mut kept = Vec::new();
         for (kind, index) in std::mem::take(&mut plan.start) {
             let Some(container) = spec.list(kind).get(index) else { continue };
-            let ended = self.view.latest(&container.name).filter(|seen| seen.exited());
+            // One that is about to be killed is held back because of the end before this one.
+            let ended = self.view.latest_end(&container.name);
             let failed = ended.and_then(|seen| {
                 Timestamp::from_nanosecond(i128::from(seen.status.finished_at)).ok()
             });
@@ -260,7 +261,7 @@ impl Worker {
     }
 
     fn note_restart(&mut self, container: &k8s_openapi::api::core::v1::Container) {
-        let Some(seen) = self.view.latest(&container.name).filter(|seen| seen.exited()) else { return };
+        let Some(seen) = self.view.latest_end(&container.name) else { return };
         if let Ok(failed) = Timestamp::from_nanosecond(i128::from(seen.status.finished_at)) {
             let key = format!("{}_{}", container.name, hash(container));
             self.crashes.next(&key, failed, self.shared.config.clock.now());

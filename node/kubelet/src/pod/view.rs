@@ -93,6 +93,11 @@ impl View {
         self.containers.iter().find(|seen| seen.name() == name && seen.sandbox == sandbox)
     }
 
+    /// The newest container of this name that ended.
+    pub fn latest_end(&self, name: &str) -> Option<&Seen> {
+        self.containers.iter().find(|seen| seen.name() == name && seen.exited())
+    }
+
     /// The container before the newest of this name.
     pub fn previous(&self, name: &str) -> Option<&Seen> {
         self.containers.iter().filter(|seen| seen.name() == name).nth(1)

@@ -68,6 +68,20 @@ impl Containerd {
     }
 }
 
+impl Containerd {
+    /// A shim whose daemon went first stays; it is known by our socket in its command line.
+    fn end_shims(&self) {
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).into_owned();
+            let pid = entry.file_name().to_string_lossy().parse::<i32>().ok();
+            if let Some(pid) = pid.filter(|_| command.contains("shim") && command.contains(&*self.socket.to_string_lossy())) {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+    }
+}
+
 impl Drop for Containerd {
     fn drop(&mut self) {
         // Containers outlive their daemon, so they go first.
@@ -82,6 +96,13 @@ impl Drop for Containerd {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.child.wait();
+        self.end_shims();
+        for class in ["besteffort", "burstable", ""] {
+            for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+                // Only what no pod, of this or another test, is in.
+                let _ = std::fs::remove_dir(controller.path().join("kubepods").join(class));
+            }
+        }
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mut points: Vec<&str> = table
             .lines()
