@@ -53,12 +53,16 @@ impl Activity {
         Ok(Self { table, events: Arc::new(RwLock::new(events)) })
     }
 
-    /// Writes an event down.
-    pub(crate) async fn record(&self, event: Event) -> Result<(), StoreError> {
+    /// Notes an event: it can be read at once, and is on disk after [`write`](Self::write).
+    pub(crate) fn note(&self, event: &Event) {
+        self.events.write().insert(event.key.clone(), event.clone());
+    }
+
+    /// Writes a noted event down, and forgets the oldest.
+    pub(crate) async fn write(&self, event: Event) -> Result<(), StoreError> {
         self.table.put(&event.key, &event).await?;
         let old: Vec<String> = {
-            let mut events = self.events.write();
-            events.insert(event.key.clone(), event);
+            let events = self.events.read();
             let surplus = if events.len() > EVENTS_MAX + EVENTS_MAX / 10 { events.len() - EVENTS_MAX } else { 0 };
             events.keys().take(surplus).cloned().collect()
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::caller::{CallerKind, service_object_id};
+use crate::caller::service_object_id;
 use crate::id::key_within;
 use crate::{ArmError, Caller, Resource, ResourceId, Resources};
 use roles::{Permission, Role};
@@ -38,13 +38,6 @@ pub const SERVICES: [&str; 5] = [
 pub struct Access {
     resources: Resources,
     services: Arc<BTreeSet<String>>,
-}
-
-/// Whether an action is one on data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plane {
-    Control,
-    Data,
 }
 
 /// The scopes at and above an id, as keys, innermost first. The root's is empty.
@@ -114,11 +107,16 @@ impl Access {
         std::iter::once(caller.object_id.as_str()).chain(caller.groups.iter().map(String::as_str)).collect()
     }
 
-    fn denied_by(&self, caller: &Caller, action: &str, plane: Plane, scope: &ResourceId) -> Option<Arc<Resource>> {
-        if caller.kind == CallerKind::Service {
+    /// The deny assignment that forbids these principals what `forbids` picks out of its permissions.
+    fn denied_by(
+        &self,
+        principals: &[&str],
+        scope: &ResourceId,
+        forbids: impl Fn(&Permission) -> bool,
+    ) -> Option<Arc<Resource>> {
+        if principals.iter().any(|p| self.services.contains(*p)) {
             return None;
         }
-        let principals = Self::principals(caller);
         let names = |r: &Resource, field: &str| -> bool {
             r.properties.get(field).and_then(Value::as_array).is_some_and(|list| {
                 list.iter().filter_map(|p| p.get("id").and_then(Value::as_str)).any(|id| {
@@ -130,30 +128,32 @@ impl Access {
             let permissions = Permission::read_list(deny.properties.get("permissions"));
             names(deny, "principals")
                 && !names(deny, "excludePrincipals")
-                && permissions.iter().any(|p| match plane {
-                    Plane::Control => p.allows(action),
-                    Plane::Data => p.allows_data(action),
-                })
+                && permissions.iter().any(&forbids)
         })
     }
 
     /// Whether a role lets the caller do `action` (`Microsoft.Network/virtualNetworks/write`) at `scope`, and no deny
     /// assignment forbids it.
     pub fn may(&self, caller: &Caller, action: &str, scope: &ResourceId) -> bool {
-        self.permissions(&Self::principals(caller), scope).iter().any(|p| p.allows(action))
-            && self.denied_by(caller, action, Plane::Control, scope).is_none()
+        self.principals_may(&Self::principals(caller), action, scope)
     }
 
     /// The same for data actions, and for a caller who is known only by object id and groups.
     pub fn may_data(&self, object_id: &str, groups: &[String], action: &str, scope: &ResourceId) -> bool {
         let principals: Vec<&str> = std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
         self.permissions(&principals, scope).iter().any(|p| p.allows_data(action))
+            && self.denied_by(&principals, scope, |p| p.allows_data(action)).is_none()
+    }
+
+    fn principals_may(&self, principals: &[&str], action: &str, scope: &ResourceId) -> bool {
+        self.permissions(principals, scope).iter().any(|p| p.allows(action))
+            && self.denied_by(principals, scope, |p| p.allows(action)).is_none()
     }
 
     /// The same as [`may`](Self::may) for a principal that is known only by object id and groups.
     pub fn principal_may(&self, object_id: &str, groups: &[String], action: &str, scope: &ResourceId) -> bool {
         let principals: Vec<&str> = std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
-        self.permissions(&principals, scope).iter().any(|p| p.allows(action))
+        self.principals_may(&principals, action, scope)
     }
 
     /// Whether the caller may do the action anywhere at or below `scope`; for lists that show only what one may see.
@@ -175,7 +175,7 @@ impl Access {
         if !self.permissions(&principals, scope).iter().any(|p| p.allows(action)) {
             return Err(ArmError::authorization_failed(caller, action, scope));
         }
-        if let Some(deny) = self.denied_by(caller, action, Plane::Control, scope) {
+        if let Some(deny) = self.denied_by(&principals, scope, |p| p.allows(action)) {
             let name = deny.properties.get("denyAssignmentName").and_then(Value::as_str).unwrap_or(&deny.name);
             return Err(ArmError::new(
                 http::StatusCode::FORBIDDEN,

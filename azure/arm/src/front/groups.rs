@@ -191,7 +191,9 @@ impl Front {
                     failures.push((id, error));
                 }
             }
-            idle = if failures.len() < before { 0 } else { idle + 1 };
+            // What still works on something in here may free what is in its way.
+            let working = self.operations.running().iter().any(|o| o.id != operation && o.resource.is_within(&group));
+            idle = if failures.len() < before || working { 0 } else { idle + 1 };
             if idle >= IDLE_ROUNDS_MAX {
                 return Err(self.give_up(&group, &operation, failures).await?);
             }

@@ -247,16 +247,15 @@ impl Front {
             Err(error) => return reply::refused(&error),
         };
         let outcome = self.handle(&incoming).await;
-        if let Err(error) = self.log(&incoming, &outcome).await {
-            tracing::error!(error = %kit::Chain(&error), "failed to write the activity log");
-        }
+        self.log(&incoming, &outcome);
         reply::response(&incoming, outcome)
     }
 
-    async fn log(&self, incoming: &Incoming, outcome: &Result<Answer, ArmError>) -> Result<(), crate::StoreError> {
-        let Some((action, resource, caller)) = incoming.deed() else { return Ok(()) };
+    /// Writes the deed into the activity log; nobody waits for the disk.
+    fn log(&self, incoming: &Incoming, outcome: &Result<Answer, ArmError>) {
+        let Some((action, resource, caller)) = incoming.deed() else { return };
         if action.ends_with("/read") {
-            return Ok(());
+            return;
         }
         let outcome = match outcome {
             Ok(answer) => Ok(answer.status.as_u16()),
@@ -264,7 +263,13 @@ impl Front {
         };
         let now = self.config.clock.now();
         let event = crate::activity::Event::new(now, &action, &resource, &caller, &incoming.correlation_id, outcome);
-        self.activity.record(event).await
+        self.activity.note(&event);
+        let activity = self.activity.clone();
+        self.config.tasks.spawn_careful("activity log", async move {
+            if let Err(error) = activity.write(event).await {
+                tracing::error!(error = %kit::Chain(&error), "failed to write the activity log");
+            }
+        });
     }
 }
 

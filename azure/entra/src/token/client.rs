@@ -63,4 +63,14 @@ impl Entra {
         }
         Ok(body)
     }
+
+    /// The object id of the application with this id and secret, for services that take the pair itself (a container
+    /// registry's basic authentication).
+    pub fn client_with_secret(&self, client_id: &str, secret: &str) -> Option<String> {
+        let (app, principal) = self.client_of(client_id);
+        let principal = principal.filter(|p| p.enabled)?;
+        let now = self.now().to_string();
+        let mut kept = app.iter().flat_map(|a| a.secrets.iter()).chain(&principal.secrets);
+        kept.any(|s| s.end > now && secrets::fits(secret, &s.hash)).then(|| principal.id.clone())
+    }
 }

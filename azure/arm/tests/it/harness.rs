@@ -1,0 +1,345 @@
+//! A cloud in a temporary directory, with one made-up provider.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arm::{
+    Acted, Caller, CallerKind, Ctx, Deleted, Directory, DirectoryError, FederatedCredential, Front, FrontConfig,
+    ManagedIdentity, PrincipalInfo, Provider, Put, Resource, ResourceId, ResourceType, Token, TokenError, TokenVerifier,
+    TypeDescriptor, Written,
+};
+use async_trait::async_trait;
+use entra::{Bootstrap, Entra, VerifyError};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
+use kit::http::{BoxService, Request, Response, Service};
+use serde_json::{Value, json};
+
+pub struct Adapter(pub Arc<Entra>);
+
+fn wrong(deed: &str) -> impl FnOnce(entra::EntraError) -> DirectoryError {
+    let deed = deed.to_owned();
+    move |source| DirectoryError { deed, source: Some(Box::new(source)) }
+}
+
+#[async_trait]
+impl TokenVerifier for Adapter {
+    async fn verify(&self, bearer: &str, audiences: &[String]) -> Result<Caller, TokenError> {
+        let claims = self.0.verify(bearer, audiences).map_err(|error| match error {
+            VerifyError::Invalid => TokenError::Invalid,
+            VerifyError::Expired { at } => TokenError::Expired { at },
+            VerifyError::Audience { audience } => TokenError::Audience { audience },
+            VerifyError::Issuer { issuer } => TokenError::Tenant { issuer },
+        })?;
+        Ok(Caller {
+            name: claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_default(),
+            object_id: claims.oid,
+            tenant_id: claims.tid,
+            app_id: claims.appid,
+            kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
+            groups: claims.groups,
+            claims: claims.all,
+        })
+    }
+}
+
+#[async_trait]
+impl Directory for Adapter {
+    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
+        let made = self.0.managed_identity_create(&resource.to_string()).await.map_err(wrong("make an identity"))?;
+        Ok(ManagedIdentity { principal_id: made.principal_id, client_id: made.client_id, tenant_id: made.tenant_id })
+    }
+    async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
+        self.0.managed_identity_delete(&resource.to_string()).await.map_err(wrong("remove an identity"))
+    }
+    async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
+        let token = self.0.managed_identity_token(principal_id, audience).map_err(wrong("issue a token"))?;
+        Ok(Token { access_token: token.access_token, expires_on: token.expires_on })
+    }
+    async fn principal(&self, object_id: &str) -> Option<PrincipalInfo> {
+        let found = self.0.principal(object_id)?;
+        Some(PrincipalInfo { kind: found.kind.to_owned(), display_name: found.name, app_id: found.app_id })
+    }
+    async fn put_federated_credential(&self, _: &ResourceId, _: FederatedCredential) -> Result<(), DirectoryError> {
+        Ok(())
+    }
+    async fn delete_federated_credential(&self, _: &ResourceId, _: &str) -> Result<(), DirectoryError> {
+        Ok(())
+    }
+}
+
+/// A widget: made in the background when its properties say `slow`, never when they say `broken`.
+pub struct Widgets;
+
+#[async_trait]
+impl ResourceType for Widgets {
+    fn descriptor(&self) -> TypeDescriptor {
+        let mut d = TypeDescriptor::new("Microsoft.Test/widgets", &["2025-01-01"]);
+        d.identity = true;
+        d.etag = Some("etag");
+        d.name_pattern = Some("[a-z][a-z0-9-]{0,20}");
+        d
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, arm::ArmError> {
+        let mut resource = request.resource();
+        if resource.properties["slow"] != json!(true) {
+            resource.set_provisioning_state("Succeeded");
+            return Ok(Written::Done(resource));
+        }
+        resource.set_provisioning_state("Creating");
+        let operation = ctx.operations.create(request.id, "create", "eastus").await?;
+        let (ctx, id) = (ctx.clone(), request.id.clone());
+        let broken = resource.properties["broken"] == json!(true);
+        let operation = operation.work(async move {
+            let state = if broken { "Failed" } else { "Succeeded" };
+            ctx.resources
+                .modify(&id, |r| {
+                    r.set_provisioning_state(state);
+                    true
+                })
+                .await?;
+            if broken { Err(arm::ArmError::conflict("WidgetBroken", "It broke.")) } else { Ok(()) }
+        });
+        Ok(Written::Accepted { resource, operation })
+    }
+
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, arm::ArmError> {
+        if existing.properties["slow"] != json!(true) {
+            return Ok(Deleted::Done);
+        }
+        let operation = ctx.operations.create_delete(&existing.id, "eastus").await?;
+        Ok(Deleted::Accepted(operation.work(async { Ok(()) })))
+    }
+
+    async fn action(&self, _: &Ctx, _: &Resource, name: &str, body: Value) -> Result<Acted, arm::ArmError> {
+        match name {
+            "echo" => Ok(Acted::Done(Some(body))),
+            other => Err(arm::ArmError::not_implemented(other)),
+        }
+    }
+}
+
+pub struct Parts;
+
+#[async_trait]
+impl ResourceType for Parts {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor::new("Microsoft.Test/widgets/parts", &["2025-01-01"])
+    }
+    async fn put(&self, _: &Ctx, request: Put<'_>) -> Result<Written, arm::ArmError> {
+        Ok(Written::Done(request.resource()))
+    }
+    async fn delete(&self, _: &Ctx, _: &Resource) -> Result<Deleted, arm::ArmError> {
+        Ok(Deleted::Done)
+    }
+}
+
+pub struct World {
+    pub entra: Arc<Entra>,
+    pub front: Arc<Front>,
+    pub owner: Bootstrap,
+    pub token: String,
+    pub sub: String,
+    pub tasks: kit::Tasks,
+    dir: Option<tempfile::TempDir>,
+}
+
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answered {
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or("")
+    }
+    pub fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or("")
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+}
+
+pub const HOST: &str = "localhost:8443";
+
+async fn open(dir: &Path) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
+    let tasks = kit::Tasks::new();
+    let hosts = FrontConfig::usual_hosts();
+    let clock = Arc::new(kit::SystemClock);
+    let config = entra::Config { state_dir: dir.to_owned(), hosts: hosts.clone(), clock: clock.clone(), issuers: Arc::new(entra::NoIssuers) };
+    let entra = Entra::open(config, &tasks).await.unwrap();
+    let adapter = Arc::new(Adapter(entra.clone()));
+    if let Some(made) = entra.bootstrap("owner").await.unwrap() {
+        std::fs::write(dir.join("owner"), format!("{} {} {}", made.app_id, made.object_id, made.secret)).unwrap();
+    }
+    let front = Front::builder(FrontConfig {
+        state_dir: dir.to_owned(),
+        tenant_id: entra.tenant_id(),
+        tenant_domain: entra.domain(),
+        subscription_id: entra.subscription_id(),
+        subscription_name: "Test".to_owned(),
+        owners: vec![entra.bootstrap_principal().unwrap()],
+        hosts,
+        cloud: arm::front::Cloud::default(),
+        verifier: adapter.clone(),
+        directory: adapter,
+        clock,
+        tasks: tasks.clone(),
+    })
+    .provider(Provider::new("Microsoft.Test").with(Widgets).with(Parts))
+    .build()
+    .await
+    .unwrap();
+    (entra, front, tasks)
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::at(dir).await
+    }
+
+    async fn at(dir: tempfile::TempDir) -> Self {
+        let (entra, front, tasks) = open(dir.path()).await;
+        let text = std::fs::read_to_string(dir.path().join("owner")).unwrap();
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        let owner = Bootstrap { app_id: words[0].clone(), object_id: words[1].clone(), secret: words[2].clone() };
+        let mut world =
+            Self { sub: entra.subscription_id(), entra, front, owner: owner.clone(), token: String::new(), tasks, dir: Some(dir) };
+        world.token = world.sign_in(&owner.app_id, &owner.secret, "https://localhost:8443//.default").await;
+        world
+    }
+
+    /// The same cloud after the service was stopped and started.
+    pub async fn restarted(mut self) -> Self {
+        self.tasks.drain(std::time::Duration::from_secs(5)).await;
+        let dir = self.dir.take().unwrap();
+        let Self { entra, front, .. } = self;
+        drop(front);
+        drop(entra);
+        Self::at(dir).await
+    }
+
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
+        let body = fields.iter().map(|(n, v)| format!("{n}={}", percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC)));
+        let body = body.collect::<Vec<_>>().join("&");
+        let request = http::Request::builder().method(Method::POST).uri(path).header("host", HOST);
+        answered(self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await).await
+    }
+
+    pub async fn sign_in(&self, app: &str, secret: &str, scope: &str) -> String {
+        let path = format!("/{}/oauth2/v2.0/token", self.entra.tenant_id());
+        let fields = [("client_id", app), ("client_secret", secret), ("scope", scope), ("grant_type", "client_credentials")];
+        let answer = self.form(&path, &fields).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A new application with a principal and a token for the resource manager: `(object id, token)`.
+    pub async fn somebody(&self, name: &str) -> (String, String) {
+        let graph = self.sign_in(&self.owner.app_id, &self.owner.secret, "https://graph.microsoft.com/.default").await;
+        let app = self.graph(Method::POST, "/v1.0/applications", json!({"displayName": name}), &graph).await;
+        let id = app.body["id"].as_str().unwrap();
+        let secret = self.graph(Method::POST, &format!("/v1.0/applications/{id}/addPassword"), json!({}), &graph).await;
+        let app_id = app.body["appId"].as_str().unwrap();
+        let principal = self.graph(Method::POST, "/v1.0/servicePrincipals", json!({"appId": app_id}), &graph).await;
+        assert_eq!(principal.status, 201, "{}", principal.body);
+        let token = self.sign_in(app_id, secret.body["secretText"].as_str().unwrap(), "https://management.azure.com/.default").await;
+        (principal.body["id"].as_str().unwrap().to_owned(), token)
+    }
+
+    pub async fn graph(&self, method: Method, path: &str, body: Value, token: &str) -> Answered {
+        let request = http::Request::builder().method(method).uri(path).header("host", HOST).header("authorization", format!("Bearer {token}"));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        answered(self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await).await
+    }
+
+    pub async fn send(&self, request: http::request::Builder, body: &str) -> Answered {
+        answered(self.front.service().call(request.body(kit::http::full(body.to_owned())).unwrap()).await).await
+    }
+
+    pub async fn as_who(&self, token: &str, method: Method, path: &str, body: Value) -> Answered {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{path}{mark}api-version=2025-01-01").replace(' ', "%20"))
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {token}"));
+        self.send(request, &if body.is_null() { String::new() } else { body.to_string() }).await
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answered {
+        self.as_who(&self.token, method, path, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answered {
+        self.call(Method::GET, path, Value::Null).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answered {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answered {
+        self.call(Method::DELETE, path, Value::Null).await
+    }
+
+    pub fn group_path(&self, name: &str) -> String {
+        format!("/subscriptions/{}/resourceGroups/{name}", self.sub)
+    }
+
+    pub fn widget(&self, group: &str, name: &str) -> String {
+        format!("{}/providers/Microsoft.Test/widgets/{name}", self.group_path(group))
+    }
+
+    pub async fn group(&self, name: &str) {
+        let answer = self.put(&self.group_path(name), json!({"location": "eastus"})).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    /// Follows an operation to its end by the URL in a header.
+    pub async fn follow(&self, answer: &Answered) -> Value {
+        let url = answer.header("azure-asyncoperation").trim_start_matches("https://localhost:8443").to_owned();
+        assert!(!url.is_empty());
+        loop {
+            let request = http::Request::get(&url).header("host", HOST).header("authorization", format!("Bearer {}", self.token));
+            let state = self.send(request, "").await;
+            assert_eq!(state.status, 200, "{}", state.body);
+            if state.body["status"] != "InProgress" {
+                return state.body;
+            }
+        }
+    }
+}
+
+async fn answered(response: Response) -> Answered {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answered { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+}
+
+/// One service for both, as the program composes them.
+pub struct Both {
+    pub entra: Arc<Entra>,
+    pub arm: BoxService,
+    pub log: bool,
+}
+
+#[async_trait]
+impl Service for Both {
+    async fn call(&self, request: Request) -> Response {
+        let line = format!("{} {}", request.method(), request.uri());
+        let response = if self.entra.owns_path(request.uri().path()) {
+            self.entra.service().call(request).await
+        } else {
+            self.arm.call(request).await
+        };
+        if self.log {
+            eprintln!("{line} -> {}", response.status());
+        }
+        response
+    }
+}

@@ -1,0 +1,10 @@
+//! The front door with a real directory in front of it, by HTTP in the process, and by the real `az`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod access;
+mod az;
+mod deployments;
+mod door;
+mod harness;
+mod lifecycle;
+mod signin;
