@@ -16,10 +16,11 @@ impl AsRawFd for Watched {
     }
 }
 
-/// Returns when `directory/name` exists (with its content, when it was moved there or closed after writing).
+/// Returns when `directory/name` exists, whatever it is. Whole content: only when it is moved there.
 pub async fn file_appears(directory: &Path, name: &str) -> io::Result<()> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    inotify.add_watch(directory, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
+    let what = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
+    inotify.add_watch(directory, what)?;
     // SAFETY: the wrapper owns the descriptor and always returns the same one.
     let fd = unsafe { AsyncFd::register_with_interest(Watched(inotify), Interest::READABLE) }
         .map_err(io::Error::other)?;
@@ -32,4 +33,31 @@ pub async fn file_appears(directory: &Path, name: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The changes of a directory: files written, moved there or removed.
+pub struct Directory(AsyncFd<Watched>);
+
+impl Directory {
+    /// Watches from now on.
+    pub fn new(directory: &Path) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let what = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE;
+        inotify.add_watch(directory, what)?;
+        // SAFETY: the wrapper owns the descriptor and always returns the same one.
+        let fd = unsafe { AsyncFd::register_with_interest(Watched(inotify), Interest::READABLE) };
+        Ok(Self(fd.map_err(io::Error::other)?))
+    }
+
+    /// Returns after the next change; changes between two calls are not lost.
+    pub async fn changed(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match self.0.get_ref().0.read_events() {
+                Ok(_) => return Ok(()),
+                Err(nix::errno::Errno::EAGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
