@@ -6,6 +6,7 @@ mod patches;
 mod quantity;
 mod schema;
 mod selectors;
+mod tables;
 
 use api_model::{Model, Resource};
 use std::sync::{Arc, OnceLock};
