@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use kit::http::BoxService;
 
+use crate::admission::Chain;
 use crate::allocation::Allocator;
-use crate::attributes::{AdmissionRequest, ApiError, Objects, UserInfo};
+use crate::attributes::{Objects, UserInfo};
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
+use crate::bootstrap::{Settings, ensure};
 use crate::discovery::Discovery;
 use crate::handlers::Api;
 use crate::loopback::Loopback;
-use crate::registry::admit::Gate;
+use crate::registry::seed::Seeder;
 use crate::registry::{Registry, convert};
 use crate::streaming::Streaming;
 use crate::tokens::ServiceAccountTokens;
@@ -69,7 +70,16 @@ impl ApiServer {
             .map_err(|error| keys("the kubelets' client")(kit::Chain(&error).to_string()))?;
         let kubelets = Arc::new(kubelets);
         let authorizer = Arc::new(Authorizer::new(objects.clone()));
-        registry.set_gate(Arc::new(Open));
+        let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), config.clock.clone());
+        registry.set_gate(Arc::new(chain));
+        let settings = Settings {
+            service_cidr: config.service_cidr,
+            advertise: config.advertise,
+            authority_pem: config.authority.certificate_pem().to_owned(),
+        };
+        let written = ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
+        registry.started();
+        tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
         registry.sync_custom();
         registry.clean_up_definitions();
         let discovery = Discovery::new(registry.clone(), &config.version, config.advertise.to_string());
@@ -119,16 +129,4 @@ fn selectable_fields(model: &api_model::Model) -> HashMap<String, Vec<String>> {
         }
     }
     fields
-}
-
-struct Open;
-
-#[async_trait]
-impl Gate for Open {
-    async fn mutate(&self, _: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
-        Ok(())
-    }
-    async fn validate(&self, _: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
-        Ok(())
-    }
 }

@@ -17,7 +17,9 @@ pub mod object;
 pub mod read;
 pub mod remove;
 pub mod scale;
+pub mod seed;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -51,6 +53,8 @@ pub struct Registry {
     /// What registries need to make sure that a definition's objects go with it.
     pub tasks: kit::Tasks,
     gate: OnceLock<Arc<dyn admit::Gate>>,
+    /// Writes need not be on the disk yet: what is written while starting is made again if it is lost.
+    starting: AtomicBool,
     custom: custom::Synced,
 }
 
@@ -157,6 +161,7 @@ impl Registry {
             leases: leases::Leases::default(),
             tasks,
             gate: OnceLock::new(),
+            starting: AtomicBool::new(true),
             custom: custom::Synced::default(),
         }
     }
@@ -164,6 +169,11 @@ impl Registry {
     /// Sets who judges writes. Before that, all writes are refused.
     pub fn set_gate(&self, gate: Arc<dyn admit::Gate>) {
         let _ = self.gate.set(gate);
+    }
+
+    /// From now on writes are on the disk when they are acknowledged.
+    pub fn started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn gate(&self) -> Result<&Arc<dyn admit::Gate>, ApiError> {
@@ -201,7 +211,8 @@ impl Registry {
             }
             None => Op::Delete { key: key.clone() },
         };
-        let durability = if served.rules.relaxed { Durability::Relaxed } else { Durability::Durable };
+        let starting = self.starting.load(Ordering::Relaxed);
+        let durability = if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
         let txn = Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
         match self.store.commit(txn).await {
             Ok(Committed::Succeeded { revision }) => Ok(Stored::At(revision)),

@@ -1,0 +1,12 @@
+//! The whole API server in the process, over a store of its own, asked as its clients ask it.
+
+mod crud;
+mod custom;
+mod deletion;
+mod discovery;
+mod harness;
+mod kubectl;
+mod lists;
+mod patches;
+mod watches;
+mod workloads;
