@@ -1,0 +1,89 @@
+//! Scale sets: instances, their addresses and states, and what is done to them.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, id, network, scale_set};
+
+const SET: &str = "Microsoft.Compute/virtualMachineScaleSets";
+const VNET: &str = "Microsoft.Network/virtualNetworks";
+
+async fn world(subnet: &str) -> (World, String) {
+    let world = World::new().await;
+    world.put(&id(VNET, "v"), network(subnet, json!({}))).await.unwrap();
+    (world, id(SET, "vmss"))
+}
+
+async fn instances(world: &World, set: &str) -> Vec<Value> {
+    world.owner().list(format!("{set}/virtualMachines"), "2024-11-01").await.unwrap()
+}
+
+#[tokio::test]
+async fn instances_come_up_and_go_with_their_addresses() {
+    let (world, set) = world("10.1.0.0/16").await;
+    let made = world.put(&set, scale_set(3, &[])).await.unwrap();
+    assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+    assert!(!made.to_string().contains("aGVsbG8="));
+    let listed = instances(&world, &set).await;
+    let names: Vec<_> = listed.iter().map(|i| i["properties"]["osProfile"]["computerName"].as_str().unwrap()).collect();
+    assert_eq!(names, ["vm-000000", "vm-000001", "vm-000002"]);
+    assert_eq!(listed[1]["name"], "vmss_1");
+    assert_eq!(listed[1]["instanceId"], "1");
+    let nics = world.get(&format!("{set}/networkInterfaces")).await;
+    let addresses: Vec<_> = nics["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"].as_str().unwrap())
+        .collect();
+    assert_eq!(addresses, ["10.1.0.4", "10.1.0.5", "10.1.0.6"]);
+    let view = world.get(&format!("{set}/virtualMachines/0/instanceView")).await;
+    assert_eq!(view["statuses"][1]["code"], "PowerState/running");
+    // The same again changes nothing and starts nothing.
+    world.put(&set, scale_set(3, &[])).await.unwrap();
+    assert_eq!(world.machines.booted.lock().len(), 3);
+    world.put(&set, scale_set(1, &[])).await.unwrap();
+    assert_eq!(instances(&world, &set).await.len(), 1);
+    world.put(&set, scale_set(2, &[])).await.unwrap();
+    let ids: Vec<String> =
+        instances(&world, &set).await.iter().map(|i| i["instanceId"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, ["0", "3"]);
+    world.post(&format!("{set}/delete"), json!({ "instanceIds": ["0"] })).await.unwrap();
+    assert_eq!(world.get(&set).await["sku"]["capacity"], 1);
+    world.delete(&set).await.unwrap();
+    world.delete(&id(VNET, "v")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_subnet_is_told_before_anything_is_made() {
+    let (world, set) = world("10.1.0.0/29").await;
+    assert_eq!(world.put(&set, scale_set(4, &[])).await.unwrap_err().code, "SubnetIsFull");
+    assert!(world.machines.booted.lock().is_empty());
+    world.put(&set, scale_set(3, &[])).await.unwrap();
+    assert_eq!(world.put(&set, scale_set(4, &[])).await.unwrap_err().code, "SubnetIsFull");
+    assert_eq!(world.get(&set).await["sku"]["capacity"], 3);
+}
+
+#[tokio::test]
+async fn a_failed_boot_is_the_sets_failure_and_a_reimage_mends_it() {
+    let (world, set) = world("10.1.0.0/16").await;
+    *world.machines.exit_code.lock() = Some(51);
+    let error = world.put(&set, scale_set(1, &[])).await.unwrap_err();
+    assert_eq!(error.code, "VMExtensionProvisioningError");
+    assert!(error.message.contains("VMExtensionError_K8SAPIServerConnFail"));
+    assert_eq!(world.get(&set).await["properties"]["provisioningState"], "Failed");
+    *world.machines.exit_code.lock() = None;
+    world.post(&format!("{set}/reimage"), json!({ "instanceIds": ["0"] })).await.unwrap();
+    assert_eq!(instances(&world, &set).await[0]["properties"]["provisioningState"], "Succeeded");
+}
+
+#[tokio::test]
+async fn power_and_restart_reach_the_machine() {
+    let (world, set) = world("10.1.0.0/16").await;
+    world.put(&set, scale_set(1, &[])).await.unwrap();
+    world.post(&format!("{set}/deallocate"), json!({})).await.unwrap();
+    let view = world.get(&format!("{set}/virtualMachines/0/instanceView")).await;
+    assert_eq!(view["statuses"][1]["code"], "PowerState/deallocated");
+    world.post(&format!("{set}/start"), json!({})).await.unwrap();
+    world.post(&format!("{set}/restart"), json!({})).await.unwrap();
+    assert_eq!(world.machines.booted.lock().len(), 3);
+}

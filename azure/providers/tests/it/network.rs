@@ -1,0 +1,148 @@
+//! What network resources show, refuse and keep.
+
+use providers::fabric_driver::wanted::wanted;
+use serde_json::{Value, json};
+
+use crate::world::{World, id, network, scale_set};
+
+const VNET: &str = "Microsoft.Network/virtualNetworks";
+const NSG: &str = "Microsoft.Network/networkSecurityGroups";
+const PIP: &str = "Microsoft.Network/publicIPAddresses";
+const LB: &str = "Microsoft.Network/loadBalancers";
+const TABLE: &str = "Microsoft.Network/routeTables";
+const SET: &str = "Microsoft.Compute/virtualMachineScaleSets";
+
+/// A resource without what changes at every write.
+fn plain(mut value: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.remove("etag");
+                map.remove("systemData");
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut value);
+    value
+}
+
+fn balancer(address: &str) -> Value {
+    let lb = id(LB, "kubernetes");
+    json!({ "location": "eastus", "properties": {
+        "frontendIPConfigurations": [{ "name": "f", "properties": { "publicIPAddress": { "id": address } } }],
+        "backendAddressPools": [{ "name": "p" }],
+        "probes": [{ "name": "h", "properties": { "protocol": "Tcp", "port": 30080 } }],
+        "loadBalancingRules": [{ "name": "r", "properties": {
+            "protocol": "Tcp", "frontendPort": 80, "backendPort": 80, "enableFloatingIP": true,
+            "frontendIPConfiguration": { "id": format!("{lb}/frontendIPConfigurations/f") },
+            "backendAddressPool": { "id": format!("{lb}/backendAddressPools/p") },
+            "probe": { "id": format!("{lb}/probes/h") },
+        }}],
+        "outboundRules": [{ "name": "o", "properties": {
+            "protocol": "All", "backendAddressPool": { "id": format!("{lb}/backendAddressPools/p") },
+            "frontendIPConfigurations": [{ "id": format!("{lb}/frontendIPConfigurations/f") }],
+        }}],
+    }})
+}
+
+#[tokio::test]
+async fn what_is_put_comes_back_and_may_be_put_again() {
+    let world = World::new().await;
+    let (nsg, pip, lb, vnet) = (id(NSG, "g"), id(PIP, "a"), id(LB, "kubernetes"), id(VNET, "v"));
+    let rule = json!({ "name": "web", "properties": {
+        "priority": 500, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
+        "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "80",
+    }});
+    world.put(&nsg, json!({ "location": "eastus", "properties": { "securityRules": [rule] } })).await.unwrap();
+    world.put(&pip, json!({ "location": "eastus", "sku": { "name": "Standard" }, "properties": {} })).await.unwrap();
+    world.put(&lb, balancer(&pip)).await.unwrap();
+    world.put(&vnet, network("10.1.0.0/16", json!({ "networkSecurityGroup": { "id": nsg } }))).await.unwrap();
+    for one in [&nsg, &pip, &lb, &vnet] {
+        let first = world.get(one).await;
+        assert_eq!(first["properties"]["provisioningState"], "Succeeded");
+        let second = world.put(one, first.clone()).await.unwrap();
+        assert_eq!(plain(first), plain(second), "{one}");
+    }
+    let shown = world.get(&nsg).await;
+    assert_eq!(shown["properties"]["defaultSecurityRules"].as_array().unwrap().len(), 6);
+    assert_eq!(shown["properties"]["subnets"][0]["id"], format!("{vnet}/subnets/s"));
+    assert_eq!(world.get(&pip).await["properties"]["ipAddress"], "20.2.0.1");
+    let pool = world.get(&format!("{lb}/backendAddressPools/p")).await;
+    assert_eq!(pool["properties"]["loadBalancingRules"][0]["id"], format!("{lb}/loadBalancingRules/r"));
+}
+
+#[tokio::test]
+async fn what_is_in_use_stays() {
+    let world = World::new().await;
+    let (nsg, pip, lb, vnet, table) = (id(NSG, "g"), id(PIP, "a"), id(LB, "kubernetes"), id(VNET, "v"), id(TABLE, "t"));
+    for (one, body) in [
+        (&nsg, json!({ "location": "eastus", "properties": {} })),
+        (&table, json!({ "location": "eastus", "properties": {} })),
+        (&pip, json!({ "location": "eastus", "properties": {} })),
+        (&lb, balancer(&pip)),
+        (&vnet, network("10.1.0.0/16", json!({ "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": table } }))),
+    ] {
+        world.put(one, body).await.unwrap();
+    }
+    let set = id(SET, "vmss");
+    world.put(&set, scale_set(1, &[format!("{lb}/backendAddressPools/p")])).await.unwrap();
+    for (one, code) in [
+        (&nsg, "InUseNetworkSecurityGroupCannotBeDeleted"),
+        (&table, "InUseRouteTableCannotBeDeleted"),
+        (&pip, "PublicIPAddressCannotBeDeleted"),
+        (&lb, "LoadBalancerInUseByVirtualMachineScaleSet"),
+        (&vnet, "InUseSubnetCannotBeDeleted"),
+        (&format!("{vnet}/subnets/s"), "InUseSubnetCannotBeDeleted"),
+    ] {
+        assert_eq!(world.delete(one).await.unwrap_err().code, code, "{one}");
+    }
+    let wish = wanted(world.front.resources(), &[]);
+    assert_eq!(wish.networks[0].outbound.unwrap().to_string(), "20.2.0.1");
+    assert_eq!(wish.networks[0].subnets[0].rules.len(), 6);
+    assert_eq!(wish.balancers[0].rules[0].backends, [wish.machines[0].id.clone()]);
+    assert!(wish.balancers[0].rules[0].floating_ip && wish.balancers[0].rules[0].probe.is_some());
+    world.owner().delete(format!("/subscriptions/{}/resourceGroups/rg", providers::fake::SUBSCRIPTION), "2024-11-01")
+        .await
+        .unwrap()
+        .done()
+        .await
+        .unwrap();
+    let wish = wanted(world.front.resources(), &[]);
+    assert!(wish.networks.is_empty() && wish.machines.is_empty() && wish.balancers.is_empty());
+}
+
+#[tokio::test]
+async fn refusals_leave_what_was_there() {
+    let world = World::new().await;
+    let vnet = id(VNET, "v");
+    world.put(&vnet, network("10.1.0.0/16", json!({}))).await.unwrap();
+    for (one, body, code) in [
+        (vnet.clone(), network("11.0.0.0/16", json!({})), "NetcfgInvalidSubnet"),
+        (format!("{vnet}/subnets/x"), json!({ "properties": { "addressPrefix": "10.1.9.0/24" } }), "NetcfgSubnetRangesOverlap"),
+        (
+            format!("{vnet}/subnets/x"),
+            json!({ "properties": { "addressPrefix": "10.2.0.0/24", "routeTable": { "id": id(TABLE, "no") } } }),
+            "InvalidResourceReference",
+        ),
+        (id(LB, "kubernetes"), balancer(&id(PIP, "no")), "InvalidResourceReference"),
+    ] {
+        assert_eq!(world.put(&one, body).await.unwrap_err().code, code, "{one}");
+    }
+    assert_eq!(world.get(&vnet).await["properties"]["subnets"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn public_addresses_are_never_given_twice() {
+    let world = World::new().await;
+    let bodies = (0..8).map(|n| {
+        let one = id(PIP, &format!("a{n}"));
+        let world = &world;
+        async move { world.put(&one, json!({ "location": "eastus", "properties": {} })).await.unwrap() }
+    });
+    let made = futures::future::join_all(bodies).await;
+    let given: std::collections::BTreeSet<_> = made.iter().map(|a| a["properties"]["ipAddress"].to_string()).collect();
+    assert_eq!(given.len(), 8);
+}
