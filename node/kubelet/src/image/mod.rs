@@ -2,6 +2,7 @@
 
 mod auth;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Secret};
@@ -32,13 +33,20 @@ impl Waits {
     }
 }
 
+/// Pulls that failed: how long to wait, when it was, and why.
+#[derive(Default)]
+struct Failures {
+    backoff: Backoff,
+    last: HashMap<String, (jiff::Timestamp, String)>,
+}
+
 /// Pulls images.
 pub struct Puller {
     runtime: Arc<dyn Runtime>,
     events: Recorder,
     clock: Arc<dyn kit::Clock>,
     credentials: Option<Arc<dyn ImageCredentials>>,
-    backoff: Mutex<(Backoff, std::collections::HashMap<String, (jiff::Timestamp, String)>)>,
+    failures: Mutex<Failures>,
     slots: tokio::sync::Semaphore,
 }
 
@@ -67,7 +75,7 @@ impl Puller {
         credentials: Option<Arc<dyn ImageCredentials>>,
     ) -> Self {
         let slots = tokio::sync::Semaphore::new(PULLS_MAX);
-        Self { runtime, events, clock, credentials, backoff: Mutex::default(), slots }
+        Self { runtime, events, clock, credentials, failures: Mutex::default(), slots }
     }
 
     /// Makes a container's image present.
@@ -150,44 +158,44 @@ impl Puller {
                 let message = format!("failed to pull and unpack image {given:?}: {error}");
                 self.warn(spec, field, "Failed", &format!("Failed to pull image {given:?}: {error}"));
                 self.warn(spec, field, "Failed", "Error: ErrImagePull");
-                let mut state = self.backoff.lock();
-                let failed = state.1.get(&key).map_or(now, |(at, _)| *at);
-                state.0.next(&key, failed, now);
-                state.1.insert(key, (now, error.to_string()));
+                let mut state = self.failures.lock();
+                let failed = state.last.get(&key).map_or(now, |(at, _)| *at);
+                state.backoff.next(&key, failed, now);
+                state.last.insert(key, (now, error.to_string()));
                 Err(Waits::new("ErrImagePull", message))
             }
         }
     }
 
     fn waiting(&self, key: &str, given: &str) -> Option<Waits> {
-        let state = self.backoff.lock();
-        let (failed, why) = state.1.get(key)?;
-        state.0.remaining(key, *failed, self.clock.now())?;
+        let state = self.failures.lock();
+        let (failed, why) = state.last.get(key)?;
+        state.backoff.remaining(key, *failed, self.clock.now())?;
         Some(Waits::new("ImagePullBackOff", format!("Back-off pulling image {given:?}: ErrImagePull: {why}")))
     }
 
     /// How long the pod still has to wait before it may pull the image again.
     pub fn remaining(&self, uid: &str, image: &str) -> Option<jiff::SignedDuration> {
         let key = format!("{uid}_{}", with_tag(image));
-        let state = self.backoff.lock();
-        let (failed, _) = state.1.get(&key)?;
-        state.0.remaining(&key, *failed, self.clock.now()).map(|(left, _)| left)
+        let state = self.failures.lock();
+        let (failed, _) = state.last.get(&key)?;
+        state.backoff.remaining(&key, *failed, self.clock.now()).map(|(left, _)| left)
     }
 
     fn forget(&self, key: &str) {
-        let mut state = self.backoff.lock();
-        state.0.forget(key);
-        state.1.remove(key);
+        let mut state = self.failures.lock();
+        state.backoff.forget(key);
+        state.last.remove(key);
     }
 
     /// Forgets a pod's failures.
     pub fn forget_pod(&self, uid: &str) {
         let prefix = format!("{uid}_");
-        let mut state = self.backoff.lock();
-        let keys: Vec<String> = state.1.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        let mut state = self.failures.lock();
+        let keys: Vec<String> = state.last.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
         for key in keys {
-            state.0.forget(&key);
-            state.1.remove(&key);
+            state.backoff.forget(&key);
+            state.last.remove(&key);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::shared::Shared;
 
 /// How often the runtime is asked while it is not ready: containerd tells nobody when its network plugin is.
 const NOT_READY_INTERVAL: Duration = Duration::from_millis(250);
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 const READY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Starts the node's tasks.
@@ -22,7 +23,10 @@ pub fn start(shared: &Arc<Shared>) {
     let leased = shared.clone();
     shared.tasks.spawn("node lease", async move { lease::keep(leased).await });
     let told = shared.clone();
+    let mut asked = shared.readiness.subscribe();
     shared.tasks.spawn("node status", async move {
+        // A node whose runtime is ready should not begin its life as one that is not.
+        let _ = tokio::time::timeout(FIRST_ANSWER, asked.changed()).await;
         register::register(&told).await;
         status::keep(told).await;
     });

@@ -115,8 +115,9 @@ async fn tell(shared: &Shared, id: &str) {
     for wait_ms in SETTLE_MS {
         let status = shared.config.runtime.container_status(id).await;
         match status {
-            Ok(status) if status.state() == ContainerState::ContainerRunning => {}
-            Ok(_) => break,
+            Ok(status) if status.state() == ContainerState::ContainerExited => break,
+            // Even one that still counts as not started: it ended before its start was done.
+            Ok(_) => {}
             // A sandbox shows no such state; its pod looks again when there was time to notice.
             Err(_) if wait_ms >= SANDBOX_SETTLE_MS => break,
             Err(_) => {}

@@ -18,6 +18,8 @@ use crate::volume::Ready;
 const START_RETRY: Duration = Duration::from_secs(10);
 /// After a failed pull the next look shows that the kubelet waits.
 const SHOW_BACKOFF: Duration = Duration::from_secs(2);
+/// A node that has just started is not complained about for so long; later complaints have this interval.
+const NOT_READY_SILENCE: Duration = Duration::from_secs(5);
 /// Pods wait for the list of Services at most so long.
 const SERVICES_LIMIT: Duration = Duration::from_secs(10);
 
@@ -169,16 +171,15 @@ impl Worker {
     /// Why nothing can be started yet, as a time to wait.
     async fn not_yet(&self, spec: &Spec) -> Option<Duration> {
         let mut readiness = self.shared.readiness.subscribe();
-        let not_ready = readiness.borrow_and_update().clone();
-        let why = match spec.host_network() {
-            true => not_ready.runtime,
-            false => not_ready.runtime.or(not_ready.network),
+        let why = |readiness: &crate::runtime::Readiness| match spec.host_network() {
+            true => readiness.runtime.clone(),
+            false => readiness.runtime.clone().or_else(|| readiness.network.clone()),
         };
-        if let Some(why) = why {
-            let message = format!("network is not ready: container runtime network not ready: {why}");
+        let fine = readiness.wait_for(|readiness| why(readiness).is_none());
+        if tokio::time::timeout(NOT_READY_SILENCE, fine).await.is_err() {
+            let now = why(&readiness.borrow()).unwrap_or_default();
+            let message = format!("network is not ready: container runtime network not ready: {now}");
             self.shared.events.pod(&spec.pod, None, Level::Warning, "NetworkNotReady", message);
-            // Whichever comes first: the runtime becomes ready, or time to say it again.
-            let _ = tokio::time::timeout(RETRY * 5, readiness.changed()).await;
             return Some(Duration::ZERO);
         }
         let listed = self.shared.services.wait_until_ready();

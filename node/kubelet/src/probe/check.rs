@@ -95,3 +95,65 @@ async fn run(runtime: &dyn Runtime, id: &str, command: &[String], limit_s: i32) 
         Err(error) => Outcome::Errored(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::simulated::Simulated;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn tried(probe: Value, port: u16) -> Outcome {
+        let runtime = Simulated::new("10.0.0.0/24".parse().unwrap(), Arc::new(kit::SystemClock));
+        let container = json!({"name": "c", "ports": [{"name": "http", "containerPort": port}]});
+        let container: Container = serde_json::from_value(container).unwrap();
+        check(&runtime, &container, &serde_json::from_value(probe).unwrap(), "id", "127.0.0.1").await
+    }
+
+    /// A server that answers each connection with this and tells what it was asked.
+    async fn server(answer: &'static str) -> (u16, tokio::sync::mpsc::Receiver<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asked, seen) = tokio::sync::mpsc::channel(8);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut block = [0u8; 2048];
+                let read = stream.read(&mut block).await.unwrap_or(0);
+                let _ = asked.send(String::from_utf8_lossy(&block[..read]).to_ascii_lowercase()).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (port, seen)
+    }
+
+    #[tokio::test]
+    async fn http_and_tcp_probes_judge_what_answers() {
+        let (good, mut asked) = server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        let probe = json!({"httpGet": {"path": "/live", "port": "http", "httpHeaders": [{"name": "X-A", "value": "b"}]}});
+        assert_eq!(tried(probe, good).await, Outcome::Passed);
+        let request = asked.recv().await.unwrap();
+        assert!(request.starts_with("get /live http/1.1\r\n"), "{request}");
+        for line in [&format!("host: 127.0.0.1:{good}"), "user-agent: kube-probe/1.35", "x-a: b"] {
+            assert!(request.contains(line), "{line} in {request}");
+        }
+        let (bad, _asked) = server("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await;
+        let failed = Outcome::Failed("HTTP probe failed with statuscode: 503".into());
+        assert_eq!(tried(json!({"httpGet": {"port": bad}}), 0).await, failed);
+        assert_eq!(tried(json!({"tcpSocket": {"port": bad}}), 0).await, Outcome::Passed);
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        assert!(matches!(tried(json!({"tcpSocket": {"port": closed}}), 0).await, Outcome::Failed(_)));
+        assert!(matches!(tried(json!({"httpGet": {"port": closed}}), 0).await, Outcome::Failed(_)));
+        assert!(matches!(tried(json!({"httpGet": {"port": "nobody"}}), 0).await, Outcome::Errored(_)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_times_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let Outcome::Failed(text) = tried(json!({"httpGet": {"port": port}, "timeoutSeconds": 1}), 0).await else {
+            panic!("the probe fails")
+        };
+        assert!(text.contains("context deadline exceeded"), "{text}");
+    }
+}

@@ -143,15 +143,13 @@ where
         Ok((status, String::from_utf8_lossy(&seen).into_owned()))
     };
     tokio::pin!(talk, connection);
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut talk => return answer,
-            ended = &mut connection => {
-                // The connection may end before the answer's last frame was taken out.
-                if let Err(error) = ended { return Err(failed(error)); }
-                return talk.await;
-            }
+    tokio::select! {
+        biased;
+        answer = &mut talk => answer,
+        ended = &mut connection => match ended {
+            // The connection may end before the answer's last frame was taken out.
+            Ok(()) => talk.await,
+            Err(error) => Err(failed(error)),
         }
     }
 }

@@ -194,10 +194,10 @@ async fn find(
     let mut listed = runtime.list_containers(Some(spec.uid())).await.map_err(failed)?;
     listed.retain(|one| one.labels.get(labels::CONTAINER_NAME).is_some_and(|name| name == container));
     listed.sort_by_key(|one| std::cmp::Reverse(one.created_at));
-    let begun = listed.iter().filter(|one| one.state() != ContainerState::ContainerCreated);
+    let mut begun = listed.iter().filter(|one| one.state() != ContainerState::ContainerCreated);
     let chosen = match previous {
-        true => begun.skip_while(|one| one.state() == ContainerState::ContainerRunning).next(),
-        false => begun.into_iter().next(),
+        true => begun.find(|one| one.state() != ContainerState::ContainerRunning),
+        false => begun.next(),
     };
     match chosen {
         Some(one) => runtime.container_status(&one.id).await.map_err(failed),

@@ -30,7 +30,7 @@ fn of(stats: &ContainerStats) -> Option<OfContainer> {
     let labels = &stats.attributes.as_ref()?.labels;
     let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
     let number = |value: &Option<k8s_cri::v1::UInt64Value>| value.as_ref().map_or(0, |value| value.value);
-    let memory = stats.memory.clone().unwrap_or_default();
+    let memory = stats.memory.unwrap_or_default();
     Some(OfContainer {
         pod: (label(labels::POD_NAMESPACE), label(labels::POD_NAME), label(labels::POD_UID)),
         name: label(labels::CONTAINER_NAME),

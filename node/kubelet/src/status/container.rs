@@ -153,7 +153,6 @@ fn with_definition(mut status: ContainerStatus, container: &Container) -> Contai
             mount_path: mount.mount_path.clone(),
             read_only,
             recursive_read_only: read_only.map(|_| "Disabled".to_owned()),
-            ..Default::default()
         }
     });
     status.volume_mounts = Some(mounts.collect()).filter(|list: &Vec<_>| !list.is_empty());

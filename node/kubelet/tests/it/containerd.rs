@@ -24,6 +24,8 @@ pub struct Containerd {
     child: Child,
     pub socket: PathBuf,
     root: PathBuf,
+    /// The kubelet's tasks: a test that failed must not start anew what is being removed.
+    pub stops: Option<kit::Tasks>,
 }
 
 pub const IMAGE: &str = "docker.io/library/busybox:test";
@@ -50,7 +52,7 @@ impl Containerd {
             .stderr(out)
             .spawn()
             .unwrap();
-        let made = Self { child, socket, root: root.to_owned() };
+        let made = Self { child, socket, root: root.to_owned(), stops: None };
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while !made.ctr(&["version"]).status.success() {
             assert!(std::time::Instant::now() < deadline, "containerd: {}", std::fs::read_to_string(&log).unwrap());
@@ -69,6 +71,17 @@ impl Containerd {
 }
 
 impl Containerd {
+    /// Kills what runs in the cgroups of our containers, which are known by our state directory.
+    fn end_processes(&self) {
+        let tasks = self.root.join("run/io.containerd.runtime.v2.task/k8s.io");
+        for container in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let pid = std::fs::read_to_string(container.path().join("init.pid")).unwrap_or_default();
+            if let Ok(pid) = pid.trim().parse::<i32>() {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+    }
+
     /// A shim whose daemon went first stays; it is known by our socket in its command line.
     fn end_shims(&self) {
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -84,6 +97,11 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
+        if let Some(tasks) = &self.stops {
+            tasks.stop();
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        self.end_processes();
         // Containers outlive their daemon, so they go first.
         let tasks = self.ctr(&["-n", "k8s.io", "tasks", "ls", "-q"]);
         for id in String::from_utf8_lossy(&tasks.stdout).split_whitespace() {

@@ -24,10 +24,11 @@ async fn start(test: &str) -> Option<Machine> {
         return None;
     }
     let directory = tempfile::Builder::new().prefix("kubelet").tempdir().unwrap();
-    let containerd = Containerd::start(directory.path()).await;
+    let mut containerd = Containerd::start(directory.path()).await;
     let runtime = Arc::new(Cri::new(&containerd.socket));
     let root = directory.path().to_owned();
     let harness = Harness::start(root, runtime.clone(), Some(PathBuf::from("/sys/fs/cgroup")), None).await;
+    containerd.stops = Some(harness.tasks.clone());
     Some(Machine { harness, runtime, _containerd: containerd, directory })
 }
 
@@ -207,12 +208,13 @@ async fn a_new_kubelet_adopts_what_runs() {
     machine.harness.pod("orphan", host_pod(json!({"containers": [shell("c", "sleep 1000")]})));
     let before = machine.harness.until_ready("stay").await;
     machine.harness.until_ready("orphan").await;
-    let Machine { harness, runtime, _containerd, directory } = machine;
+    let Machine { harness, runtime, mut _containerd, directory } = machine;
     let api: Api = harness.stop().await;
     api.remove("pods", "default", "orphan");
     let requests = api.requests().len();
     let harness =
         Harness::start(directory.path().to_owned(), runtime.clone(), Some("/sys/fs/cgroup".into()), Some(api)).await;
+    _containerd.stops = Some(harness.tasks.clone());
     harness
         .api
         .wait_for_text("the orphan to go", || async {
