@@ -384,3 +384,6 @@ pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
     items(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod fake;
