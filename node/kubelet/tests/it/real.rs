@@ -231,3 +231,100 @@ async fn a_new_kubelet_adopts_what_runs() {
     machine.delete("stay").await;
     machine.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sidecars_sub_paths_groups_and_debugging() {
+    let Some(machine) = start("sidecars_sub_paths_groups_and_debugging").await else { return };
+    let harness = &machine.harness;
+    let host = machine.directory.path().join("on-the-node");
+    let mut side = shell("side", "echo here > /shared/side; exec sleep 1000");
+    side["restartPolicy"] = json!("Always");
+    side["volumeMounts"] = json!([{"name": "data", "mountPath": "/shared"}]);
+    side["startupProbe"] = json!({"exec": {"command": ["/bin/cat", "/shared/side"]}, "periodSeconds": 1});
+    let script = "cat /shared/side; id -u; id -G; stat -c %a:%g /shared; ls /one; cat /one/greeting; echo; \
+        echo written > /node/file; cat /etc/hosts | grep alias; echo rest; exec sleep 1000";
+    let mut main = shell("main", script);
+    main["volumeMounts"] = json!([{"name": "data", "mountPath": "/shared"},
+        {"name": "conf", "mountPath": "/one/greeting", "subPath": "greeting", "readOnly": true},
+        {"name": "node", "mountPath": "/node", "subPathExpr": "$(POD)"}]);
+    main["env"] = json!([{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
+    harness.api.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": "hello", "other": "x"}}));
+    std::fs::create_dir_all(host.join("rich")).unwrap();
+    std::os::unix::fs::chown(host.join("rich"), Some(1000), None).unwrap();
+    harness.pod("rich", host_pod(json!({"initContainers": [side], "containers": [main],
+        "securityContext": {"runAsUser": 1000, "runAsNonRoot": true, "fsGroup": 2000},
+        "hostAliases": [{"ip": "10.9.9.9", "hostnames": ["alias.test"]}],
+        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "conf"}},
+            {"name": "node", "hostPath": {"path": host, "type": "DirectoryOrCreate"}}]})));
+    let pod = harness.until_ready("rich").await;
+    assert_eq!(pod["status"]["initContainerStatuses"][0]["started"], true);
+    machine.logs_until("/containerLogs/default/rich/main", "rest\n").await;
+    let (_, text) = harness.get("/containerLogs/default/rich/main").await;
+    assert_eq!(text, "here\n1000\n0 2000\n2777:2000\ngreeting\nhello\n10.9.9.9\talias.test\nrest\n");
+    assert_eq!(std::fs::read_to_string(host.join("rich/file")).unwrap(), "written\n");
+    // kubectl debug
+    harness.api.patch("pods", "default", "rich", &json!({"spec": {"ephemeralContainers": [
+        {"name": "debugger", "image": "busybox:test", "imagePullPolicy": "IfNotPresent", "targetContainerName": "main",
+            "command": ["/bin/sh", "-c", "echo looking; exec sleep 1000"]}]}})).unwrap();
+    machine.logs_until("/containerLogs/default/rich/debugger", "looking").await;
+    harness
+        .until("rich", "debugged", |status| !status["ephemeralContainerStatuses"][0]["state"]["running"].is_null())
+        .await;
+    machine.delete("rich").await;
+    machine.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_are_forwarded_and_spdy_passes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let Some(machine) = start("ports_are_forwarded_and_spdy_passes").await else { return };
+    let harness = &machine.harness;
+    harness.pod("net", host_pod(json!({"containers": [shell("c", "sleep 1000")]})));
+    harness.until_ready("net").await;
+    // The pod is on the node's network, so the test can be the server in it.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut block = [0u8; 4];
+        stream.read_exact(&mut block).await.unwrap();
+        stream.write_all(b"pong").await.unwrap();
+        tokio::time::sleep(crate::harness::SOON).await;
+    });
+    let mut stream = harness.connect("kube-apiserver-kubelet-client", &["system:masters"]).await;
+    let request = format!(
+        "GET /portForward/default/net?port={port} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // A masked binary frame: channel 0, "ping"; the mask is zero.
+    stream.write_all(&[0x82, 0x80 | 5, 0, 0, 0, 0, 0, b'p', b'i', b'n', b'g']).await.unwrap();
+    let (mut seen, mut block) = (Vec::new(), [0u8; 4096]);
+    let read = async {
+        while !seen.ends_with(b"\x00pong") {
+            let read = stream.read(&mut block).await.unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&block[..read]);
+        }
+    };
+    tokio::time::timeout(crate::harness::SOON, read).await.unwrap();
+
+    let mut stream = harness.connect("kube-apiserver-kubelet-client", &["system:masters"]).await;
+    let request = "POST /exec/default/net/c?command=/bin/true&output=1 HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\n\
+        Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.windows(4).any(|part| part == b"\r\n\r\n") {
+        let read = stream.read(&mut block).await.unwrap();
+        assert!(read > 0);
+        head.extend_from_slice(&block[..read]);
+    }
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(head.contains("upgrade: spdy/3.1") && head.contains("x-stream-protocol-version: v4.channel.k8s.io"), "{head}");
+    drop(stream);
+    machine.delete("net").await;
+    machine.end().await;
+}
