@@ -18,6 +18,7 @@ pub mod bootstrap;
 pub mod discovery;
 pub mod handlers;
 pub mod loopback;
+pub mod protobuf;
 pub mod registry;
 pub mod server;
 pub mod strategy;

@@ -11,7 +11,7 @@ use crate::registry::{Served, object};
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// The types that objects may be sent in.
-pub const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+pub const ACCEPTED: &[&str] = &["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE];
 
 /// `Content-Type` without parameters; JSON when nothing is said.
 pub fn content_type(headers: &HeaderMap) -> String {
@@ -43,6 +43,7 @@ pub fn value(media: &str, bytes: &[u8]) -> Result<Value, ApiError> {
             ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
         }),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
+        crate::protobuf::MEDIA_TYPE => crate::protobuf::decode(bytes),
         _ => Err(ApiError::unsupported_media_type(media, ACCEPTED)),
     }
 }

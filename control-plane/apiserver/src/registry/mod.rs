@@ -215,7 +215,14 @@ impl Registry {
         let durability = if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
         let txn = Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
         match self.store.commit(txn).await {
-            Ok(Committed::Succeeded { revision }) => Ok(Stored::At(revision)),
+            Ok(Committed::Succeeded { revision }) => {
+                // What was acknowledged is seen by the next request's authorisation and admission, which read
+                // the caches without asking the store.
+                if let Err(behind) = self.hub.reach(revision).await {
+                    tracing::warn!(%behind, "a write is stored but not yet visible");
+                }
+                Ok(Stored::At(revision))
+            }
             Ok(Committed::Conflict { current }) => Ok(Stored::Lost(current.into_iter().next().flatten())),
             Err(error) => Err(store_failed(&error)),
         }

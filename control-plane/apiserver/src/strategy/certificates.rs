@@ -34,8 +34,10 @@ pub fn prepare_update(subresource: &str, new: &mut Value, old: &Value) {
         let written =
             object::items(new, &["status", "conditions"]).iter().filter(|one| !decision(one)).cloned();
         let all: Vec<Value> = kept.chain(written).collect();
+        let status = object::map_mut(new, "status");
+        status.remove("conditions");
         if !all.is_empty() {
-            object::map_mut(new, "status").insert("conditions".to_owned(), Value::Array(all));
+            status.insert("conditions".to_owned(), Value::Array(all));
         }
     }
 }

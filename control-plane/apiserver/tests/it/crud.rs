@@ -113,8 +113,8 @@ async fn names_are_made_and_bodies_may_be_yaml() {
     assert_eq!(made["data"]["k"], "v");
     let shown = server.send("GET", &format!("{MAPS}/yaml"), &["accept: application/yaml"], Vec::new()).await;
     assert!(String::from_utf8_lossy(&shown.bytes).contains("k: v"));
-    let protobuf = ["content-type: application/vnd.kubernetes.protobuf"];
-    server.send("POST", MAPS, &protobuf, b"k8s\0".to_vec()).await.refused(415);
+    let unknown = ["content-type: application/cbor"];
+    server.send("POST", MAPS, &unknown, b"\xd9\xd9\xf7".to_vec()).await.refused(415);
     server.send("GET", MAPS, &["accept: application/vnd.kubernetes.protobuf"], Vec::new()).await.refused(406);
 }
 

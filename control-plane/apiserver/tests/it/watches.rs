@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::harness::{MAPS, PODS, Server, map, pod, start};
+use crate::harness::{MAPS, PODS, Server, map, pod, start, start_with};
 
 /// A watch's events, one by one.
 struct Events {
@@ -97,7 +97,13 @@ async fn initial_events_end_with_a_mark() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forgotten_version_is_expired() {
-    let server = start().await;
+    let tasks = kit::Tasks::new();
+    let store = store::Embedded::memory(store::Options::default(), &tasks);
+    let first = start_with(store.clone(), tasks.child()).await;
+    first.post(MAPS, map("x")).await.ok();
+    drop(first);
+    // A server that was started again knows no changes from before.
+    let server = start_with(store, tasks).await;
     let mut events = Events::of(&server, &format!("{MAPS}?watch=true&resourceVersion=1")).await;
     let event = events.next().await.unwrap();
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
