@@ -268,7 +268,7 @@ impl Front {
     }
 
     /// Adds the headers that clients poll by.
-    pub(super) fn polled(
+    pub(crate) fn polled(
         &self,
         asked: &Asked<'_>,
         mut answer: Answer,

@@ -82,6 +82,16 @@ async fn serve(world: &World, dir: &Path) -> (u16, kit::Tasks) {
     (port, tasks)
 }
 
+const TEMPLATE: &str = r#"{
+  // az sends this as it is
+  "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+  "contentVersion": "1.0.0.0",
+  "parameters": {"name": {"type": "string"}},
+  "resources": [{"type": "Microsoft.Test/widgets", "apiVersion": "2025-01-01", "name": "[parameters('name')]",
+    "location": "[resourceGroup().location]", "properties": {"slow": true}}],
+  "outputs": {"state": {"type": "string", "value": "[reference(parameters('name')).provisioningState]"}}
+}"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn az_signs_in_and_works_with_groups_roles_and_locks() {
     let Some(az) = az() else {
@@ -120,6 +130,16 @@ async fn az_signs_in_and_works_with_groups_roles_and_locks() {
     let made = shell.ok(&["resource", "create", "--id", &widget, "-l", "eastus", "--properties", r#"{"slow":true}"#]).await;
     assert_eq!(made["properties"]["provisioningState"], "Succeeded", "{made}");
     assert_eq!(shell.ok(&["resource", "list", "-g", "rg-az"]).await[0]["name"], "w");
+    let file = shell.dir.path().join("t.json");
+    std::fs::write(&file, TEMPLATE).unwrap();
+    let file = file.to_str().unwrap();
+    let deployed = shell.ok(&["deployment", "group", "create", "-g", "rg-az", "-n", "d", "-f", file, "-p", "name=v"]).await;
+    assert_eq!(deployed["properties"]["outputs"]["state"]["value"], "Succeeded", "{deployed}");
+    let team = shell.ok(&["ad", "group", "create", "--display-name", "team", "--mail-nickname", "team"]).await;
+    let worker_id = shell.ok(&["ad", "sp", "show", "--id", &worker, "--query", "id"]).await;
+    shell.ok(&["ad", "group", "member", "add", "-g", "team", "--member-id", worker_id.as_str().unwrap()]).await;
+    let members = shell.ok(&["ad", "group", "member", "list", "-g", team["id"].as_str().unwrap()]).await;
+    assert_eq!(members[0]["appId"], Value::from(worker.clone()));
     shell.ok(&["lock", "create", "-n", "keep", "--lock-type", "CanNotDelete", "-g", "rg-az"]).await;
     let locked = shell.fails(&["group", "delete", "-n", "rg-az", "-y"]).await;
     assert!(locked.contains("ScopeLocked"), "{locked}");
