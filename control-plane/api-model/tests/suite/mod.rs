@@ -7,6 +7,7 @@ mod quantity;
 mod schema;
 mod selectors;
 mod tables;
+mod validation;
 
 use api_model::{Model, Resource};
 use std::sync::{Arc, OnceLock};

@@ -80,7 +80,7 @@ fn other_kinds_get_their_defaults() {
     assert_eq!(secret, json!({"data": {"k": "dg=="}, "type": "Opaque"}));
     let namespace = defaulted("", "namespaces", json!({"metadata": {"name": "n"}}));
     assert_eq!(namespace, json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}},
-        "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}));
+        "status": {"phase": "Active"}}));
     let job = defaulted("batch", "jobs", json!({"spec": {"template": {"spec": {"containers": []}}}}));
     assert_eq!((&job["spec"]["completions"], &job["spec"]["backoffLimit"]), (&json!(1), &json!(6)));
 }
