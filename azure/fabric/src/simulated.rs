@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
 use crate::ids::MachineId;
@@ -110,6 +110,7 @@ pub struct SimulatedFabric {
     shared: Arc<Shared>,
     applied: Mutex<(u64, u64)>,
     listeners: Mutex<HashMap<SocketAddrV4, SocketAddr>>,
+    opened: Notify,
 }
 
 impl SimulatedFabric {
@@ -126,6 +127,19 @@ impl SimulatedFabric {
             shared: Arc::new(shared),
             applied: Mutex::new((0, 0)),
             listeners: Mutex::default(),
+            opened: Notify::new(),
+        }
+    }
+
+    /// Where a listener of this fabric really listens; waits until there is one.
+    pub async fn real_address(&self, address: SocketAddrV4) -> SocketAddr {
+        loop {
+            let opened = self.opened.notified();
+            let known = self.listeners.lock().get(&address).copied();
+            match known {
+                Some(real) => return real,
+                None => opened.await,
+            }
         }
     }
 
@@ -228,6 +242,7 @@ impl Fabric for SimulatedFabric {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let real = listener.local_addr().map_err(failed)?;
         self.listeners.lock().insert(address, real);
+        self.opened.notify_waiters();
         Ok(listener)
     }
 
@@ -240,5 +255,78 @@ impl Fabric for SimulatedFabric {
 
     fn kind(&self) -> FabricKind {
         FabricKind::Simulated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::NetworkId;
+
+    struct Told;
+
+    #[async_trait]
+    impl MachineStarter for Told {
+        async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
+            report.log("hello");
+            if files.custom_data == b"fail" {
+                return 51;
+            }
+            report.booted();
+            std::future::pending().await
+        }
+    }
+
+    fn machine(id: &str, custom_data: &[u8]) -> Machine {
+        Machine {
+            id: MachineId::of(id),
+            resource_id: id.into(),
+            hostname: id.into(),
+            network: NetworkId::of("n"),
+            subnet: "s".into(),
+            address: Ipv4Addr::new(10, 224, 0, 4),
+            routed_prefixes: Vec::new(),
+            rules: Vec::new(),
+            cpus: 2,
+            memory_bytes: 1,
+            vm_size: String::new(),
+            zone: String::new(),
+            location: String::new(),
+            custom_data: custom_data.to_vec(),
+            imds: Value::Null,
+            generation: 1,
+            power: Power::On,
+        }
+    }
+
+    #[tokio::test]
+    async fn machines_run_fail_stop_and_go() {
+        let fabric = SimulatedFabric::new(Arc::new(Told), kit::Tasks::new());
+        let mut wanted = Wanted { generation: 1, ..Wanted::default() };
+        wanted.machines = vec![machine("a", b""), machine("b", b"fail")];
+        fabric.apply(wanted.clone()).await.unwrap();
+        let (a, b) = (MachineId::of("a"), MachineId::of("b"));
+        let mut states = fabric.machines();
+        let failed = MachineState::Failed { exit_code: 51, last_lines: vec!["hello".into()] };
+        let settled = |all: &Arc<Machines>| all[&a] == MachineState::Running && all[&b] == failed;
+        states.wait_for(settled).await.unwrap();
+        assert_eq!(fabric.apply(wanted.clone()).await.unwrap().steps, Vec::<String>::new());
+        wanted.generation = 2;
+        wanted.machines[0].power = Power::Off;
+        wanted.machines.remove(1);
+        fabric.apply(wanted.clone()).await.unwrap();
+        assert_eq!(**fabric.machines().borrow(), BTreeMap::from([(a, MachineState::Stopped)]));
+        wanted.generation = 1;
+        assert!(matches!(fabric.apply(wanted).await, Err(FabricError::Stale { asked: 1, applied: 2 })));
+    }
+
+    #[tokio::test]
+    async fn listeners_are_found_by_their_address() {
+        let fabric = SimulatedFabric::new(Arc::new(Told), kit::Tasks::new());
+        let address = SocketAddrV4::new(Ipv4Addr::new(20, 1, 0, 4), 443);
+        assert!(fabric.connect(Place::Internet, address).await.is_err());
+        let (real, listener) = tokio::join!(fabric.real_address(address), fabric.listen(Place::Internet, address));
+        assert_eq!(listener.unwrap().local_addr().unwrap(), real);
+        fabric.connect(Place::Internet, address).await.unwrap();
     }
 }

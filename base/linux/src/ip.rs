@@ -63,8 +63,8 @@ pub fn batch_here(lines: &[String], repeat: Repeat) -> Result<(), IpError> {
         return Ok(());
     }
     let mut refused = stderr.lines().filter(|line| {
-        !line.starts_with("Command failed")
-            && !(repeat == Repeat::Tolerant && REPEATED.iter().any(|known| line.contains(known)))
+        let repeated = repeat == Repeat::Tolerant && REPEATED.iter().any(|known| line.contains(known));
+        !line.starts_with("Command failed") && !repeated
     });
     match refused.next() {
         None if repeat == Repeat::Tolerant => Ok(()),

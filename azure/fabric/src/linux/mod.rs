@@ -244,7 +244,7 @@ impl Fabric for LinuxFabric {
         let own = [WIRE_SERVER, METADATA, INTERNET, Ipv4Addr::UNSPECIFIED];
         if !own.contains(address.ip()) && !address.ip().is_loopback() {
             let (netns, line) = (netns.clone(), format!("addr replace {}/32 dev lo", address.ip()));
-            blocking(move || batch(&netns, &[line.clone()], Repeat::Tolerant).map_err(host(line))).await?;
+            blocking(move || batch(&netns, std::slice::from_ref(&line), Repeat::Tolerant).map_err(host(line))).await?;
         }
         netns
             .listen_tcp(address)
