@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use store::{Embedded, Options, Range, Store, Txn};
 
 const CHILD: &str = "STORE_KILL_TEST_FILE";
-const ROUNDS: usize = 12;
+/// More rounds than the default, for a soak.
+const ROUNDS: &str = "STORE_KILL_TEST_ROUNDS";
+const ROUNDS_DEFAULT: usize = 12;
 
 #[test]
 fn no_acknowledged_write_is_lost() {
@@ -19,7 +21,8 @@ fn no_acknowledged_write_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let mut acknowledged = std::collections::BTreeMap::new();
-    for round in 0..ROUNDS {
+    let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS_DEFAULT);
+    for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["no_acknowledged_write_is_lost", "--exact", "--nocapture"])
             .env(CHILD, &path)

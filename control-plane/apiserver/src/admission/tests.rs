@@ -248,3 +248,89 @@ async fn classes_are_defaulted_and_signers_guarded() {
     assert!(why.ends_with("user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\""), "{why}");
     assert!(approve(UserInfo::new("root", &["system:masters"])).admit(csr.clone()).await.is_ok());
 }
+
+/// A webhook behind Service `hook` of namespace `a`, reached through a tunnel of node `n1`.
+async fn hook(world: &mut World, tasks: &Tasks) -> String {
+    use kit::http::{BoxService, Request, ServiceFn};
+
+    let authority = Authority::new("hook-ca", std::time::Duration::from_secs(86_400)).unwrap();
+    let leaf = kit::pki::Leaf {
+        common_name: "hook".into(),
+        organizations: vec![],
+        dns_names: vec!["hook.a.svc".into()],
+        addresses: vec![],
+        usage: kit::pki::Usage::Server,
+        valid: std::time::Duration::from_secs(86_400),
+    };
+    let serving = authority.issue(&leaf).unwrap();
+    let certificates = kit::tls::Certificates::new();
+    certificates.set_default(&serving.certificate_pem, &serving.key_pem).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = ServiceFn(|request: Request| async move {
+        assert_eq!(request.uri().query(), Some("timeout=10s"));
+        let path = request.uri().path().to_owned();
+        let body = kit::http::read(request.into_body(), 100_000).await.unwrap();
+        let review: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(text(&review, "/request/kind/kind"), "Pod");
+        assert_eq!(text(&review, "/request/userInfo/username"), "jane");
+        let uid = text(&review, "/request/uid");
+        let patch = json!([{"op": "add", "path": "/metadata/labels", "value": {"by": "hook"}}]).to_string();
+        let patch = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, patch);
+        let response = match path.as_str() {
+            "/mutate" => json!({"uid": uid, "allowed": true, "patchType": "JSONPatch", "patch": patch}),
+            _ => json!({"uid": uid, "allowed": text(&review, "/request/object/metadata/labels/by") == "hook"
+                && text(&review, "/request/name") != "bad", "status": {"code": 403, "message": "no bad pods"}}),
+        };
+        kit::http::json(http::StatusCode::OK, &json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}))
+    });
+    let service: BoxService = Arc::new(answers);
+    kit::serve::tls(listener, kit::tls::server(certificates).unwrap(), service, tasks);
+
+    let tunnels = Tunnels::new(tasks);
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let runs = tunnels.clone();
+    tasks.spawn("tunnel", async move { runs.run("n1", near).await });
+    tasks.spawn("carry", async move {
+        let dial = move |_| tokio::net::TcpStream::connect(("127.0.0.1", port));
+        drop(kit::tunnel::carry(far, dial).await);
+    });
+    tunnels.changed().wait_for(|_| !tunnels.nodes().is_empty()).await.unwrap();
+    let kubelets = Arc::new(Kubelets::new(&authority, tunnels).unwrap());
+    let authorizer = Arc::new(Authorizer::new(world.objects.clone()));
+    world.chain = Chain::new(world.objects.clone(), authorizer, kubelets, Arc::new(kit::SystemClock));
+    world.objects.put("", "services", json!({"metadata": {"name": "hook", "namespace": "a"}, "spec": {"ports": [{"port": 443}]}}));
+    world.objects.put("discovery.k8s.io", "endpointslices", json!({
+        "metadata": {"name": "hook-1", "namespace": "a", "labels": {"kubernetes.io/service-name": "hook"}},
+        "ports": [{"port": 8443}], "endpoints": [{"addresses": ["10.244.0.7"], "nodeName": "n1"}]}));
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, authority.certificate_pem())
+}
+
+#[tokio::test]
+async fn webhooks_change_and_refuse_through_the_tunnel() {
+    let mut world = world();
+    let tasks = Tasks::new();
+    let bundle = hook(&mut world, &tasks).await;
+    let rules = json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
+    for (plural, path) in [("mutatingwebhookconfigurations", "/mutate"), ("validatingwebhookconfigurations", "/judge")] {
+        world.objects.put("admissionregistration.k8s.io", plural, json!({"metadata": {"name": "w"}, "webhooks": [{
+            "name": "w.example.com", "rules": rules, "sideEffects": "None",
+            "objectSelector": {"matchExpressions": [{"key": "free", "operator": "DoesNotExist"}]},
+            "clientConfig": {"caBundle": bundle, "service": {"namespace": "a", "name": "hook", "path": path}}}]}));
+    }
+    let got = world.create("", "pods").admit(pod("good")).await.unwrap();
+    assert_eq!(text(&got, "/metadata/labels/by"), "hook");
+    let why = world.create("", "pods").admit(pod("bad")).await.unwrap_err();
+    assert_eq!(why, "admission webhook \"w.example.com\" denied the request: no bad pods");
+    let mut free = pod("bad");
+    free["metadata"]["labels"] = json!({"free": "yes"});
+    assert!(world.create("", "pods").admit(free).await.is_ok());
+    let other = Authority::new("other", std::time::Duration::from_secs(86_400)).unwrap();
+    let other = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, other.certificate_pem());
+    let mut untrusted = (*world.objects.get("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "w").unwrap()).clone();
+    untrusted["webhooks"][0]["clientConfig"]["caBundle"] = json!(other);
+    world.objects.put("admissionregistration.k8s.io", "mutatingwebhookconfigurations", untrusted);
+    let why = world.create("", "pods").admit(pod("good")).await.unwrap_err();
+    assert!(why.contains("failed calling webhook") && why.contains("UnknownIssuer"), "{why}");
+    assert!(tasks.drain(std::time::Duration::from_secs(5)).await);
+}
