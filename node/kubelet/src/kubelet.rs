@@ -85,7 +85,7 @@ fn assemble(config: Config, version: &crate::runtime::VersionResponse, tasks: &k
     let (services, writer) = reflector::store::<Service>();
     let api: Api<Service> = Api::all(client);
     tasks.spawn("services", async move {
-        let watched = watcher(api, watcher::Config::default()).default_backoff();
+        let watched = watcher(api, watcher::Config::default()).backoff(crate::retry::watches());
         reflector(writer, watched).for_each(|_| std::future::ready(())).await;
     });
     let unknown = Readiness { runtime: Some("the runtime has not been asked yet".into()), network: None };

@@ -25,6 +25,7 @@ mod node;
 mod objects;
 mod pod;
 mod probe;
+mod retry;
 pub mod runtime;
 mod server;
 mod shared;

@@ -44,7 +44,9 @@ pub async fn keep(shared: Arc<Shared>) {
                 Ok(_) => told = Some((status, tokio::time::Instant::now())),
                 Err(error) => {
                     tracing::warn!(error = %kit::Chain(&error), "failed to send the node's status");
-                    wait = RETRY;
+                    // A Node that was deleted is not made again: its machine is on its way out.
+                    let gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
+                    wait = if gone { LOOK } else { RETRY };
                 }
             }
         }

@@ -19,6 +19,8 @@ use crate::shared::{Desired, Handle, Shared};
 
 /// How long to wait before connecting to the runtime's events again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
+/// How often to look for what belongs to no pod; what is seen twice is removed.
+const TIDY: Duration = Duration::from_secs(60);
 /// How long CRI may need to notice what the event already said.
 const SETTLE_MS: [u64; 8] = [5, 10, 20, 50, 100, 200, 500, 2000];
 const SANDBOX_SETTLE_MS: u64 = 100;
@@ -34,7 +36,7 @@ pub fn start(shared: &Arc<Shared>) {
 async fn watch_pods(shared: Arc<Shared>) {
     let api: Api<Pod> = Api::all(shared.config.client.clone());
     let fields = format!("spec.nodeName={}", shared.config.node_name);
-    let mut events = watcher(api, watcher::Config::default().fields(&fields)).default_backoff().boxed();
+    let mut events = watcher(api, watcher::Config::default().fields(&fields)).backoff(crate::retry::watches()).boxed();
     let mut listed: Option<Vec<Pod>> = None;
     let mut first = true;
     while let Some(event) = events.next().await {
@@ -53,7 +55,7 @@ async fn watch_pods(shared: Arc<Shared>) {
                 if first {
                     first = false;
                     let shared = shared.clone();
-                    shared.tasks.clone().spawn("orphans", async move { remove_orphans(&shared, &known).await });
+                    shared.tasks.clone().spawn("orphans", async move { keep_tidy(&shared).await });
                 }
             }
             Ok(watcher::Event::Apply(pod)) => apply(&shared, pod),
@@ -131,15 +133,26 @@ async fn tell(shared: &Shared, id: &str) {
     }
 }
 
-/// Ends and removes what an earlier kubelet left of pods the API does not know any more.
-async fn remove_orphans(shared: &Shared, known: &BTreeSet<String>) {
+/// Removes what belongs to no pod: at first what an earlier kubelet left, later what the runtime finished after
+/// the kubelet had given up on it.
+async fn keep_tidy(shared: &Shared) {
+    let mut suspects = None;
+    loop {
+        suspects = Some(remove_orphans(shared, suspects.as_ref()).await);
+        tokio::time::sleep(TIDY).await;
+    }
+}
+
+/// Removes the `suspects` that still belong to no pod (`None`: all there are); answers who is suspect next time.
+async fn remove_orphans(shared: &Shared, suspects: Option<&BTreeSet<String>>) -> BTreeSet<String> {
     let runtime = &*shared.config.runtime;
     let uid_of = |labels: &std::collections::HashMap<String, String>| labels.get(labels::POD_UID).cloned();
-    let Ok(sandboxes) = runtime.list_sandboxes(None).await else { return };
+    let Ok(sandboxes) = runtime.list_sandboxes(None).await else { return BTreeSet::new() };
     let containers = runtime.list_containers(None).await.unwrap_or_default();
     let mut gone: BTreeSet<String> = shared.volumes.pods_on_disk().into_iter().collect();
     gone.extend(sandboxes.iter().filter_map(|sandbox| uid_of(&sandbox.labels)));
-    for uid in gone.iter().filter(|uid| !known.contains(*uid) && !shared.pods.read().contains_key(*uid)) {
+    gone.retain(|uid| !shared.pods.read().contains_key(uid));
+    for uid in gone.iter().filter(|uid| suspects.is_none_or(|suspects| suspects.contains(*uid))) {
         tracing::info!(uid, "removing what is left of a pod that is gone");
         let own = containers.iter().filter(|one| uid_of(&one.labels).as_ref() == Some(uid));
         for container in own.filter(|one| one.state() == ContainerState::ContainerRunning) {
@@ -160,4 +173,5 @@ async fn remove_orphans(shared: &Shared, known: &BTreeSet<String>) {
             cgroup::remove(root, uid);
         }
     }
+    gone
 }

@@ -303,7 +303,9 @@ impl Worker {
         let written = async {
             tokio::fs::create_dir_all(&directory).await?;
             // Written in place: the file may be mounted already.
-            tokio::fs::write(&path, content).await
+            tokio::fs::write(&path, content).await?;
+            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            tokio::fs::set_permissions(&path, readable).await
         };
         written.await.map_err(|error| format!("failed to write {}: {error}", path.display()))
     }

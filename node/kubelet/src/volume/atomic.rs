@@ -79,6 +79,9 @@ fn write_file(root: &Path, path: &str, file: &File) -> Result<(), String> {
     let full = root.join(path);
     if let Some(parent) = full.parent() {
         fs::create_dir_all(parent).map_err(failed("create", parent))?;
+        if parent != root {
+            fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).map_err(failed("set the mode of", parent))?;
+        }
     }
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true).mode(file.mode);

@@ -160,8 +160,9 @@ fn write(directory: &Path, in_memory: bool, files: &atomic::Files, group: Option
     mount::make_dir(directory)?;
     if in_memory && !mount::is_mounted(directory) {
         mount::tmpfs(directory, None)?;
-        mount::set_mode(directory, 0o777)?;
     }
+    // Whoever the containers run as may look in, whatever the kubelet's umask is.
+    mount::set_mode(directory, if in_memory { 0o777 } else { 0o755 })?;
     let changed = atomic::write(directory, files, |fresh| ownership::give(fresh, group))?;
     if changed {
         tracing::debug!(path = %directory.display(), "volume written");
