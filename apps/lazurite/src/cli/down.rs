@@ -37,7 +37,7 @@ impl Down {
             }
         }
         if nix::unistd::geteuid().is_root() {
-            let removed = block_on(async { Ok(crate::service::halt_machines(state.path()).await?) })?;
+            let removed = block_on(crate::service::remove_machines(state.path(), self.purge))?;
             if !removed.is_empty() {
                 eprintln!("Removed from the host: {} machines and networks.", removed.len());
             }

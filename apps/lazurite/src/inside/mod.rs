@@ -18,7 +18,7 @@ pub(crate) enum Node {
 impl Node {
     pub(crate) fn run(self) -> ExitCode {
         match self {
-            Node::Boot => ExitCode::FAILURE,
+            Node::Boot => node_agent::main(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What machines are made of here: the fabric, chosen at start.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use container_service::{ContainerService, ControlPlanes, RegistryMirror, Settings, Size, Sizes};
-use fabric::{Fabric, ImdsTokens};
 use fabric::linux::{LinuxConfig, LinuxFabric};
+use fabric::{Booted, Fabric, ImdsTokens, MachineFiles, MachineStarter, SimulatedFabric};
 use kit::Tasks;
 
 use crate::cli::{FabricChoice, why_only_simulated};
@@ -21,7 +24,12 @@ pub(super) struct Machines {
 }
 
 /// Opens the fabric that was asked for; `auto` is real where this machine can.
-pub(super) async fn open(choice: FabricChoice, state: &State, tasks: &Tasks) -> Result<Machines> {
+pub(super) async fn open(
+    choice: FabricChoice,
+    api: SocketAddr,
+    state: &State,
+    tasks: &Tasks,
+) -> Result<Machines> {
     let reason = match choice {
         FabricChoice::Linux => None,
         FabricChoice::Simulated => Some("it was asked for".to_owned()),
@@ -29,7 +37,8 @@ pub(super) async fn open(choice: FabricChoice, state: &State, tasks: &Tasks) -> 
     };
     if let Some(reason) = reason {
         tracing::info!(%reason, "nodes are simulated");
-        let fabric = simulated::fabric(tasks);
+        let starter = SimulatedMachines { api, dir: state.join("machines"), tasks: tasks.clone() };
+        let fabric = Arc::new(SimulatedFabric::new(Arc::new(starter), tasks.clone()));
         return Ok(Machines { fabric, linux: None });
     }
     let binary = std::env::current_exe().context("failed to find this program")?;
@@ -78,30 +87,24 @@ fn sizes() -> Sizes {
     Sizes(providers::compute::sizes::SIZES.iter().map(of).collect())
 }
 
-mod simulated {
-    //! Machines without processes: the join and a kubelet with a simulated runtime, as tasks of the service.
+/// Machines without processes: the join and a kubelet with a simulated runtime, as tasks of the service.
+struct SimulatedMachines {
+    /// Where the API servers listen on the host.
+    api: SocketAddr,
+    dir: PathBuf,
+    tasks: Tasks,
+}
 
-    use std::sync::Arc;
-
-    use async_trait::async_trait;
-    use fabric::{Booted, Fabric, MachineFiles, MachineStarter, SimulatedFabric};
-    use kit::Tasks;
-
-    pub(super) fn fabric(tasks: &Tasks) -> Arc<dyn Fabric> {
-        Arc::new_cyclic(|fabric: &std::sync::Weak<SimulatedFabric>| {
-            SimulatedFabric::new(Arc::new(Starter { fabric: fabric.clone() }), tasks.clone())
-        })
-    }
-
-    struct Starter {
-        fabric: std::sync::Weak<SimulatedFabric>,
-    }
-
-    #[async_trait]
-    impl MachineStarter for Starter {
-        async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
-            let Some(fabric) = self.fabric.upgrade() else { return 1 };
-            let _ = (files, report, fabric); 1
-        }
+#[async_trait]
+impl MachineStarter for SimulatedMachines {
+    async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
+        let machine = node_agent::simulated::Machine {
+            directory: self.dir.join(files.id.as_str()),
+            custom_data: files.custom_data,
+            machine_json: files.machine_json,
+            api_servers: self.api,
+        };
+        let log = report.clone();
+        node_agent::simulated::run(machine, move |line| log.log(line), move || report.booted(), &self.tasks).await
     }
 }

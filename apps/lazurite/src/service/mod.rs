@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fabric::linux::LinuxFabric;
 use fabric::{Fabric, FabricKind, Place};
 use kit::Tasks;
 use kit::files::{Readers, write_atomic};
@@ -69,10 +70,11 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     Ok(())
 }
 
-/// Takes every machine and network of this state off the host, keeping the machines' disks. Returns what
-/// was removed.
-pub(crate) async fn halt_machines(state: &Path) -> Result<Vec<String>> {
-    let _ = state; Ok(Vec::new())
+/// Takes every machine and network of this state off the host; their disks stay unless `purge`. Returns
+/// what was removed.
+pub(crate) async fn remove_machines(state: &Path, purge: bool) -> Result<Vec<String>> {
+    let removed = if purge { LinuxFabric::purge(state).await } else { LinuxFabric::halt(state).await };
+    removed.context("failed to take the machines off the host")
 }
 
 /// Keeps parts alive that own what must not end.
@@ -95,7 +97,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
 
     let image = make_image(state, tasks)?;
-    let machines = machines::open(serve.fabric, state, tasks).await?;
+    let machines = machines::open(serve.fabric, api_address, state, tasks).await?;
     let fabric = machines.fabric.clone();
     let certificates = kit::tls::Certificates::new();
     let shared = hosting::Shared {

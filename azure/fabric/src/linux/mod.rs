@@ -121,6 +121,12 @@ impl LinuxFabric {
         self.directory.set_tokens(tokens);
     }
 
+    /// Stops the machines of a state directory's fabric and takes its namespaces and control groups off the host; disks
+    /// and the last wish stay, so that the next [`open`](Self::open) and `apply` bring everything back. What was removed.
+    pub async fn halt(state_dir: &Path) -> Result<Vec<String>, FabricError> {
+        purge::halt(state_dir).await
+    }
+
     /// Removes everything of a state directory's fabric from the host, and the state itself; what was removed.
     pub async fn purge(state_dir: &Path) -> Result<Vec<String>, FabricError> {
         purge::purge(state_dir).await
