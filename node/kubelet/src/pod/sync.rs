@@ -18,6 +18,9 @@ use crate::volume::Ready;
 const START_RETRY: Duration = Duration::from_secs(10);
 /// After a failed pull the next look shows that the kubelet waits.
 const SHOW_BACKOFF: Duration = Duration::from_secs(2);
+/// Volumes and sandboxes that fail are tried again after so long, twice as long each time.
+const FAILURE_FIRST: Duration = Duration::from_millis(500);
+const FAILURE_MAX: Duration = Duration::from_secs(122);
 /// A node that has just started is not complained about for so long; later complaints have this interval.
 const NOT_READY_SILENCE: Duration = Duration::from_secs(5);
 /// Pods wait for the list of Services at most so long.
@@ -148,7 +151,7 @@ impl Worker {
             Ok(ready) => ready,
             Err(error) => {
                 shared.events.pod(&spec.pod, None, Level::Warning, "FailedMount", error.to_string());
-                return Next::After(Some(RETRY));
+                return Next::After(Some(self.failed()));
             }
         };
         if let Some(refresh) = ready.refresh_in {
@@ -158,14 +161,24 @@ impl Worker {
             return if plan.kill.is_empty() { Next::After(wait) } else { Next::Again };
         }
         match self.bring_up(spec, &plan, &ready).await {
-            Ok(None) => Next::Again,
+            Ok(None) => {
+                self.failures = 0;
+                Next::Again
+            }
             Ok(Some(retry)) => Next::After(Some(wait.map_or(retry, |wait| wait.min(retry)))),
             Err(message) => {
                 let message = format!("Failed to create pod sandbox: {message}");
                 shared.events.pod(&spec.pod, None, Level::Warning, "FailedCreatePodSandBox", message);
-                Next::After(Some(RETRY))
+                Next::After(Some(self.failed()))
             }
         }
+    }
+
+    /// Notes a failure; answers how long to wait after it: half a second, doubled up to two minutes.
+    fn failed(&mut self) -> Duration {
+        let wait = FAILURE_FIRST * (1 << self.failures.min(8));
+        self.failures += 1;
+        wait.min(FAILURE_MAX)
     }
 
     /// Why nothing can be started yet, as a time to wait.
@@ -271,6 +284,9 @@ impl Worker {
 
     async fn make_sandbox(&mut self, spec: &Spec, config: &crate::runtime::PodSandboxConfig) -> Result<(), String> {
         let runtime = &*self.shared.config.runtime;
+        if let Some(class) = spec.spec().and_then(|pod| pod.runtime_class_name.as_ref()) {
+            return Err(format!("runtimeClassName {class:?} is not built yet: containers run with runc"));
+        }
         if !runtime.is_simulated() {
             tokio::fs::create_dir_all(&config.log_directory).await.map_err(|error| error.to_string())?;
         }

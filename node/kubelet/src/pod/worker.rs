@@ -53,6 +53,8 @@ pub(super) struct Worker {
     pub messages: HashMap<String, String>,
     pub addresses: Vec<String>,
     pub first_seen: Timestamp,
+    /// Failures in a row of what comes before any container: volumes, sandbox.
+    pub failures: u32,
     pub ended: Option<Ended>,
     pub over: bool,
     pub cleaned: bool,
@@ -76,6 +78,7 @@ impl Worker {
             messages: HashMap::new(),
             addresses: old.into_iter().map(|ip| ip.ip).collect(),
             first_seen: config.clock.now(),
+            failures: 0,
             ended: None,
             over: matches!(phase.as_deref(), Some("Succeeded" | "Failed")),
             cleaned: false,

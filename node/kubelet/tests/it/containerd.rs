@@ -28,12 +28,22 @@ pub struct Containerd {
     pub stops: Option<kit::Tasks>,
 }
 
+fn spawn(root: &Path) -> Child {
+    let log = std::fs::OpenOptions::new().append(true).create(true).open(root.join("containerd.log")).unwrap();
+    Command::new("containerd")
+        .arg("--config")
+        .arg(root.join("config.toml"))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
 pub const IMAGE: &str = "docker.io/library/busybox:test";
 
 impl Containerd {
     pub async fn start(root: &Path) -> Self {
         let socket = root.join("containerd.sock");
-        let (config, log) = (root.join("config.toml"), root.join("containerd.log"));
         let text = format!(
             "version = 2\nroot = \"{root}/lib\"\nstate = \"{root}/run\"\ndisabled_plugins = [\"io.containerd.internal.v1.opt\", \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\"]\n\
              [grpc]\naddress = \"{root}/containerd.sock\"\n\
@@ -43,26 +53,31 @@ impl Containerd {
              [plugins.\"io.containerd.grpc.v1.cri\".cni]\nbin_dir = \"{root}/none\"\nconf_dir = \"{root}/none\"\n",
             root = root.display()
         );
-        std::fs::write(&config, text).unwrap();
-        let out = std::fs::File::create(&log).unwrap();
-        let child = Command::new("containerd")
-            .arg("--config")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        let made = Self { child, socket, root: root.to_owned(), stops: None };
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while !made.ctr(&["version"]).status.success() {
-            assert!(std::time::Instant::now() < deadline, "containerd: {}", std::fs::read_to_string(&log).unwrap());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        std::fs::write(root.join("config.toml"), text).unwrap();
+        let made = Self { child: spawn(root), socket, root: root.to_owned(), stops: None };
+        made.until_up().await;
         let archive = root.join("image.tar");
         image(&archive);
         let imported = made.ctr(&["-n", "k8s.io", "images", "import", &archive.display().to_string()]);
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         made
+    }
+
+    async fn until_up(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !self.ctr(&["version"]).status.success() {
+            let log = std::fs::read_to_string(self.root.join("containerd.log")).unwrap();
+            assert!(std::time::Instant::now() < deadline, "containerd: {log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Kills the daemon and starts another; containers go on meanwhile.
+    pub async fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(&self.root);
+        self.until_up().await;
     }
 
     fn ctr(&self, arguments: &[&str]) -> std::process::Output {

@@ -328,3 +328,24 @@ async fn ports_are_forwarded_and_spdy_passes() {
     machine.delete("net").await;
     machine.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_containerd_is_no_interruption() {
+    let Some(mut machine) = start("a_new_containerd_is_no_interruption").await else { return };
+    let script = "while ! [ -e /flag/end ]; do sleep 0.1; done; exit 4";
+    let mut container = shell("c", script);
+    container["volumeMounts"] = json!([{"name": "flag", "mountPath": "/flag"}]);
+    let flag = machine.directory.path().join("flag");
+    std::fs::create_dir_all(&flag).unwrap();
+    machine.harness.pod("go-on", host_pod(json!({"restartPolicy": "Never", "containers": [container],
+        "volumes": [{"name": "flag", "hostPath": {"path": flag}}]})));
+    let before = machine.harness.until_ready("go-on").await;
+    machine._containerd.restart().await;
+    std::fs::write(flag.join("end"), "").unwrap();
+    let after = machine.harness.until("go-on", "failed", |status| status["phase"] == "Failed").await;
+    let status = |pod: &Value| pod["status"]["containerStatuses"][0].clone();
+    assert_eq!(status(&after)["containerID"], status(&before)["containerID"]);
+    assert_eq!(status(&after)["state"]["terminated"]["exitCode"], 4);
+    machine.delete("go-on").await;
+    machine.end().await;
+}
