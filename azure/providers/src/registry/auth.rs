@@ -61,7 +61,7 @@ pub trait Gate: Send + Sync + 'static {
     async fn bearer(&self, token: &str) -> Option<Principal>;
     /// Who signs in with this application id and secret.
     async fn secret(&self, application: &str, secret: &str) -> Option<Principal>;
-    /// Whether they may do it in this repository (`host/name`).
+    /// Whether they may do it in this repository (`host/name`; a bare `host` for the list of repositories).
     async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool;
     /// Whether this connection comes from a machine that may pull without signing in.
     fn is_node(&self, connection: &Connection) -> bool;
@@ -215,6 +215,10 @@ impl Auth {
 
 fn challenge(route: &Route, action: Action) -> String {
     let mut text = format!("Bearer realm=\"https://{0}/oauth2/token\",service=\"{0}\"", route.host);
+    if route.asked == Asked::Catalog {
+        text.push_str(",scope=\"registry:catalog:*\"");
+        return text;
+    }
     let actions = match action {
         Action::Sign => return text,
         Action::Pull => "pull",

@@ -7,10 +7,12 @@
 //! Guarantees: a digest is always that of the bytes; a tag points to a stored manifest; a blob or manifest
 //! is whole or absent after a crash. Does not: sign, scan, replicate or expire images.
 
+mod acr;
 mod archive;
 mod auth;
 mod errors;
 mod manifests;
+mod registries;
 mod route;
 mod store;
 mod uploads;
@@ -24,6 +26,7 @@ use kit::http::{Connection, Request, Response, Service};
 
 pub use archive::ArchiveError;
 pub use auth::{Action, Gate, Principal};
+pub use registries::{REGISTRIES, provider, registry_of};
 pub use store::{StoreError, Stored};
 
 use errors::Failure;
@@ -60,7 +63,7 @@ impl Registry {
             return self.auth.issue(request, &route).await;
         }
         let action = match (&route.asked, request.method()) {
-            (Asked::Version | Asked::Catalog, _) => Action::Sign,
+            (Asked::Version, _) => Action::Sign,
             (_, &Method::GET | &Method::HEAD) => Action::Pull,
             (_, &Method::DELETE) => Action::Delete,
             _ => Action::Push,
@@ -74,6 +77,8 @@ impl Registry {
             Asked::Manifest(reference) => manifests::manifest(&self.store, &route, &reference, request).await,
             Asked::Blob(digest) => uploads::blob(&self.store, &route, &digest, request.method()),
             Asked::Upload(id) => uploads::upload(&self.store, &route, id.as_deref(), request).await,
+            Asked::Referrers(digest) => acr::referrers(&self.store, &route, &digest),
+            Asked::Acr(part) => acr::answer(&self.store, &route, &part, request.method()),
             Asked::Exchange | Asked::Token => Err(Failure::unsupported()),
         }
     }

@@ -23,6 +23,10 @@ pub(super) enum Asked {
     Blob(String),
     /// `/v2/<name>/blobs/uploads/[<id>]`
     Upload(Option<String>),
+    /// `/v2/<name>/referrers/<digest>`
+    Referrers(String),
+    /// `/acr/v1/<name>…`
+    Acr(super::acr::Part),
     /// `/oauth2/exchange`
     Exchange,
     /// `/oauth2/token`
@@ -64,13 +68,26 @@ impl Route {
             "/oauth2/exchange" => (String::new(), Asked::Exchange),
             "/oauth2/token" => (String::new(), Asked::Token),
             "/v2" | "/v2/" => (String::new(), Asked::Version),
-            "/v2/_catalog" => (String::new(), Asked::Catalog),
-            _ => below(path)?,
+            "/v2/_catalog" | "/acr/v1/_catalog" => (String::new(), Asked::Catalog),
+            _ => match path.strip_prefix("/acr/v1/") {
+                Some(rest) => {
+                    let (name, part) = super::acr::below(rest);
+                    if !is_name(&name) {
+                        return Err(name_invalid(&name));
+                    }
+                    (name, Asked::Acr(part))
+                }
+                None => below(path)?,
+            },
         };
         let mut route = Self { host, repository: String::new(), name, asked, query };
+        if route.asked == Asked::Catalog {
+            // Whoever lists must be allowed to pull from the registry as a whole.
+            route.repository.clone_from(&route.host);
+        }
         if !route.name.is_empty() {
             let meant = route.field("ns").unwrap_or(&route.host).to_ascii_lowercase();
-            if meant.is_empty() || meant.len() > HOST_MAX_BYTES || !meant.bytes().all(is_host_byte) {
+            if !is_host(&meant) {
                 return Err(name_invalid(&meant));
             }
             route.repository = format!("{meant}/{}", route.name);
@@ -82,6 +99,11 @@ impl Route {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Whether this can name a host. It becomes a directory's name: no label may be empty, so `..` is none.
+fn is_host(text: &str) -> bool {
+    text.len() <= HOST_MAX_BYTES && text.bytes().all(is_host_byte) && text.split('.').all(|label| !label.is_empty())
 }
 
 fn is_host_byte(byte: u8) -> bool {
@@ -100,6 +122,8 @@ fn below(path: &str) -> Result<(String, Asked), Failure> {
         (name, Asked::Upload((!id.is_empty()).then(|| id.to_owned())))
     } else if let Some(name) = rest.strip_suffix("/blobs/uploads") {
         (name, Asked::Upload(None))
+    } else if let Some((name, digest)) = split("/referrers/") {
+        (name, Asked::Referrers(digest.to_owned()))
     } else if let Some((name, reference)) = split("/manifests/") {
         (name, Asked::Manifest(reference.to_owned()))
     } else if let Some((name, digest)) = split("/blobs/") {

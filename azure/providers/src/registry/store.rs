@@ -170,6 +170,40 @@ impl Stored {
         Ok(Some(list(&dir.join("_tags"))?.into_iter().map(|(name, _)| name).collect()))
     }
 
+    /// The digests of a repository's manifests, sorted.
+    pub(super) fn manifests(&self, repository: &str) -> Result<Vec<String>, StoreError> {
+        let found = list(&self.repository(repository).join("_manifests"))?;
+        Ok(found.into_iter().map(|(hex, _)| format!("sha256:{hex}")).collect())
+    }
+
+    /// Forgets a repository: its tags and which manifests it has.
+    pub(super) fn delete_repository(&self, repository: &str) -> Result<(), StoreError> {
+        let dir = self.repository(repository);
+        for part in ["_tags", "_manifests"] {
+            for (_, path) in list(&dir.join(part))? {
+                remove(&path)?;
+            }
+            let path = dir.join(part);
+            match fs::remove_dir(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(FileError { deed: "remove", path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// When a tag was last set, RFC 3339.
+    pub(super) fn tag_time(&self, repository: &str, tag: &str) -> Option<String> {
+        written(&self.repository(repository).join("_tags").join(tag))
+    }
+
+    /// When a manifest was put, RFC 3339.
+    pub(super) fn manifest_time(&self, repository: &str, digest: &str) -> Option<String> {
+        written(&self.repository(repository).join("_manifests").join(hex_of(digest)?))
+    }
+
     /// Every repository, `host/name`, sorted.
     pub(super) fn repositories(&self) -> Result<Vec<String>, StoreError> {
         let root = self.dir.join("repositories");
@@ -199,6 +233,11 @@ impl Stored {
         }
         Ok(images)
     }
+}
+
+fn written(path: &Path) -> Option<String> {
+    let at = fs::metadata(path).ok()?.modified().ok()?;
+    Some(jiff::Timestamp::try_from(at).ok()?.to_string())
 }
 
 fn missing_is_none<T>(result: Result<T, FileError>) -> Result<Option<T>, StoreError> {

@@ -121,3 +121,32 @@ fn names_get_dockers_defaults() {
     }
     assert!(archive::split("Bad Name").is_err());
 }
+
+#[tokio::test]
+async fn azures_view_lists_tags_and_manifests_and_deletes() {
+    let bench = bench();
+    let config = b"{}";
+    let digest = store::digest(config);
+    let put = format!("/v2/web/blobs/uploads/?digest={digest}");
+    assert_eq!(bench.send("POST", &put, "pusher", config).await.0, 201);
+    let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}, "layers": []});
+    let bytes = manifest.to_string().into_bytes();
+    assert_eq!(bench.send("PUT", "/v2/web/manifests/v1", "pusher", &bytes).await.0, 201);
+    let mut signature = manifest.clone();
+    signature["subject"] = serde_json::json!({"digest": store::digest(&bytes)});
+    assert_eq!(bench.send("PUT", "/v2/web/manifests/sig", "pusher", signature.to_string().as_bytes()).await.0, 201);
+    let read = async |path: &str| {
+        let (status, _, body) = bench.send("GET", path, "puller", b"").await;
+        (status, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    let (_, tags) = read("/acr/v1/web/_tags").await;
+    assert_eq!(tags["tags"][1]["name"], "v1");
+    assert_eq!(read("/acr/v1/web").await.1["manifestCount"], 2);
+    let (_, index) = read(&format!("/v2/web/referrers/{}", store::digest(&bytes))).await;
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(bench.send("DELETE", "/acr/v1/web", "puller", b"").await.0, 403);
+    assert_eq!(bench.send("DELETE", "/acr/v1/web", "pusher", b"").await.0, 202);
+    assert_eq!(read("/acr/v1/web/_tags").await.0, 404);
+    assert_eq!(bench.send("GET", "/v2/web/manifests/v1?ns=..", "puller", b"").await.0, 400, "no way out of the store");
+}

@@ -1,0 +1,154 @@
+//! `Microsoft.ContainerRegistry/registries`: the registries that images are kept under.
+//!
+//! A registry `one` answers as `one.azurecr.io`. Its images go when it goes. Not built: admin user, import, tasks,
+//! tokens, webhooks, replications, private endpoints.
+
+use std::path::PathBuf;
+
+use arm::{Acted, ArmError, Call, Ctx, Deleted, Provider, ProviderCalls, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written};
+use async_trait::async_trait;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// The type.
+pub const REGISTRIES: &str = "Microsoft.ContainerRegistry/registries";
+const API_VERSIONS: &[&str] = &["2025-11-01", "2025-04-01", "2023-07-01", "2023-01-01-preview", "2022-12-01", "2019-05-01"];
+
+/// The provider. `dir` is where the [`Registry`](super::Registry) keeps its images.
+pub fn provider(dir: PathBuf) -> Provider {
+    Provider::new("Microsoft.ContainerRegistry").with(Registries { dir }).with_calls(Calls)
+}
+
+/// The registry that answers for the first part (`one.azurecr.io`) of a repository's name: what roles on its images are
+/// assigned at.
+pub fn registry_of(resources: &Resources, repository: &str) -> Option<ResourceId> {
+    let host = repository.split('/').next().unwrap_or(repository);
+    let host = host.split(':').next().unwrap_or(host);
+    let all = resources.list_type(&ResourceId::root(), REGISTRIES);
+    let found = all.iter().find(|r| r.properties["loginServer"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(host)));
+    found.map(|r| r.id.clone())
+}
+
+struct Registries {
+    dir: PathBuf,
+}
+
+fn server(ctx: &Ctx, name: &str) -> String {
+    format!("{}.{}", name.to_ascii_lowercase(), ctx.cloud.acr_suffix)
+}
+
+fn well_named(name: &str) -> bool {
+    (5..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn taken(server: &str) -> ArmError {
+    ArmError::conflict(
+        "AlreadyInUse",
+        format!("The registry DNS name {server} is already in use. You can check if the name is already claimed using following API: https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability"),
+    )
+}
+
+#[async_trait]
+impl ResourceType for Registries {
+    fn descriptor(&self) -> TypeDescriptor {
+        TypeDescriptor { identity: true, delete_rank: 60, name_pattern: Some("[a-zA-Z0-9]{5,50}"), ..TypeDescriptor::new(REGISTRIES, API_VERSIONS) }
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+        let mut made = request.resource();
+        let server = server(ctx, request.id.name());
+        if request.existing.is_none() && registry_of(&ctx.resources, &server).is_some() {
+            return Err(taken(&server));
+        }
+        let tier = made.sku.as_ref().and_then(|s| s["name"].as_str()).map(str::to_ascii_lowercase);
+        let tier = match tier.as_deref() {
+            Some("basic") => "Basic",
+            Some("standard") => "Standard",
+            Some("premium") => "Premium",
+            other => {
+                let given = other.unwrap_or("");
+                return Err(ArmError::bad_request("SkuNotSupported", format!("The SKU '{given}' is not supported. Supported SKUs are Basic, Standard and Premium.")));
+            }
+        };
+        if made.properties["adminUserEnabled"] == json!(true) {
+            return Err(ArmError::not_implemented("The admin user of a registry"));
+        }
+        made.sku = Some(json!({"name": tier, "tier": tier}));
+        let created = request.existing.map_or_else(|| json!(ctx.clock.now().to_string()), |e| e.properties["creationDate"].clone());
+        let fixed = json!({
+            "loginServer": server, "creationDate": created, "provisioningState": "Succeeded", "adminUserEnabled": false,
+            "dataEndpointEnabled": false, "dataEndpointHostNames": [], "privateEndpointConnections": [],
+        });
+        let defaults = json!({
+            "publicNetworkAccess": "Enabled", "networkRuleBypassOptions": "AzureServices", "zoneRedundancy": "Disabled",
+            "anonymousPullEnabled": false, "encryption": {"status": "disabled"},
+            "policies": {"quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
+                "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
+                "azureADAuthenticationAsArmPolicy": {"status": "enabled"}, "softDeletePolicy": {"retentionDays": 7, "status": "disabled"}},
+        });
+        if let (Some(map), Value::Object(fixed), Value::Object(defaults)) = (made.properties.as_object_mut(), fixed, defaults) {
+            map.extend(fixed);
+            for (name, value) in defaults {
+                map.entry(name).or_insert(value);
+            }
+        }
+        Ok(Written::Done(made))
+    }
+
+    async fn delete(&self, _: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        let Some(server) = existing.properties["loginServer"].as_str() else { return Ok(Deleted::Done) };
+        let path = self.dir.join("repositories").join(server);
+        let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err((error, path)),
+            _ => Ok(()),
+        });
+        match removed.await {
+            Ok(Ok(())) => Ok(Deleted::Done),
+            Ok(Err((error, path))) => {
+                tracing::error!(%error, path = %path.display(), "failed to remove a registry's images");
+                Err(ArmError::internal())
+            }
+            Err(_) => Err(ArmError::internal()),
+        }
+    }
+
+    async fn read(&self, _: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
+        let words: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
+        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["listusages"] => Ok(Acted::Done(Some(json!({"value": []})))),
+            _ => Err(ArmError::not_implemented(format_args!("Reading '{}/{}'", existing.kind_type, path.join("/")))),
+        }
+    }
+
+    async fn action(&self, _: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
+        if name.eq_ignore_ascii_case("listCredentials") {
+            return Err(ArmError::bad_request(
+                "UnauthorizedForCredentialOperations",
+                format!("Cannot perform credential operations for {} as admin user is disabled. Kindly enable admin user as per docs: https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account", existing.id),
+            ));
+        }
+        Err(ArmError::not_implemented(format_args!("The action '{REGISTRIES}/{name}'")))
+    }
+}
+
+struct Calls;
+
+#[async_trait]
+impl ProviderCalls for Calls {
+    async fn call(&self, ctx: &Ctx, call: Call<'_>) -> Option<Result<Acted, ArmError>> {
+        let [word] = call.path else { return None };
+        if !word.eq_ignore_ascii_case("checkNameAvailability") || call.method != http::Method::POST {
+            return None;
+        }
+        let name = call.body["name"].as_str().unwrap_or("");
+        let server = server(ctx, name);
+        let body = if !well_named(name) {
+            json!({"nameAvailable": false, "reason": "Invalid", "message": format!("The specified resource name {name} is invalid. Resource names may contain alpha numeric characters only and must be between 5 and 50 characters.")})
+        } else if registry_of(&ctx.resources, &server).is_some() {
+            json!({"nameAvailable": false, "reason": "AlreadyExists", "message": format!("The registry {name} is already in use.")})
+        } else {
+            json!({"nameAvailable": true})
+        };
+        Some(Ok(Acted::Answer(StatusCode::OK, body)))
+    }
+}
