@@ -89,10 +89,16 @@ impl Discovery {
             let place = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
             let base = format!("/{}{place}/{}", resource.group_path(), resource.plural);
             let content = json!({"application/json": {"schema": reference}});
+            let parameters: Vec<Value> = ["dryRun", "fieldManager", "fieldValidation"]
+                .iter()
+                .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}))
+                .collect();
             let operation = |action: &str| {
                 json!({
                     "x-kubernetes-action": action,
                     "x-kubernetes-group-version-kind": gvk,
+                    // kubectl leaves the checking of fields to servers whose operations take this.
+                    "parameters": parameters,
                     "requestBody": {"content": content},
                     "responses": {"200": {"description": "OK", "content": content}},
                 })

@@ -183,3 +183,84 @@ fn words_are_split() {
     assert_eq!(shlex("a 'b c' d"), ["a", "b c", "d"]);
     assert!(Path::new("/").is_dir());
 }
+
+/// Commands and what each must print; run in order against one cluster.
+const COMMANDS: &[(&str, &str)] = &[
+    ("get --raw /readyz", "ok"),
+    ("cluster-info", "control plane"),
+    ("create serviceaccount robot", "serviceaccount/robot created"),
+    ("create token robot", "ey"),
+    ("create role reader --verb=get,list --resource=pods", "role.rbac.authorization.k8s.io/reader created"),
+    ("create rolebinding readers --role=reader --serviceaccount=default:robot", "created"),
+    ("auth can-i list pods --as=system:serviceaccount:default:robot", "yes"),
+    ("create clusterrole nodes --verb=get --resource=nodes", "created"),
+    ("create job once --image=busybox -- true", "job.batch/once created"),
+    ("get job once -o jsonpath='{.spec.selector.matchLabels}'", "controller-uid"),
+    ("create cronjob often --image=busybox --schedule='* * * * *' -- true", "cronjob.batch/often created"),
+    ("create job manual --from=cronjob/often", "job.batch/manual created"),
+    ("create ingress web --rule=foo.com/bar=svc1:80", "ingress.networking.k8s.io/web created"),
+    ("create quota limits --hard=pods=100", "resourcequota/limits created"),
+    ("create pdb budget --selector=app=x --min-available=1", "poddisruptionbudget.policy/budget created"),
+    ("create priorityclass high --value=1000", "priorityclass.scheduling.k8s.io/high created"),
+    ("create configmap cm --from-literal=a=b", "configmap/cm created"),
+    ("create service nodeport np --tcp=80:8080", "service/np created"),
+    ("create service externalname en --external-name=example.com", "service/en created"),
+    ("create deployment web --image=nginx --replicas=2 --port=80", "created"),
+    ("autoscale deployment web --min=1 --max=3 --cpu-percent=80", "autoscaled"),
+    ("get hpa web -o jsonpath='{.spec.maxReplicas}'", "3"),
+    ("set env deployment/web A=b", "env updated"),
+    ("set resources deployment web --limits=cpu=200m,memory=64Mi", "resource requirements updated"),
+    ("rollout pause deployment web", "paused"),
+    ("rollout resume deployment web", "resumed"),
+    ("get deployment web -o yaml", "cpu: 200m"),
+    ("get all", "deployment.apps/web"),
+    ("get deploy,svc,cm,sa -A -o wide", "NAMESPACE"),
+    ("get pods --field-selector=status.phase=Running", "No resources found"),
+    ("run p --image=nginx", "pod/p created"),
+    ("get pod p -o name", "pod/p"),
+    ("label pod p a=b --overwrite", "labeled"),
+    ("label pod p a-", "unlabeled"),
+    ("events", ""),
+    ("describe pod p", "nginx"),
+    ("get node n1 --ignore-not-found", ""),
+    ("delete pod p --grace-period=0 --force", "deleted"),
+    ("delete job,cronjob,ingress --all", "deleted"),
+    ("get pods,jobs --show-labels", ""),
+    ("config view --minify", "cluster.test"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_day_commands_work() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    for (command, text) in COMMANDS {
+        let ran = kubectl.run(command, "").await;
+        assert!(ran.0 && ran.1.contains(text), "`{command}` wanted `{text}`, got:\n{}", ran.1);
+    }
+}
+
+const NODE: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus: {capacity: {cpu: '2', memory: 4Gi, pods: '110'}, conditions: [{type: Ready, status: 'True'}]}\n";
+const BOUND: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: bound, labels: {app: x}}\nspec: {nodeName: n1, containers: [{name: c, image: nginx}]}\n";
+const WIDGET: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  scope: Namespaced\n  names: {plural: widgets, singular: widget, kind: Widget, shortNames: [wd]}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, description: What it is., properties: {color: {type: string, description: Its color.}}}}}}\n    additionalPrinterColumns: [{name: Color, type: string, jsonPath: .spec.color}]\n";
+const RED: &str = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: red}\nspec: {color: red}\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_cordoned_and_custom_kinds_are_like_others() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.expect(kubectl.run("apply -f -", NODE).await, "node/n1 created");
+    kubectl.expect(kubectl.run("get nodes -o wide", "").await, "n1");
+    kubectl.expect(kubectl.run("taint nodes n1 k=v:NoSchedule", "").await, "tainted");
+    kubectl.expect(kubectl.run("apply -f -", BOUND).await, "pod/bound created");
+    kubectl.expect(kubectl.run("cordon n1", "").await, "cordoned");
+    let (_, text) = kubectl.run("drain n1 --force --timeout=2s", "").await;
+    assert!(text.contains("evicting pod default/bound"), "{text}");
+    kubectl.expect(kubectl.run("get pod bound -o jsonpath='{.metadata.deletionTimestamp}'", "").await, "20");
+    kubectl.expect(kubectl.run("uncordon n1", "").await, "uncordoned");
+    kubectl.expect(kubectl.run("apply -f -", WIDGET).await, "created");
+    kubectl.expect(kubectl.run("wait --for=condition=Established crd/widgets.example.com --timeout=5s", "").await, "met");
+    kubectl.expect(kubectl.run("apply -f -", RED).await, "widget.example.com/red created");
+    kubectl.expect(kubectl.run("get wd", "").await, "COLOR");
+    kubectl.expect(kubectl.run("explain widget.spec.color", "").await, "Its color.");
+    kubectl.expect(kubectl.run("patch widget red --type=merge -p '{\"spec\":{\"color\":\"blue\"}}'", "").await, "patched");
+    kubectl.expect(kubectl.run("apply --server-side --force-conflicts -f -", RED).await, "serverside-applied");
+    kubectl.expect(kubectl.run("delete crd widgets.example.com --timeout=10s", "").await, "deleted");
+}
