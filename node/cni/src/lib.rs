@@ -12,6 +12,7 @@ mod addresses;
 mod config;
 mod error;
 mod link;
+mod loopback;
 mod ports;
 
 use std::io::Read;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 
 pub use config::{NetworkConfig, PortMapping, conflist};
 pub use error::CniError;
+pub use loopback::{LOOPBACK, loopback};
 
 /// The plugin's name: the binary under this name is the plugin.
 pub const PLUGIN: &str = "lazurite-cni";

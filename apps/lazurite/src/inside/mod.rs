@@ -80,7 +80,8 @@ pub(crate) fn by_name() -> Option<ExitCode> {
     let name = std::env::args_os().next()?;
     let name = std::path::Path::new(&name).file_name()?.to_str()?;
     match name {
-        "lazurite-cni" => Some(cni::main()),
+        cni::PLUGIN => Some(cni::main()),
+        cni::LOOPBACK => Some(cni::loopback()),
         "pause" => Some(pause::main()),
         _ => machine::by_arguments(),
     }

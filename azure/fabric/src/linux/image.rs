@@ -55,7 +55,9 @@ pub(super) fn image(config: &LinuxConfig, wanted: &Wanted, machine: &Machine) ->
         fs::set_permissions(dir.join("root/root"), fs::Permissions::from_mode(0o700))?;
         fs::set_permissions(dir.join("root/var/tmp"), fs::Permissions::from_mode(0o1777))?;
         copy_public(&dir.join("root"))?;
-        symlink("/usr/bin/lazurite", dir.join("root/opt/cni/bin/lazurite-cni"))?;
+        for plugin in ["lazurite-cni", "loopback"] {
+            symlink("/usr/bin/lazurite", dir.join("root/opt/cni/bin").join(plugin))?;
+        }
         symlink("/run", dir.join("root/var/run"))?;
         symlink("/proc/mounts", dir.join("root/etc/mtab"))
     };
