@@ -57,7 +57,7 @@ fn named(names: &[&str]) -> String {
     format!("container{} {}", if names.len() == 1 { "" } else { "s" }, quoted.join(", "))
 }
 
-fn which<'a>(pod: &'a Value, wrong: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+fn which(pod: &Value, wrong: impl Fn(&Value) -> bool) -> Vec<&str> {
     containers(pod).filter(|one| wrong(one)).map(|one| text(one, "/name")).collect()
 }
 
