@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::cluster_shape;
 use crate::json::{remove, set, text};
-use crate::service::{Deed, Shared, check_idle, check_running};
+use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, POOLS, PRIVATE, PoolPrivate};
-use crate::{clusters, names, pool, versions};
+use crate::{clusters, machines, names, pool, versions};
 
 /// `Microsoft.ContainerService/managedClusters/agentPools`.
 pub struct AgentPools(pub(crate) Arc<Shared>);
@@ -98,6 +98,9 @@ impl ResourceType for AgentPools {
     }
 
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        if let Some(operation) = deletion(ctx, &existing.id) {
+            return Ok(Deleted::Accepted(operation));
+        }
         let cluster = cluster_of(ctx, &existing.id)?;
         if let Some(state) = state::in_progress(&cluster) {
             return Err(ArmError::from(crate::fault::Fault::in_progress("Operation", state)));
@@ -137,6 +140,17 @@ impl ResourceType for AgentPools {
                         "latestNodeImageVersion": pool::NODE_IMAGE,
                     },
                 }))))
+            }
+            ["machines", rest @ ..] => {
+                let work = self.0.work(ctx, &existing.id.top(), Some(existing.name.clone()));
+                let machines = machines::of_pool(&work, existing).await?;
+                let [name] = rest else { return Ok(Acted::Done(Some(json!({ "value": machines })))) };
+                let found = machines.into_iter().find(|machine| {
+                    text(machine, "/name").is_some_and(|other| other.eq_ignore_ascii_case(name))
+                });
+                found
+                    .map(|machine| Acted::Done(Some(machine)))
+                    .ok_or_else(|| ArmError::resource_not_found(&existing.id.child("machines", name)))
             }
             ["operations", rest @ ..] => clusters::operations(ctx, existing, rest),
             _ => Err(ArmError::not_implemented(format_args!("Reading '{POOLS}/{}'", path.join("/")))),

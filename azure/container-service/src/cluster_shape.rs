@@ -53,8 +53,25 @@ const NOT_OFFERED: &[&str] = &[
     "workloadAutoScalerProfile/keda/enabled",
     "workloadAutoScalerProfile/verticalPodAutoscaler/enabled",
     "storageProfile/blobCSIDriver/enabled",
+    "podIdentityProfile/enabled",
+    "hostedSystemProfile/enabled",
     "aadProfile/managed",
     "aadProfile/enableAzureRBAC",
+];
+/// Words that are offered where AKS knows others; another one is refused by name.
+const OFFERED_WORDS: &[(&str, &str)] = &[
+    ("serviceMeshProfile/mode", "Disabled"),
+    ("nodeProvisioningProfile/mode", "Manual"),
+    ("nodeResourceGroupProfile/restrictionLevel", "Unrestricted"),
+    ("bootstrapProfile/artifactSource", "Direct"),
+];
+/// Settings that would have to be carried to nodes or the network and are not yet.
+const NOT_CARRIED: &[&str] = &[
+    "diskEncryptionSetID",
+    "httpProxyConfig/httpProxy",
+    "httpProxyConfig/httpsProxy",
+    "networkProfile/loadBalancerProfile/outboundIPs/publicIPs/0/id",
+    "networkProfile/loadBalancerProfile/outboundIPPrefixes/publicIPPrefixes/0/id",
 ];
 
 /// Shapes a PUT. `wish` is the caller's resource, as the framework read it.
@@ -152,8 +169,18 @@ fn check_offered(cluster: &Resource) -> Result<(), Fault> {
     if !list(&cluster.properties, "/apiServerAccessProfile/authorizedIPRanges").is_empty() {
         return refuse("apiServerAccessProfile.authorizedIPRanges".into());
     }
-    if text(&cluster.properties, "/nodeProvisioningProfile/mode").is_some_and(|mode| mode != "Manual") {
-        return refuse("nodeProvisioningProfile.mode".into());
+    for (pointer, offered) in OFFERED_WORDS {
+        if let Some(other) = text(&cluster.properties, &format!("/{pointer}")).filter(|word| word != offered) {
+            return refuse(format!("{} '{other}'", pointer.replace('/', ".")));
+        }
+    }
+    for pointer in NOT_CARRIED {
+        if text(&cluster.properties, &format!("/{pointer}")).is_some() {
+            return refuse(pointer.replace('/', "."));
+        }
+    }
+    if number(&cluster.properties, "/networkProfile/loadBalancerProfile/managedOutboundIPs/count").unwrap_or(1) != 1 {
+        return refuse("networkProfile.loadBalancerProfile.managedOutboundIPs.count".into());
     }
     match cluster.sku.as_ref().and_then(|sku| text(sku, "/name")) {
         None | Some("Base") => Ok(()),

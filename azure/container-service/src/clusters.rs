@@ -17,7 +17,7 @@ use crate::cluster_shape::{self, Shaped};
 use crate::control_planes::{ControlPlaneError, Credential};
 use crate::json::{flag, remove, set, text};
 use crate::saga::plane_error;
-use crate::service::{Deed, Shared, check_idle, check_running};
+use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, CLUSTERS, PRIVATE, PoolPrivate};
 use crate::{names, pool, versions};
 
@@ -183,6 +183,9 @@ impl ResourceType for ManagedClusters {
     }
 
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        if let Some(operation) = deletion(ctx, &existing.id) {
+            return Ok(Deleted::Accepted(operation));
+        }
         let operation = ctx.operations.create_delete(&existing.id, location(existing)).await?;
         ctx.resources
             .modify(&existing.id, |cluster| {

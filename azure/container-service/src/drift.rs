@@ -1,7 +1,8 @@
-//! Keeps finished clusters true: a machine that somebody deleted or that died comes back.
+//! Keeps finished clusters true: a machine that somebody deleted comes back, one that died is started again.
 //!
-//! A reconciler per cluster: it takes the cluster's id and no hint, compares each pool's count with its scale set,
-//! says by field what differs, and runs the same steps a PUT runs. Woken by changes of the store; nothing polls.
+//! A reconciler per cluster: it takes the cluster's id and no hint, compares each pool's count with its scale set
+//! and looks for machines that failed, says by field what differs, and runs the same steps a PUT runs. Woken by
+//! changes of the store; nothing polls. A machine that keeps dying is started at most once per [`PAUSE`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +12,18 @@ use arm::{Ctx, Resource, ResourceId};
 use reconcile::saga::Memo;
 use reconcile::{KeyedQueue, Next, Step};
 
-use crate::json::{number, text};
+use crate::json::number;
 use crate::saga::{Work, nodes, pools};
 use crate::service::Shared;
 use crate::state;
 
 /// Clusters repaired at once.
 const WORKERS: usize = 2;
-/// Pause after a repair that failed.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Pause after a repair that failed, and before a dead machine is started.
+pub const PAUSE: Duration = Duration::from_secs(30);
+
+const COUNT: &str = "count";
+const FAILED: &str = "failedInstances";
 
 /// A difference between what a pool says and what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +50,12 @@ pub(crate) fn start(shared: Arc<Shared>, ctx: &Ctx) {
             changed.mark_unchanged();
             let now = all(&watched);
             for (cluster, differences) in &now {
-                if !differences.is_empty() && seen.get(cluster) != Some(differences) {
-                    adding.add(cluster.clone());
+                if differences.is_empty() || seen.get(cluster) == Some(differences) {
+                    continue;
+                }
+                match differences.iter().all(|difference| difference.field == FAILED) {
+                    true => adding.add_after(cluster.clone(), PAUSE),
+                    false => adding.add(cluster.clone()),
                 }
             }
             seen = now;
@@ -77,48 +85,52 @@ pub fn differences(ctx: &Ctx, cluster: &Resource) -> Vec<Difference> {
     state::pools(&ctx.resources, &cluster.id)
         .iter()
         .filter(|pool| pool.provisioning_state() == Some("Succeeded"))
-        .filter_map(|pool| {
-            let suffix = state::pool_private(pool)?.suffix;
-            let name = crate::names::scale_set(&pool.name, &suffix);
-            let set = ctx.resources.get(&group.extension("Microsoft.Compute/virtualMachineScaleSets", &name));
-            let found = set.and_then(|set| number(set.sku.as_ref()?, "/capacity")).unwrap_or(0);
-            let wanted = number(&pool.properties, "/count").unwrap_or(0);
-            (found != wanted).then(|| Difference { pool: pool.name.clone(), field: "count", wanted, found })
-        })
+        .flat_map(|pool| of_pool(ctx, &group, pool))
+        .collect()
+}
+
+fn of_pool(ctx: &Ctx, group: &ResourceId, pool: &Resource) -> Vec<Difference> {
+    let Some(private) = state::pool_private(pool) else { return Vec::new() };
+    let name = crate::names::scale_set(&pool.name, &private.suffix);
+    let id = group.extension("Microsoft.Compute/virtualMachineScaleSets", &name);
+    let set = ctx.resources.get(&id);
+    let capacity = set.and_then(|set| number(set.sku.as_ref()?, "/capacity")).unwrap_or(0);
+    let wanted = number(&pool.properties, "/count").unwrap_or(0);
+    let machines = ctx.resources.list_type(&id, "Microsoft.Compute/virtualMachineScaleSets/virtualMachines");
+    let failed = machines.iter().filter(|m| m.provisioning_state() == Some("Failed")).count() as i64;
+    [(COUNT, wanted, capacity), (FAILED, 0, failed)]
+        .into_iter()
+        .filter(|(_, wanted, found)| wanted != found)
+        .map(|(field, wanted, found)| Difference { pool: pool.name.clone(), field, wanted, found })
         .collect()
 }
 
 async fn reconcile(shared: &Shared, ctx: &Ctx, cluster: &str) -> Next {
     let Ok(id) = ResourceId::parse(cluster) else { return Next::Rest };
     let lane = shared.lanes.of(&id);
-    let mut preempted = lane.preempted();
-    let repair = async {
-        let _turn = lane.turn.lock().await;
-        let Some(found) = ctx.resources.get(&id) else { return Next::Rest };
-        let differences = differences(ctx, &found);
-        for difference in &differences {
-            let Difference { pool, field, wanted, found } = difference;
-            tracing::warn!(cluster, pool, field, wanted, found, "a pool differs from its scale set and is repaired");
-        }
-        if differences.is_empty() {
-            return Next::Rest;
-        }
-        let version = text(&found.properties, "/currentKubernetesVersion").unwrap_or_default();
-        tracing::debug!(cluster, version, "repair begins");
-        for difference in differences {
-            let work = shared.work(ctx, &id, Some(difference.pool));
-            if let Err(error) = repair(&work).await {
-                tracing::warn!(cluster, error = %error, "a repair failed and is tried again");
-                return Next::After(PAUSE);
-            }
-        }
-        Next::Rest
-    };
-    tokio::select! {
-        biased;
-        _ = preempted.changed() => Next::Rest,
-        next = repair => next,
+    let all = shared.work(ctx, &id, None);
+    let Ok(_turn) = all.unless_cut(async { Ok(lane.turn.lock().await) }).await else { return Next::Rest };
+    let Some(found) = ctx.resources.get(&id) else { return Next::Rest };
+    let differences = differences(ctx, &found);
+    for difference in &differences {
+        let Difference { pool, field, wanted, found } = difference;
+        tracing::warn!(cluster, pool, field, wanted, found, "a pool differs from its scale set and is repaired");
     }
+    if differences.is_empty() {
+        return Next::Rest;
+    }
+    for difference in differences {
+        let work = Work { cut: all.cut.clone(), ..shared.work(ctx, &id, Some(difference.pool.clone())) };
+        let repaired = match difference.field {
+            FAILED => restart_failed(&work).await,
+            _ => repair(&work).await,
+        };
+        if let Err(error) = repaired {
+            tracing::warn!(cluster, error = %error, "a repair failed and is tried again");
+            return Next::After(PAUSE);
+        }
+    }
+    Next::Rest
 }
 
 async fn repair(work: &Work) -> Result<(), arm::ArmError> {
@@ -127,6 +139,25 @@ async fn repair(work: &Work) -> Result<(), arm::ArmError> {
     pools::ScaleSets.run(work, &mut memo).await?;
     nodes::NodesReady.run(work, &mut memo).await?;
     forget_strangers(work).await
+}
+
+/// Machines that died are started again, with the disk they had.
+async fn restart_failed(work: &Work) -> Result<(), arm::ArmError> {
+    for pool in work.pools() {
+        let failed: Vec<String> = nodes::instances(work, &pool)
+            .await?
+            .into_iter()
+            .filter(|instance| instance.state == "Failed")
+            .map(|instance| instance.number.to_string())
+            .collect();
+        if failed.is_empty() {
+            continue;
+        }
+        let set = pools::scale_set_id(work, &pool)?;
+        let body = serde_json::json!({ "instanceIds": failed });
+        work.as_cluster()?.post(format!("{set}/restart"), crate::saga::COMPUTE, body).await?.done().await?;
+    }
+    Ok(())
 }
 
 /// Node objects of machines that are gone go too.

@@ -24,6 +24,7 @@ pub mod fault;
 pub mod journal;
 mod json;
 pub mod lanes;
+mod machines;
 pub mod names;
 pub mod network_profile;
 pub mod pool;

@@ -189,7 +189,14 @@ fn check_offered(pool: &Value) -> Result<(), Fault> {
         )
         .target(&format!("agentPoolProfile.{property}")))
     };
-    for (property, offered) in [("osType", "Linux"), ("type", "VirtualMachineScaleSets")] {
+    for (property, offered) in [
+        ("osType", "Linux"),
+        ("type", "VirtualMachineScaleSets"),
+        ("osSKU", "Ubuntu"),
+        ("workloadRuntime", "OCIContainer"),
+        ("kubeletDiskType", "OS"),
+        ("scaleDownMode", "Delete"),
+    ] {
         let value = text(pool, &format!("/{property}")).unwrap_or(offered);
         if value != offered {
             return refuse(property, &value);
@@ -200,7 +207,12 @@ fn check_offered(pool: &Value) -> Result<(), Fault> {
             return refuse(property, &true);
         }
     }
-    for property in ["vnetSubnetID", "podSubnetID"] {
+    for property in ["kubeletConfig", "linuxOSConfig"] {
+        if pool.get(property).and_then(Value::as_object).is_some_and(|map| !map.is_empty()) {
+            return refuse(property, &"settings");
+        }
+    }
+    for property in ["vnetSubnetID", "podSubnetID", "nodePublicIPPrefixID", "gpuInstanceProfile"] {
         if let Some(subnet) = text(pool, &format!("/{property}")) {
             return refuse(property, &subnet);
         }

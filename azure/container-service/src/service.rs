@@ -71,7 +71,6 @@ struct Run {
     deed: Deed,
     operation: String,
     lane: Arc<Lane>,
-    preempted: watch::Receiver<u64>,
     progress: Progress,
 }
 
@@ -85,9 +84,10 @@ impl Shared {
         Self { settings: Arc::new(settings), planes, lanes: Lanes::default(), journal, inject }
     }
 
-    /// What steps work on.
+    /// What steps work on. Cut short by a deletion that comes after this call.
     pub(crate) fn work(&self, ctx: &Ctx, cluster: &ResourceId, pool: Option<String>) -> Work {
         Work {
+            cut: self.lanes.of(cluster).preempted(),
             resources: ctx.resources.clone(),
             arm: ctx.arm.clone(),
             tenant_id: ctx.tenant_id.clone(),
@@ -112,27 +112,16 @@ impl Shared {
         if deed == Deed::Delete && pool.is_none() {
             lane.preempt();
         }
-        let run = Run {
-            shared: self.clone(),
-            work: self.work(ctx, cluster, pool),
-            deed,
-            operation: operation.id().to_owned(),
-            preempted: lane.preempted(),
-            lane,
-            progress: Progress::new(ctx, &operation, self.inject.clone()),
-        };
+        let work = self.work(ctx, cluster, pool);
+        let progress = Progress::new(ctx, &operation, self.inject.clone(), work.cut.clone());
+        let run = Run { shared: self.clone(), work, deed, operation: operation.id().to_owned(), lane, progress };
         operation.work(run.to_end())
     }
 }
 
 impl Run {
     async fn to_end(self) -> Result<(), ArmError> {
-        let mut cut = self.preempted.clone();
-        let outcome = tokio::select! {
-            biased;
-            _ = cut.changed() => Err(preempted()),
-            outcome = turn_and_run(&self) => outcome,
-        };
+        let outcome = turn_and_run(&self).await;
         if let Err(error) = self.shared.journal.forget(&self.operation) {
             tracing::error!(error = %kit::Chain(&error), "failed to forget a journal");
         }
@@ -159,16 +148,12 @@ impl Run {
 }
 
 async fn turn_and_run(run: &Run) -> Result<(), ArmError> {
-    let _turn = run.lane.turn.lock().await;
+    let _turn = run.work.unless_cut(async { Ok(run.lane.turn.lock().await) }).await?;
     let saga = run.deed.saga(run.work.pool.is_some());
     run.progress.steps(saga.steps.len());
     let ended =
         saga.run(&run.operation, Memo::default(), &run.work, &run.shared.journal, &run.progress).await;
     ended.map(|_| ()).map_err(saga::explain)
-}
-
-fn preempted() -> ArmError {
-    ArmError::conflict("AKSOperationPreemptedByDelete", "This operation has been preempted by Deleting operation.")
 }
 
 /// Writes a final state, unless a deletion is going on that this run is not.
@@ -209,12 +194,18 @@ struct Progress {
     tasks: kit::Tasks,
     done: parking_lot::Mutex<(usize, usize)>,
     inject: Option<Arc<dyn Inject>>,
+    cut: watch::Receiver<u64>,
 }
 
 impl Progress {
-    fn new(ctx: &Ctx, operation: &Operation, inject: Option<Arc<dyn Inject>>) -> Self {
+    fn new(
+        ctx: &Ctx,
+        operation: &Operation,
+        inject: Option<Arc<dyn Inject>>,
+        cut: watch::Receiver<u64>,
+    ) -> Self {
         let done = parking_lot::Mutex::new((0, 1));
-        Self { operation: operation.clone(), tasks: ctx.tasks.clone(), done, inject }
+        Self { operation: operation.clone(), tasks: ctx.tasks.clone(), done, inject, cut }
     }
 
     fn steps(&self, count: usize) {
@@ -224,6 +215,9 @@ impl Progress {
 
 impl Observer<ArmError> for Progress {
     fn begins(&self, step: &'static str) -> Result<(), ArmError> {
+        if self.cut.has_changed().unwrap_or(false) {
+            return Err(saga::preempted());
+        }
         self.inject.as_ref().map_or(Ok(()), |inject| inject.begins(step))
     }
 
@@ -242,6 +236,13 @@ impl Observer<ArmError> for Progress {
         });
         self.inject.as_ref().map_or(Ok(()), |inject| inject.ended(step))
     }
+}
+
+/// The deletion of a resource that is going on, if there is one: a repeated DELETE waits for the same.
+pub(crate) fn deletion(ctx: &Ctx, id: &ResourceId) -> Option<Operation> {
+    let running = ctx.operations.running();
+    let found = running.iter().find(|r| r.resource == *id && r.deed == arm::operations::Deed::Delete)?;
+    ctx.operations.find(&found.id)
 }
 
 /// Refuses a write while another operation is going on, in AKS's words.

@@ -21,6 +21,7 @@ use std::time::Duration;
 use arm::{ArmClient, ArmError, Resource, ResourceId, Resources};
 use async_trait::async_trait;
 use reconcile::saga::{Memo, OnFailure, Saga, SagaError, Step};
+use tokio::sync::watch;
 
 use crate::control_planes::{ControlPlaneError, ControlPlanes};
 use crate::settings::Settings;
@@ -55,6 +56,14 @@ pub struct Work {
     pub cluster: ResourceId,
     /// The one pool that is meant; none: all of them.
     pub pool: Option<String>,
+    /// Changes when a deletion of the cluster cuts in. Steps that write are never dropped half way: a run is cut
+    /// short between steps and where it only waits.
+    pub cut: watch::Receiver<u64>,
+}
+
+/// The end of an operation that a deletion cut short.
+pub fn preempted() -> ArmError {
+    ArmError::conflict("AKSOperationPreemptedByDelete", "This operation has been preempted by Deleting operation.")
 }
 
 impl Work {
@@ -68,6 +77,26 @@ impl Work {
         let mut pools = state::pools(&self.resources, &self.cluster);
         pools.retain(|pool| self.pool.as_ref().is_none_or(|name| *name == pool.name));
         pools
+    }
+
+    /// Whether a deletion has cut in.
+    pub fn is_cut(&self) -> bool {
+        self.cut.has_changed().unwrap_or(false)
+    }
+
+    /// Waits for something that may be dropped, unless a deletion cuts in.
+    pub async fn unless_cut<T>(&self, wait: impl Future<Output = Result<T, ArmError>>) -> Result<T, ArmError> {
+        let mut cut = self.cut.clone();
+        let came = async move {
+            if cut.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = came => Err(preempted()),
+            outcome = wait => outcome,
+        }
     }
 
     /// The front door as the container service itself.

@@ -82,7 +82,7 @@ impl Step<Work, ArmError> for NodesReady {
                 }
             }
         };
-        match tokio::time::timeout(limit, ready).await {
+        match tokio::time::timeout(limit, work.unless_cut(ready)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let missing = missing(work, &expected).await?;

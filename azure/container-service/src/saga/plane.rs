@@ -198,6 +198,8 @@ impl Step<Work, ArmError> for KubeletIdentity {
         let cluster = work.cluster()?;
         let name = format!("{}-agentpool", cluster.name);
         let id = work.in_node_group("Microsoft.ManagedIdentity/userAssignedIdentities", &name)?;
-        work.delete(&id, IDENTITY).await
+        work.delete(&id, IDENTITY).await?;
+        // A crash may have left the principal without its resource.
+        Ok(work.directory.delete_managed_identity(&id).await?)
     }
 }

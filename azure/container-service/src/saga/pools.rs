@@ -5,7 +5,7 @@ use std::time::Duration;
 use arm::{ArmError, Resource, ResourceId};
 use async_trait::async_trait;
 use base64::Engine;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use reconcile::saga::{Memo, Step};
 use serde_json::{Value, json};
 
@@ -36,14 +36,20 @@ fn count(pool: &Resource) -> usize {
     number(&pool.properties, "/count").and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
 }
 
+async fn drain_node(work: &Work, node: &str) -> Result<(), ArmError> {
+    let cluster = work.cluster.to_string();
+    work.unless_cut(async { work.planes.drain(&cluster, node).await.map_err(plane_error) }).await
+}
+
 /// Drains a node, deletes its machine and its Node object.
 async fn retire(work: &Work, set: &ResourceId, instance: &nodes::Instance, drain: bool) -> Result<(), ArmError> {
     let cluster = work.cluster.to_string();
     if drain {
-        work.planes.drain(&cluster, &instance.node).await.map_err(plane_error)?;
+        drain_node(work, &instance.node).await?;
     }
     let body = json!({ "instanceIds": [instance.number.to_string()] });
-    work.as_cluster()?.post(format!("{set}/delete"), COMPUTE, body).await?.done().await?;
+    let reply = work.as_cluster()?.post(format!("{set}/delete"), COMPUTE, body).await?;
+    work.unless_cut(reply.done()).await?;
     work.planes.delete_node(&cluster, &instance.node).await.map_err(plane_error)
 }
 
@@ -84,7 +90,8 @@ impl Step<Work, ArmError> for ScaleSets {
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         let status = plane::ensure(work).await?;
         let pools = work.pools();
-        try_join_all(pools.iter().map(|pool| ensure(work, pool, &status))).await.map(|_| ())
+        // All of them to their end, even if one fails: a write that began is not dropped.
+        join_all(pools.iter().map(|pool| ensure(work, pool, &status))).await.into_iter().collect()
     }
 
     async fn undo(&self, work: &Work, _: &Memo) -> Result<(), ArmError> {
@@ -114,11 +121,10 @@ impl Step<Work, ArmError> for DrainPool {
     }
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
-        let cluster = work.cluster.to_string();
         for pool in work.pools() {
             for instance in nodes::instances(work, &pool).await? {
                 if instance.state == "Succeeded" {
-                    work.planes.drain(&cluster, &instance.node).await.map_err(plane_error)?;
+                    drain_node(work, &instance.node).await?;
                 }
             }
         }
@@ -137,7 +143,7 @@ async fn ensure(work: &Work, pool: &Resource, plane: &ControlPlaneStatus) -> Res
         .map(|instance| instance.number.to_string())
         .collect();
     let written = match client.put(&id, COMPUTE, body.clone()).await {
-        Ok(reply) => reply.done().await,
+        Ok(reply) => work.unless_cut(reply.done()).await,
         Err(error) => Err(error),
     };
     match written {
@@ -145,8 +151,10 @@ async fn ensure(work: &Work, pool: &Resource, plane: &ControlPlaneStatus) -> Res
         Err(error) if !failed.is_empty() && error.code == BOOT_FAILED => {
             // Machines that failed before this run get a new root from the present model, then all is asked anew.
             let ids = json!({ "instanceIds": failed });
-            client.post(format!("{id}/reimage"), COMPUTE, ids).await?.done().await?;
-            client.put(&id, COMPUTE, body).await?.done().await.map(|_| ())
+            let reply = client.post(format!("{id}/reimage"), COMPUTE, ids).await?;
+            work.unless_cut(reply.done()).await?;
+            let reply = client.put(&id, COMPUTE, body).await?;
+            work.unless_cut(reply.done()).await.map(|_| ())
         }
         Err(error) => Err(error),
     }

@@ -21,7 +21,7 @@ async fn post(work: &Work, action: &str) -> Result<(), ArmError> {
         let set = pools::scale_set_id(work, &pool)?;
         match work.service().post(format!("{set}/{action}"), COMPUTE, json!({})).await {
             Ok(reply) => {
-                reply.done().await?;
+                work.unless_cut(reply.done()).await?;
             }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),

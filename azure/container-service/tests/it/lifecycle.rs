@@ -153,9 +153,24 @@ async fn a_second_write_is_refused_and_a_deletion_cuts_in() {
     assert_eq!((second.status.as_u16(), second.code.as_str()), (409, "OperationNotAllowed"));
     assert!(second.message.starts_with("Operation is not allowed: Another operation (Creating) is in progress"));
     let deletion = world.owner().delete(cluster("c1"), AKS).await.unwrap();
+    let repeated = world.owner().delete(cluster("c1"), AKS).await.unwrap();
+    assert_eq!(repeated.operation, deletion.operation);
     assert_eq!(first.done().await.unwrap_err().code, "AKSOperationPreemptedByDelete");
     deletion.done().await.unwrap();
     world.assert_clean().await;
+}
+
+/// A deletion at every moment of a create ends with nothing left.
+#[tokio::test]
+async fn a_deletion_may_come_in_any_step() {
+    for step in STEPS {
+        let world = World::new().await;
+        let first = world.owner().put(cluster("c1"), AKS, az_body("c1", 2)).await.unwrap();
+        wait_for(|| world.faults.seen.lock().contains(&step)).await;
+        world.delete("c1").await.unwrap();
+        let _ = first.done().await;
+        world.assert_clean().await;
+    }
 }
 
 #[tokio::test]
@@ -179,6 +194,9 @@ async fn pools_are_added_scaled_and_deleted() {
     put(2).await.unwrap();
     let listed = world.owner().list(format!("{}/agentPools", cluster("c1")), AKS).await.unwrap();
     assert_eq!(listed.len(), 2);
+    let machines = world.owner().list(format!("{pool}/machines"), AKS).await.unwrap();
+    assert_eq!(machines.len(), 2);
+    assert!(machines[0]["properties"]["network"]["ipAddresses"][0]["ip"].as_str().unwrap().starts_with("10.224.0."));
     assert_eq!(world.show("c1").await["properties"]["agentPoolProfiles"][1]["count"], 2);
     let last = world.owner().delete(format!("{}/agentPools/nodepool1", cluster("c1")), AKS).await.unwrap_err();
     assert_eq!(last.code, "OperationNotAllowed");
