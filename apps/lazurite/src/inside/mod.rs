@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-mod machine;
 mod pause;
 
 /// Programs of a node.
@@ -83,6 +82,6 @@ pub(crate) fn by_name() -> Option<ExitCode> {
         cni::PLUGIN => Some(cni::main()),
         cni::LOOPBACK => Some(cni::loopback()),
         "pause" => Some(pause::main()),
-        _ => machine::by_arguments(),
+        _ => None,
     }
 }
