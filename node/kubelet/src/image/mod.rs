@@ -132,6 +132,7 @@ impl Puller {
         let key = format!("{}_{image}", spec.uid());
         if let Some(waits) = self.waiting(&key, given) {
             self.events.pod(&spec.pod, Some(field.to_owned()), Level::Normal, "BackOff", format!("Back-off pulling image {given:?}"));
+            self.warn(spec, field, "Failed", "Error: ImagePullBackOff");
             return Err(waits);
         }
         self.events.pod(&spec.pod, Some(field.to_owned()), Level::Normal, "Pulling", format!("Pulling image {given:?}"));
@@ -155,7 +156,7 @@ impl Puller {
                 Ok(())
             }
             Err(error) => {
-                let message = format!("failed to pull and unpack image {given:?}: {error}");
+                let message = error.to_string();
                 self.warn(spec, field, "Failed", &format!("Failed to pull image {given:?}: {error}"));
                 self.warn(spec, field, "Failed", "Error: ErrImagePull");
                 let mut state = self.failures.lock();

@@ -1,11 +1,12 @@
 //! Watches the node's pods and keeps a worker for each; takes away what belongs to no pod.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -19,6 +20,8 @@ use crate::shared::{Desired, Handle, Shared};
 
 /// How long to wait before connecting to the runtime's events again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
+/// How long a worker that failed waits before it begins anew.
+const WORKER_PAUSE: Duration = Duration::from_secs(5);
 /// How often to look for what belongs to no pod; what is seen twice is removed.
 const TIDY: Duration = Duration::from_secs(60);
 /// How long CRI may need to notice what the event already said.
@@ -75,11 +78,18 @@ fn apply(shared: &Arc<Shared>, pod: Pod) {
     let (desired, changes) = watch::channel(Desired { pod, gone: false });
     let wake = Arc::new(Notify::new());
     shared.pods.write().insert(uid.clone(), Handle { desired, wake: wake.clone() });
-    let worker = Worker::new(shared.clone(), changes, wake);
-    let done = shared.clone();
+    let own = shared.clone();
     shared.tasks.spawn("pod", async move {
-        worker.run().await;
-        done.pods.write().remove(&uid);
+        loop {
+            let worker = Worker::new(own.clone(), changes.clone(), wake.clone());
+            // A bug met by one pod is no reason for others to suffer, nor for this one to be forgotten.
+            if AssertUnwindSafe(worker.run()).catch_unwind().await.is_ok() {
+                break;
+            }
+            tracing::error!(uid, "the worker of a pod failed; another takes its place");
+            tokio::time::sleep(WORKER_PAUSE).await;
+        }
+        own.pods.write().remove(&uid);
     });
 }
 

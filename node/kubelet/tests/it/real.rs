@@ -142,6 +142,18 @@ async fn restarts_probes_hooks_and_ends() {
     harness.pod("bad", host_pod(json!({"restartPolicy": "Never", "containers": [shell("c", "exit 7")]})));
     harness.pod("slow", host_pod(json!({"activeDeadlineSeconds": 1, "containers": [shell("c", "sleep 1000")]})));
 
+    // Nobody listens there, so the image cannot be had.
+    harness.api.put("pods", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pull", "namespace": "default"},
+        "spec": {"nodeName": crate::harness::NODE, "hostNetwork": true,
+            "containers": [{"name": "c", "image": "127.0.0.1:1/nothing:1"}]}}));
+    let waiting = |status: &Value| status["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
+    harness.until("pull", "not pulled", |status| waiting(status) == "ErrImagePull").await;
+    harness.until("pull", "not pulled again at once", |status| waiting(status) == "ImagePullBackOff").await;
+    let events = harness.api.events("pull").join("\n");
+    for wanted in ["Pulling: Pulling image \"127.0.0.1:1/nothing:1\"", "Failed: Failed to pull image \"127.0.0.1:1/nothing:1\": rpc error: code = ",
+        "Failed: Error: ErrImagePull", "BackOff: Back-off pulling image \"127.0.0.1:1/nothing:1\""] {
+        assert!(events.contains(wanted), "{wanted} in {events}");
+    }
     let done = harness.until("job", "succeeded", |status| status["phase"] == "Succeeded").await;
     assert_eq!(done["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
     assert_eq!(harness.get("/containerLogs/default/job/c").await, (200, "done\n".into()));
@@ -165,7 +177,7 @@ async fn restarts_probes_hooks_and_ends() {
     assert!(events.contains("Unhealthy: Liveness probe failed"), "{events}");
     assert!(events.contains("Killing: Container c failed liveness probe, will be restarted"), "{events}");
     machine.logs_until("/containerLogs/default/live/c?previous=true", "bye").await;
-    for name in ["crash", "live", "job", "bad", "slow"] {
+    for name in ["crash", "live", "job", "bad", "slow", "pull"] {
         machine.delete(name).await;
     }
     machine.end().await;
