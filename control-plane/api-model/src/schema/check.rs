@@ -38,7 +38,7 @@ impl Checker<'_> {
         }
         match (&node.kind, value) {
             (NodeKind::Any, _) => {}
-            (NodeKind::Scalar(scalar), value) => self.scalar(*scalar, value, node.constraints.is_some()),
+            (NodeKind::Scalar(scalar), value) => self.scalar(*scalar, value),
             (NodeKind::Struct { fields, rest, .. }, Value::Object(map)) => {
                 for field in fields {
                     match map.get(&*field.name) {
@@ -107,7 +107,7 @@ impl Checker<'_> {
         self.causes.push(Cause::wrong_type(&self.path, value, wanted));
     }
 
-    fn scalar(&mut self, scalar: Scalar, value: &Value, _custom: bool) {
+    fn scalar(&mut self, scalar: Scalar, value: &Value) {
         let fits = match scalar {
             Scalar::String => value.is_string(),
             Scalar::Bool => value.is_boolean(),

@@ -1,6 +1,6 @@
 //! Fills in documented defaults, in place.
 
-use super::hooks::{self, Place};
+use super::hooks;
 use super::types::{NodeId, NodeKind, find};
 use super::value::is_unset;
 use super::{Schema, Types};
@@ -10,47 +10,43 @@ impl Schema {
     /// Fills in what is absent and has a default: first conditional rules of the type, then fixed values, then below. Running it
     /// twice changes nothing more.
     pub fn default(&self, object: &mut Value) {
-        node(self.types(), self.id(), object, Place::default());
+        node(self.types(), self.id(), object);
     }
 }
 
-fn node(types: &Types, id: NodeId, value: &mut Value, place: Place) {
+fn node(types: &Types, id: NodeId, value: &mut Value) {
     let this = types.node(id);
     match (&this.kind, value) {
         (NodeKind::Struct { fields, rest, .. }, Value::Object(map)) => {
-            let place = place.into_type(this.name.as_deref());
             if let Some(name) = this.name.as_deref() {
-                hooks::before(name, map, place);
+                hooks::before(name, map);
             }
             for field in fields {
                 let Some(default) = &field.default else { continue };
                 let present = map.get(&*field.name);
                 let unset = if field.nullable && present.is_some() { false } else { is_unset(present) };
                 if (unset && present != Some(default)) || (field.default_zero && is_zero(present)) {
-                    if place.in_status && place.custom_free() {
-                        continue;
-                    }
                     map.insert(field.name.to_string(), default.clone());
                 }
             }
             for (key, value) in map.iter_mut() {
                 if let Some(field) = find(fields, key) {
                     if needs_descent(types, field.node) {
-                        node(types, field.node, value, place.into_field(key));
+                        node(types, field.node, value);
                     }
                 } else if let Some(rest) = rest {
-                    node(types, *rest, value, place.into_field(key));
+                    node(types, *rest, value);
                 }
             }
             if let Some(name) = this.name.as_deref() {
-                hooks::after(name, map, place);
+                hooks::after(name, map);
             }
         }
         (NodeKind::Map(item), Value::Object(map)) if needs_descent(types, *item) => {
-            map.values_mut().for_each(|value| node(types, *item, value, place));
+            map.values_mut().for_each(|value| node(types, *item, value));
         }
         (NodeKind::List { item, .. }, Value::Array(items)) if needs_descent(types, *item) => {
-            items.iter_mut().for_each(|value| node(types, *item, value, place));
+            items.iter_mut().for_each(|value| node(types, *item, value));
         }
         _ => {}
     }

@@ -5,32 +5,8 @@ use serde_json::{Map, Value, json};
 
 type Object = Map<String, Value>;
 
-/// Where in the object defaulting stands, as far as a rule needs it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
-    /// Below `status`.
-    pub in_status: bool,
-    /// Inside a pod template of a controller, not a Pod.
-    pub in_template: bool,
-}
-
-impl Place {
-    pub(super) fn into_field(self, field: &str) -> Self {
-        Self { in_status: self.in_status || field == "status", ..self }
-    }
-
-    pub(super) fn into_type(self, name: Option<&str>) -> Self {
-        Self { in_template: self.in_template || name == Some("api.core.v1.PodTemplateSpec"), ..self }
-    }
-
-    /// Fixed defaults apply in status as well as elsewhere.
-    pub(super) fn custom_free(self) -> bool {
-        false
-    }
-}
-
 /// Runs before the fixed defaults of the type.
-pub(super) fn before(name: &str, o: &mut Object, place: Place) {
+pub(super) fn before(name: &str, o: &mut Object) {
     match name {
         "api.core.v1.Container" | "api.core.v1.EphemeralContainer" => image_pull_policy(o),
         "api.core.v1.Pod" => pod(o),
@@ -57,16 +33,14 @@ pub(super) fn before(name: &str, o: &mut Object, place: Place) {
         "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names(o),
         _ => {}
     }
-    let _ = place;
 }
 
 /// Runs after everything below the type is defaulted.
-pub(super) fn after(name: &str, o: &mut Object, place: Place) {
+pub(super) fn after(name: &str, o: &mut Object) {
     match name {
         "api.core.v1.Pod" => pod_requests(o),
         "api.core.v1.PodSpec" => host_ports(o),
         "api.core.v1.Probe" => probe(o),
-        "api.apps.v1.Deployment" | "api.apps.v1.ReplicaSet" if !place.in_template => {}
         "api.apps.v1.DaemonSet" => template_generation(o),
         "api.batch.v1.Job" => job_labels(o),
         _ => {}
@@ -155,10 +129,9 @@ fn host_ports(o: &mut Object) {
         for container in containers {
             let Some(Value::Array(ports)) = container.get_mut("ports") else { continue };
             for port in ports.iter_mut().filter_map(Value::as_object_mut) {
-                if port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0 {
-                    if let Some(number) = port.get("containerPort").cloned() {
-                        port.insert("hostPort".into(), number);
-                    }
+                let unset = port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0;
+                if unset && let Some(number) = port.get("containerPort").cloned() {
+                    port.insert("hostPort".into(), number);
                 }
             }
         }

@@ -1,5 +1,6 @@
 mod apply;
 mod apply_algebra;
+mod convert;
 mod model;
 mod openapi;
 mod patches;
