@@ -42,13 +42,13 @@ impl Registry {
         who: &Who,
     ) -> Result<Bytes, ApiError> {
         let prefix = object::text(&object, &["metadata", "generateName"]).to_owned();
-        let generated = object::name(&object).is_empty() && !prefix.is_empty();
-        let mut attempts = if generated { NAME_ATTEMPTS_MAX } else { 1 };
+        if !object::name(&object).is_empty() || prefix.is_empty() {
+            return self.create_once(target, object, options, who).await;
+        }
+        let mut attempts = NAME_ATTEMPTS_MAX;
         loop {
             let mut candidate = object.clone();
-            if generated {
-                object::set_meta(&mut candidate, "name", json!(generated_name(&prefix)));
-            }
+            object::set_meta(&mut candidate, "name", json!(generated_name(&prefix)));
             attempts -= 1;
             match self.create_once(target, candidate, options, who).await {
                 Err(error) if error.reason == "AlreadyExists" && attempts > 0 => {}
@@ -73,7 +73,8 @@ impl Registry {
         strategy::prepare_create(served, &mut new, &target.user);
         self.prepare_custom_definition(target, &mut new, None)?;
         let allocation = self.allocate(target, &mut new, None).await?;
-        let mut causes = served.resource.schema.validate(&new);
+        let mut causes = strategy::not_served(served, &new);
+        causes.extend(served.resource.schema.validate(&new));
         if causes.is_empty() {
             causes = api_model::validation::validate_create(&served.resource, &new);
         }

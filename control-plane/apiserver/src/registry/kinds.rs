@@ -4,10 +4,10 @@
 //! that several groups or versions serve (events, autoscalers) has one place.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use api_model::{Model, Resource};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::convert;
@@ -106,55 +106,67 @@ impl Served {
 
 type Name = (String, String, String);
 
+type ByName = HashMap<Name, Arc<Served>>;
+
+/// The built-in resources of each model in use: clusters of one version share them.
+static BUILT_IN: Mutex<Vec<(Weak<Model>, Weak<ByName>)>> = Mutex::new(Vec::new());
+
+fn built_in(model: &Arc<Model>) -> Arc<ByName> {
+    let mut known = BUILT_IN.lock();
+    known.retain(|(model, _)| model.strong_count() > 0);
+    let found = known.iter().find(|(of, _)| of.as_ptr() == Arc::as_ptr(model));
+    if let Some(shared) = found.and_then(|(_, shared)| shared.upgrade()) {
+        return shared;
+    }
+    let of = |resource: &Resource| {
+        let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
+        (name, Arc::new(Served::built_in(resource)))
+    };
+    let made: Arc<ByName> = Arc::new(model.resources().iter().map(of).collect());
+    known.retain(|(of, _)| of.as_ptr() != Arc::as_ptr(model));
+    known.push((Arc::downgrade(model), Arc::downgrade(&made)));
+    made
+}
+
 /// All served resources by group, version and plural.
-#[derive(Default)]
 pub struct Kinds {
+    built_in: Arc<ByName>,
     table: RwLock<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    by_name: HashMap<Name, Arc<Served>>,
+    by_name: ByName,
     custom: Vec<Arc<Served>>,
     generation: u64,
 }
 
 impl Kinds {
     /// The model's resources.
-    pub fn new(model: &Model) -> Self {
-        let by_name = model
-            .resources()
-            .iter()
-            .map(|resource| {
-                let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
-                (name, Arc::new(Served::built_in(resource)))
-            })
-            .collect();
-        Self { table: RwLock::new(Table { by_name, ..Table::default() }) }
+    pub fn new(model: &Arc<Model>) -> Self {
+        Self { built_in: built_in(model), table: RwLock::default() }
     }
 
     /// The resource, if it is served.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Served>> {
         let name = (group.to_owned(), version.to_owned(), plural.to_owned());
+        if let Some(served) = self.built_in.get(&name) {
+            return Some(served.clone());
+        }
         self.table.read().by_name.get(&name).cloned()
     }
 
     /// The resource in whatever version, by group and plural; the storage version when there is a choice.
     pub fn any_version(&self, group: &str, plural: &str) -> Option<Arc<Served>> {
-        let table = self.table.read();
-        let mut found: Vec<&Arc<Served>> = table
-            .by_name
-            .iter()
-            .filter(|((have, _, name), _)| have == group && name == plural)
-            .map(|(_, served)| served)
-            .collect();
+        let is_it = |served: &Arc<Served>| served.resource.group == group && served.resource.plural == plural;
+        let mut found: Vec<Arc<Served>> = self.all().into_iter().filter(is_it).collect();
         found.sort_by_key(|served| !served.is_storage_version());
-        found.first().map(|served| Arc::clone(served))
+        found.into_iter().next()
     }
 
     /// All resources, custom ones included.
     pub fn all(&self) -> Vec<Arc<Served>> {
-        self.table.read().by_name.values().cloned().collect()
+        self.built_in.values().chain(self.table.read().by_name.values()).cloned().collect()
     }
 
     /// The custom resources.
@@ -171,7 +183,7 @@ impl Kinds {
         for served in served {
             let resource = &served.resource;
             let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
-            if table.by_name.contains_key(&name) {
+            if table.by_name.contains_key(&name) || self.built_in.contains_key(&name) {
                 continue;
             }
             table.by_name.insert(name, served.clone());

@@ -133,21 +133,33 @@ pub fn decode(bytes: &[u8]) -> Option<Value> {
 
 /// Whether two objects say the same, apart from bookkeeping: resource version, and times in managed fields.
 pub fn same(a: &Value, b: &Value) -> bool {
-    fn plain(object: &Value) -> Value {
-        let mut object = object.clone();
-        if let Some(Value::Object(meta)) = object.get_mut("metadata") {
-            meta.remove("resourceVersion");
-            if let Some(Value::Array(managers)) = meta.get_mut("managedFields") {
-                for manager in managers {
-                    if let Value::Object(manager) = manager {
-                        manager.remove("time");
-                    }
-                }
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    equal_but(a, b, &["metadata"])
+        && match (a.get("metadata").and_then(Value::as_object), b.get("metadata").and_then(Value::as_object)) {
+            (Some(a), Some(b)) => {
+                equal_but(a, b, &["resourceVersion", "managedFields"]) && same_managers(a, b)
             }
+            (a, b) => a.is_none() == b.is_none(),
         }
-        object
+}
+
+/// Whether two maps are equal but for these keys.
+fn equal_but(a: &Map<String, Value>, b: &Map<String, Value>, keys: &[&str]) -> bool {
+    let counted = |map: &Map<String, Value>| map.keys().filter(|key| !keys.contains(&key.as_str())).count();
+    counted(a) == counted(b)
+        && a.iter().all(|(key, value)| keys.contains(&key.as_str()) || b.get(key) == Some(value))
+}
+
+fn same_managers(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    fn managers(meta: &Map<String, Value>) -> &[Value] {
+        meta.get("managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     }
-    plain(a) == plain(b)
+    let (a, b) = (managers(a), managers(b));
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| match (a.as_object(), b.as_object()) {
+            (Some(a), Some(b)) => equal_but(a, b, &["time"]),
+            _ => a == b,
+        })
 }
 
 #[cfg(test)]

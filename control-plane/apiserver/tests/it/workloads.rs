@@ -54,6 +54,51 @@ async fn a_pod_is_bound_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_of_a_pod_are_written_through_their_own_doors() {
+    let server = start().await;
+    server.post(PODS, pod("p")).await.ok();
+    let path = format!("{PODS}/p");
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}});
+    let patched = server.patch("strategic", &format!("{path}/ephemeralcontainers"), debugger).await.ok();
+    assert_eq!(patched["spec"]["ephemeralContainers"][0]["name"], "debug");
+    let more = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}], "nodeName": "sneaky"}});
+    let patched = server.patch("strategic", &format!("{path}/resize"), more).await.ok();
+    assert_eq!(patched["spec"]["containers"][0]["resources"]["requests"]["cpu"], "100m");
+    assert!(patched["spec"].get("nodeName").is_none());
+    let mut status = patched;
+    status["status"]["phase"] = json!("Running");
+    status["metadata"]["annotations"] = json!({"seen": "yes"});
+    let written = server.put(&format!("{path}/status"), status).await.ok();
+    assert_eq!((&written["status"]["phase"], &written["metadata"]["annotations"]["seen"]), (&json!("Running"), &json!("yes")));
+    let moved = server.patch("merge", &path, json!({"spec": {"hostNetwork": true}})).await;
+    assert!(moved.refused(422).contains("is invalid"), "what a pod is does not change");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_served_is_refused() {
+    let server = start().await;
+    let extension = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+                 "service": {"name": "metrics-server", "namespace": "kube-system"}}});
+    let refused = server.post("/apis/apiregistration.k8s.io/v1/apiservices", extension).await.refused(422);
+    assert!(refused.contains("not passed on to extension API servers yet"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn autoscalers_have_two_versions() {
+    let server = start().await;
+    let old = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers";
+    let scaler = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 3,
+                 "targetCPUUtilizationPercentage": 70}});
+    server.post(old, scaler).await.ok();
+    let new = server.get("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers/h").await.ok();
+    assert_eq!(new["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 70);
+    let list = server.get(old).await.ok();
+    assert_eq!(list["items"][0]["spec"]["targetCPUUtilizationPercentage"], 70);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn budgets_stop_evictions() {
     let server = start().await;
     let mut running = pod("p");
