@@ -22,7 +22,7 @@ pub mod wanted;
 pub use fabric::{Fabric, FabricError, FabricKind, Place, Report};
 pub use ids::{MachineId, NetworkId};
 pub use imds::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
-pub use linux::{LinuxConfig, LinuxFabric, machine_main};
+pub use linux::{LinuxConfig, LinuxFabric};
 pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{

@@ -326,7 +326,8 @@ mod tests {
         let address = SocketAddrV4::new(Ipv4Addr::new(20, 1, 0, 4), 443);
         assert!(fabric.connect(Place::Internet, address).await.is_err());
         let (real, listener) = tokio::join!(fabric.real_address(address), fabric.listen(Place::Internet, address));
-        assert_eq!(listener.unwrap().local_addr().unwrap(), real);
+        let listener = listener.unwrap();
+        assert_eq!(listener.local_addr().unwrap(), real);
         fabric.connect(Place::Internet, address).await.unwrap();
     }
 }

@@ -33,17 +33,24 @@ pub enum CommandError {
 pub struct Command {
     argv: Vec<String>,
     input: Option<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Command {
     /// Program and arguments.
     pub fn new<S: AsRef<str>>(argv: impl IntoIterator<Item = S>) -> Self {
-        Self { argv: argv.into_iter().map(|a| a.as_ref().to_owned()).collect(), input: None }
+        Self { argv: argv.into_iter().map(|a| a.as_ref().to_owned()).collect(), input: None, environment: Vec::new() }
     }
 
     /// What it reads on standard input; nothing otherwise.
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Some(text.into());
+        self
+    }
+
+    /// A variable of its environment, beside those of this process.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -63,6 +70,7 @@ impl Command {
         let program = parts.next().unwrap_or_default();
         let mut child = Std::new(program)
             .args(parts)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

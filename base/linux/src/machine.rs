@@ -50,6 +50,9 @@ pub struct Spec {
     pub environment: Vec<(String, String)>,
 }
 
+/// The variable that makes `<binary> node boot` the starter of the machine in this directory. Inside a machine it is
+/// never set.
+pub const DIRECTORY_VARIABLE: &str = "LAZURITE_MACHINE_DIRECTORY";
 /// Name of the specification in the machine's directory.
 pub const SPEC: &str = "spec.json";
 /// Name of the file that names the processes.
@@ -93,6 +96,11 @@ fn step<E: Into<io::Error>>(name: &'static str) -> impl FnOnce(E) -> StartError 
 
 /// Linux capabilities no machine has: kernel modules, raw I/O, reboot, the clock, kernel policy.
 const FORBIDDEN_CAPABILITIES: [i32; 6] = [16, 17, 22, 25, 32, 33];
+
+/// The starter's whole program, when this process was called to be one.
+pub fn start_if_asked() -> Option<ExitCode> {
+    std::env::var_os(DIRECTORY_VARIABLE).map(|directory| start(Path::new(&directory)))
+}
 
 /// The starter's whole program: `directory` holds `spec.json`. Ends when the machine's first process runs.
 ///

@@ -13,8 +13,12 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// A panic's exit code; 128 and above are signals.
 const PANICKED: i32 = 101;
 
-/// The whole program of `lazurite node boot`. Call it before any thread is started.
+/// The whole program of `lazurite node boot`: on the host the starter of a machine, in the machine its first
+/// process, and below that the agent. Call it before any thread is started.
 pub fn main() -> ExitCode {
+    if let Some(code) = linux::machine::start_if_asked() {
+        return code;
+    }
     if std::process::id() == 1 { init() } else { agent() }
 }
 

@@ -11,8 +11,8 @@ use crate::ids::{MachineId, NetworkId};
 pub struct LinuxConfig {
     /// Where state lives; machines' disks in `machines/<id>/root`.
     pub state_dir: PathBuf,
-    /// The binary: shown in machines as `/usr/bin/lazurite`, and started as `<binary> machine start <dir>`, which
-    /// must call [`machine_main`](super::machine_main) before any thread is started.
+    /// The binary: shown in machines as `/usr/bin/lazurite`. `<binary> node boot` must first call
+    /// `linux::machine::start_if_asked`, before any thread is started (the node agent's `main` does).
     pub binary: PathBuf,
     /// Shown in machines as `/var/lib/lazurite/images`.
     pub images_dir: PathBuf,

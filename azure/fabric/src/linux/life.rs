@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::linux::machine::{EXIT, Exit, PROCESSES, Processes, SERIAL_LOG};
+use ::linux::machine::{DIRECTORY_VARIABLE, EXIT, Exit, PROCESSES, Processes, SERIAL_LOG};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,8 @@ impl Lives {
             kit::files::remove(&old)?;
         }
         let binary = self.config.binary.display().to_string();
-        ::linux::Command::new([&binary, "machine", "start", &dir.display().to_string()]).run()?;
+        let directory = dir.display().to_string();
+        ::linux::Command::new([&binary, "node", "boot"]).env(DIRECTORY_VARIABLE, &directory).run()?;
         self.record_power(id, Power::On)
     }
 

@@ -19,7 +19,6 @@ mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,12 +47,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FabricError> + Send + 'static,
 ) -> Result<T, FabricError> {
     tokio::task::spawn_blocking(work).await.map_err(host("run a step".into()))?
-}
-
-/// The program behind `<binary> machine start <directory>`: starts a machine and ends. Call it before any thread
-/// is started.
-pub fn machine_main(directory: &Path) -> ExitCode {
-    ::linux::machine::start(directory)
 }
 
 /// The Linux fabric.

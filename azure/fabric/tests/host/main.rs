@@ -1,12 +1,10 @@
 //! The Linux fabric on a real host: namespaces, packets, processes. SKIPPED without root or tools.
 //!
-//! This binary plays three roles: the tests, the starter of machines (`machine start`), and what runs in the
-//! machines (`node boot`).
+//! This binary plays three roles: the tests, the starter of machines and what runs in them (`node boot`).
 
 mod guest;
 mod scenes;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -14,8 +12,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "machine", "start", directory] => return fabric::machine_main(Path::new(directory)),
-        [_, "node", "boot"] => return guest::boot(),
+        [_, "node", "boot"] => return linux::machine::start_if_asked().unwrap_or_else(guest::boot),
         _ => {}
     }
     let trial = |name: &'static str, scene: fn() -> Result<(), String>| {

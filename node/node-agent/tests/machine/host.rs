@@ -112,8 +112,12 @@ impl Host {
             environment: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
         };
         std::fs::write(self.path("spec.json"), serde_json::to_vec(&spec).map_err(text)?).map_err(text)?;
-        let argv = [binary.display().to_string(), "machine".into(), "start".into(), self.directory.path().display().to_string()];
-        linux::Command::new(argv).run().map(drop).map_err(text)
+        let directory = self.directory.path().display().to_string();
+        linux::Command::new([&binary.display().to_string(), "node", "boot"])
+            .env(linux::machine::DIRECTORY_VARIABLE, &directory)
+            .run()
+            .map(drop)
+            .map_err(text)
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {

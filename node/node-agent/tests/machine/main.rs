@@ -1,13 +1,11 @@
 //! The boot in a real machine, against an API server of the test's. SKIPPED without root or tools.
 //!
-//! This binary plays three roles: the tests, the starter of machines (`machine start`) and the machine's first
-//! program (`node boot`).
+//! This binary plays three roles: the tests, the starter of machines and their first program (`node boot`).
 
 mod api_server;
 mod host;
 mod scenes;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -15,7 +13,6 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "machine", "start", directory] => return linux::machine::start(Path::new(directory)),
         [_, "node", "boot"] => return node_agent::main(),
         _ => {}
     }
