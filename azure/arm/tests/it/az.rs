@@ -26,6 +26,7 @@ impl Shell {
         tokio::process::Command::new(&self.az)
             .args(args)
             .env("AZURE_CONFIG_DIR", self.dir.path().join("az"))
+            .env("HOME", self.dir.path())
             .env("REQUESTS_CA_BUNDLE", self.dir.path().join("ca.crt"))
             .env("AZURE_CORE_INSTANCE_DISCOVERY", "false")
             .env("AZURE_CORE_COLLECT_TELEMETRY", "false")
@@ -148,4 +149,29 @@ async fn az_signs_in_and_works_with_groups_roles_and_locks() {
     assert_eq!(shell.ok(&["group", "exists", "-n", "rg-az"]).await, Value::Bool(false));
     let log = shell.ok(&["monitor", "activity-log", "list", "--offset", "1h", "--max-events", "5"]).await;
     assert!(log.as_array().is_some_and(|l| !l.is_empty()), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn az_signs_in_with_a_certificate() {
+    let Some(az) = az() else {
+        eprintln!("SKIPPED: no az on PATH nor in LAZURITE_TEST_AZ");
+        return;
+    };
+    let world = World::new().await;
+    world.group("g").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (port, tasks) = serve(&world, dir.path()).await;
+    let shell = Shell { az, dir, _tasks: tasks };
+    let url = format!("https://localhost:{port}");
+    shell.ok(&["cloud", "update", "-n", "AzureCloud", "--endpoint-resource-manager", &url]).await;
+    let (app, secret, tenant) = (world.owner.app_id.clone(), world.owner.secret.clone(), world.entra.tenant_id());
+    shell.ok(&["login", "--service-principal", "-u", &app, "-p", &secret, "--tenant", &tenant]).await;
+    let scope = world.group_path("g");
+    let made = shell.ok(&["ad", "sp", "create-for-rbac", "-n", "certified", "--role", "Reader", "--scopes", &scope, "--create-cert"]).await;
+    let (app, file) = (made["appId"].as_str().unwrap(), made["fileWithCertAndPrivateKey"].as_str().unwrap());
+    shell.ok(&["account", "clear"]).await;
+    shell.ok(&["login", "--service-principal", "-u", app, "--certificate", file, "--tenant", &tenant]).await;
+    assert_eq!(shell.ok(&["group", "list"]).await[0]["name"], "g");
+    let refused = shell.fails(&["group", "create", "-n", "h", "-l", "eastus"]).await;
+    assert!(refused.contains("AuthorizationFailed") && refused.contains(app), "{refused}");
 }

@@ -37,6 +37,8 @@ fn certificates(body: &Value) -> Result<Option<Vec<Certificate>>, Fault> {
     let Some(list) = body.get("keyCredentials").and_then(Value::as_array) else { return Ok(None) };
     let read = |c: &Value| {
         let der = text(c, "key").ok_or_else(|| Fault::bad("A key credential needs a key."))?;
+        // az sends the lines of a PEM file as they are.
+        let der: String = der.split_whitespace().collect();
         STANDARD.decode(&der).map_err(|_| Fault::bad("The key of a key credential is not base64."))?;
         Ok(Certificate {
             key_id: text(c, "keyId").unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
