@@ -14,11 +14,15 @@ mod certificates;
 mod config;
 mod context;
 mod discover;
+mod disruption;
 mod endpoints;
 mod gc;
 mod namespace;
 mod node;
+mod quota;
+mod roles;
 mod table;
+mod tokens;
 mod workload;
 
 use std::sync::Arc;

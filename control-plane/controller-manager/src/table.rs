@@ -31,6 +31,15 @@ pub(crate) const CONTROLLERS: &[Descriptor] = &[
     descriptor("pod-garbage-collector-controller", crate::node::pod_gc::start),
     descriptor("deployment-controller", crate::workload::deployment::start),
     descriptor("replicaset-controller", crate::workload::replicaset::start),
+    descriptor("daemonset-controller", crate::workload::daemonset::start),
+    descriptor("statefulset-controller", crate::workload::statefulset::start),
+    descriptor("job-controller", crate::workload::job::start),
+    descriptor("cronjob-controller", crate::workload::cronjob::start),
+    descriptor("ttl-after-finished-controller", crate::workload::job::start_ttl),
+    descriptor("disruption-controller", crate::disruption::start),
+    descriptor("resourcequota-controller", crate::quota::start),
+    descriptor("clusterrole-aggregation-controller", crate::roles::start),
+    descriptor("token-cleaner-controller", crate::tokens::start),
 ];
 
 /// Starts every loop once.

@@ -1,10 +1,15 @@
 //! The loops that keep pods as somebody wants them.
 
 pub(crate) mod claim;
+pub(crate) mod cronjob;
+pub(crate) mod daemonset;
 pub(crate) mod deployment;
 pub(crate) mod hash;
+pub(crate) mod job;
 pub(crate) mod pods;
 pub(crate) mod replicaset;
+pub(crate) mod revisions;
+pub(crate) mod statefulset;
 
 /// How the API omits numbers: zero is not written.
 pub(crate) fn nonzero(value: i32) -> Option<i32> {

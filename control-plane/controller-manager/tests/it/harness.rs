@@ -123,11 +123,6 @@ impl Plane {
         api.create(&PostParams::default(), &object).await.unwrap();
     }
 
-    pub async fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
-        let found = self.objects(kind, namespace).get_opt(name).await.unwrap();
-        found.map(|o| serde_json::to_value(o).unwrap())
-    }
-
     pub async fn list(&self, kind: &str, namespace: &str) -> Vec<Value> {
         let found = self.objects(kind, namespace).list(&Default::default()).await.unwrap();
         found.items.into_iter().map(|o| serde_json::to_value(o).unwrap()).collect()

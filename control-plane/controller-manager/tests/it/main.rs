@@ -4,3 +4,4 @@ mod garbage;
 mod harness;
 mod nodes;
 mod rollout;
+mod workloads;
