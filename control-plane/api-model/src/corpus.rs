@@ -22,6 +22,7 @@ pub(crate) fn parse(text: &str) -> Result<Corpus, ModelError> {
         text.split_once("\nresources\n").ok_or_else(|| bad("no line `resources`"))?;
     let mut reader = Reader { types: Types::default(), words: HashMap::new() };
     let (order, gvks) = reader.types(types_text)?;
+    reader.types.set_status_apart(true);
     let types = Arc::new(reader.types);
     let (resources, groups) = read_resources(resources_text, &types, &gvks)?;
     Ok(Corpus { types, order, gvks, resources, groups })

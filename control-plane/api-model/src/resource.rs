@@ -138,7 +138,7 @@ impl Resource {
             namespaced: spec["scope"] == "Namespaced",
             verbs: ALL_VERBS.iter().map(|v| (*v).to_owned()).collect(),
             subresources: custom_subresources(&found["subresources"], &group, version, &kind),
-            schema: custom::compile(model.types().clone(), root.as_ref()),
+            schema: custom::compile(model.types().clone(), root.as_ref(), found.pointer("/subresources/status").is_some()),
             columns: custom_columns(&found["additionalPrinterColumns"]),
             field_labels: labels,
             custom: true,

@@ -9,9 +9,10 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Compiles the schema of a custom kind on top of the built-in table. `None` (no schema) keeps everything, as old kinds with
-/// `x-kubernetes-preserve-unknown-fields` at the root do.
-pub fn compile(base: Arc<Types>, schema: Option<&Value>) -> Arc<Schema> {
+/// `x-kubernetes-preserve-unknown-fields` at the root do. `status_apart`: the kind has a `status` subresource.
+pub fn compile(base: Arc<Types>, schema: Option<&Value>, status_apart: bool) -> Arc<Schema> {
     let mut compiler = Compiler { types: Types::on(base) };
+    compiler.types.set_status_apart(status_apart);
     let free = serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let id = compiler.node(schema.unwrap_or(&free), true);
     Arc::new(Schema::new(Arc::new(compiler.types), id))

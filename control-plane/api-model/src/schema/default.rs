@@ -24,7 +24,12 @@ fn node(types: &Types, id: NodeId, value: &mut Value) {
             for field in fields {
                 let Some(default) = &field.default else { continue };
                 let present = map.get(&*field.name);
-                let unset = if field.nullable && present.is_some() { false } else { is_unset(present) };
+                // An empty text is no text in built-in kinds only; custom kinds tell it, and a declared null, from absence.
+                let unset = match (&this.name, present) {
+                    (_, None) => true,
+                    (None, Some(value)) => value.is_null() && !field.nullable,
+                    (Some(_), present) => is_unset(present),
+                };
                 if (unset && present != Some(default)) || (field.default_zero && is_zero(present)) {
                     map.insert(field.name.to_string(), default.clone());
                 }

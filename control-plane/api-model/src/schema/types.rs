@@ -14,6 +14,7 @@ pub struct Types {
     offset: NodeId,
     nodes: Vec<Node>,
     names: HashMap<Arc<str>, NodeId>,
+    status_apart: bool,
 }
 
 /// One type.
@@ -184,7 +185,17 @@ impl Types {
     /// An empty table on top of `base`, whose numbers stay valid.
     pub fn on(base: Arc<Types>) -> Self {
         let offset = base.offset + u32::try_from(base.nodes.len()).unwrap_or(u32::MAX);
-        Self { base: Some(base), offset, nodes: Vec::new(), names: HashMap::new() }
+        Self { base: Some(base), offset, nodes: Vec::new(), names: HashMap::new(), status_apart: false }
+    }
+
+    /// Says that objects of this table write their status through a subresource.
+    pub fn set_status_apart(&mut self, apart: bool) {
+        self.status_apart = apart;
+    }
+
+    /// Whether status is written through a subresource: all built-in kinds, and custom ones that say so.
+    pub fn status_apart(&self) -> bool {
+        self.status_apart
     }
 
     /// Adds a node.

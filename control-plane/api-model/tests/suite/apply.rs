@@ -157,3 +157,32 @@ fn bad_configurations_are_refused() {
     managed["metadata"]["managedFields"] = json!([{"manager": "x"}]);
     assert_eq!(do_apply(None, &managed, "a", false).unwrap_err().to_string(), "metadata.managedFields must be nil");
 }
+
+#[test]
+fn status_is_not_applied_where_it_is_a_subresource() {
+    let mut config = deployment(json!({"replicas": 1}));
+    config["status"] = json!({"replicas": 4});
+    let made = do_apply(None, &config, "a", false).unwrap();
+    assert_eq!(made.get("status"), None);
+    assert_eq!(fields(&made, "a"), json!({"f:spec": {"f:replicas": {}}}));
+}
+
+#[test]
+fn custom_kinds_apply_like_built_in_ones() {
+    let definition = json!({"spec": {"group": "x.io", "scope": "Namespaced", "names": {"kind": "Foo", "plural": "foos"}, "versions": [{
+        "name": "v1", "served": true, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"status": {"type": "object", "properties": {"n": {"type": "integer"}}},
+            "spec": {"type": "object", "properties": {
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                    "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "string"}}}},
+                "plain": {"type": "array", "items": {"type": "string"}}}}}}}}]}});
+    let foo = api_model::Resource::from_definition(super::model(), &definition, "v1").unwrap();
+    let config = |spec: Value| json!({"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "f"}, "spec": spec, "status": {"n": 1}});
+    let one = apply(&foo.schema, None, &config(json!({"list": [{"k": "a", "v": "1"}], "plain": ["x"], "free": {"a": {"b": 1}}})), &who("one", 1), false).unwrap();
+    assert_eq!(fields(&one, "one"), json!({"f:spec": {"f:free": {"f:a": {".": {}, "f:b": {}}}, "f:list": {"k:{\"k\":\"a\"}": {".": {}, "f:k": {}, "f:v": {}}}, "f:plain": {}},
+        "f:status": {"f:n": {}}}));
+    let two = apply(&foo.schema, Some(&one), &config(json!({"list": [{"k": "b"}]})), &who("two", 1), false).unwrap();
+    assert_eq!(two["spec"]["list"], json!([{"k": "a", "v": "1"}, {"k": "b"}]));
+    let error = apply(&foo.schema, Some(&two), &config(json!({"plain": ["y"]})), &who("two", 1), false).unwrap_err();
+    assert_eq!(error.to_string(), "Apply failed with 1 conflict: conflict with \"one\": .spec.plain");
+}

@@ -13,6 +13,18 @@ fn the_corpus_loads_fast_and_whole() {
 }
 
 #[test]
+fn the_corpus_holds_the_facts() {
+    let model = include_str!("../../corpus/1.35.model");
+    let written: Vec<&str> = model.split_once("\nresources\n").unwrap().1.lines().collect();
+    let facts = include_str!("../../corpus/facts/1.35.resources").lines();
+    let facts: Vec<&str> = facts.filter(|l| !l.starts_with('#') && !l.trim().is_empty()).collect();
+    assert_eq!(written, facts, "run `cargo xtask corpus`");
+    let defaults = include_str!("../../corpus/facts/1.35.defaults").lines().filter(|l| l.contains(" = ") || l.contains(" := "));
+    let defaults = defaults.filter(|l| !l.starts_with('#')).count();
+    assert_eq!(model.matches(" default=").count() + model.matches(" default:=").count(), defaults);
+}
+
+#[test]
 fn every_resource_knows_its_subresources_kinds_and_columns() {
     for r in model().resources() {
         assert!(r.schema.name().is_some(), "{r:?}");

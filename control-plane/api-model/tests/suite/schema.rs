@@ -119,4 +119,8 @@ fn custom_kinds_use_the_same_engine() {
         "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
     ]);
     assert!(foo.subresource("status").is_some());
+    // An empty text is a value of a custom kind.
+    let mut empty = json!({"spec": {"size": null, "mode": ""}});
+    foo.schema.default(&mut empty);
+    assert_eq!(empty["spec"], json!({"size": 3, "mode": ""}));
 }

@@ -63,8 +63,8 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Applies `config` to the live object (none: creates it). The result carries updated `managedFields`.
 ///
-/// Fields another manager owns with another value are conflicts, unless `force`. Through the main resource of a built-in kind `status` is not
-/// applied, through `status` not `spec`; callers drop `status` from configurations of custom kinds that have that subresource.
+/// Fields another manager owns with another value are conflicts, unless `force`. Through the main resource `status` is not applied where it
+/// is a subresource, through `status` not `spec`.
 pub fn apply(
     schema: &Schema,
     live: Option<&Value>,
@@ -120,9 +120,9 @@ pub fn update_managed_fields(schema: &Schema, old: Option<&Value>, new: &mut Val
     }
     let kept = sent.as_ref().and_then(managed::decode).filter(|entries| !entries.is_empty());
     let old_list = old.and_then(|o| o.pointer("/metadata/managedFields"));
-    let old_bare = old.map(without_managed_fields);
     let empty = Value::Object(Map::new());
-    let difference = compare(types, ty, Some(old_bare.as_ref().unwrap_or(&empty)), Some(new));
+    // The old list itself shows as removed, which nobody owns.
+    let difference = compare(types, ty, Some(old.unwrap_or(&empty)), Some(new));
     let mut entries = match kept {
         Some(entries) => entries,
         None => match old_list {
@@ -199,7 +199,7 @@ fn configuration(schema: &Schema, config: &Value, manager: &Manager) -> Result<V
 /// The part of the object a write through this path never changes.
 fn ignored_field(schema: &Schema, subresource: Option<&str>) -> Option<&'static str> {
     match subresource {
-        None if schema.name().is_some() => Some("status"),
+        None if schema.types().status_apart() => Some("status"),
         Some("status") => Some("spec"),
         _ => None,
     }

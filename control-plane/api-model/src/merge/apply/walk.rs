@@ -186,14 +186,8 @@ fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (M
             }
         }
         Shape::Items(item_type, keys) => {
-            let index = |list: Option<&'_ Value>| {
-                let mut items: BTreeMap<Step, Vec<Value>> = BTreeMap::new();
-                for item in list.and_then(Value::as_array).into_iter().flatten() {
-                    items.entry(item_step(types, item_type, keys, item)).or_default().push(item.clone());
-                }
-                items
-            };
-            let (old, mut new) = (index(old), index(new));
+            let old = index(types, item_type, keys, old);
+            let mut new = index(types, item_type, keys, new);
             for (step, old) in old {
                 let new = new.remove(&step).unwrap_or_default();
                 let below = if old.len() > 1 || new.len() > 1 {
@@ -201,17 +195,26 @@ fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (M
                     let mark = if old == new { Mark::Same } else { Mark::Modified };
                     (mark, Difference::default())
                 } else {
-                    diff(types, Type::of(item_type), old.first(), new.first())
+                    diff(types, Type::of(item_type), old.first().copied(), new.first().copied())
                 };
                 attach(&mut result, below, || step);
             }
             for (step, new) in new {
-                let below = diff(types, Type::of(item_type), None, new.first());
+                let below = diff(types, Type::of(item_type), None, new.first().copied());
                 attach(&mut result, below, || step);
             }
         }
     }
     (mark, result)
+}
+
+/// Items by step; those with the same keys stand together.
+fn index<'a>(types: &Types, ty: NodeId, keys: Keys<'_>, list: Option<&'a Value>) -> BTreeMap<Step, Vec<&'a Value>> {
+    let mut items: BTreeMap<Step, Vec<&Value>> = BTreeMap::new();
+    for item in list.and_then(Value::as_array).into_iter().flatten() {
+        items.entry(item_step(types, ty, keys, item)).or_default().push(item);
+    }
+    items
 }
 
 fn attach(result: &mut Difference, (mark, below): (Mark, Difference), step: impl FnOnce() -> Step) {
