@@ -1,6 +1,7 @@
 mod apply;
 mod apply_algebra;
 mod convert;
+mod hostile;
 mod model;
 mod openapi;
 mod patches;
