@@ -63,11 +63,11 @@ pub fn parse(method: &Method, path: &str, watch: bool) -> RequestInfo {
     };
     info.is_resource = true;
     let mut watch = watch;
-    if let ["watch", inner @ ..] = rest {
-        if !inner.is_empty() {
-            watch = true;
-            rest = inner;
-        }
+    if let ["watch", inner @ ..] = rest
+        && !inner.is_empty()
+    {
+        watch = true;
+        rest = inner;
     }
     match rest {
         // A namespace itself, or its own subresources; all else under it is a namespaced resource.

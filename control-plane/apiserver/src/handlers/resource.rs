@@ -57,10 +57,10 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
 async fn find(api: &Api, asked: &Asked) -> Result<Arc<Served>, ApiError> {
     let info = &asked.info;
     let kinds = &api.registry.kinds;
-    if let Some(served) = kinds.get(&info.group, &info.version, &info.resource) {
-        if served.custom.is_none() {
-            return Ok(served);
-        }
+    if let Some(served) = kinds.get(&info.group, &info.version, &info.resource)
+        && served.custom.is_none()
+    {
+        return Ok(served);
     }
     // It may be a custom resource whose definition was just written.
     api.registry.hub.fresh().await.map_err(crate::registry::behind)?;

@@ -83,13 +83,13 @@ fn autoscaler_to_v2(object: &mut Value) {
     if !metrics.is_empty() {
         spec.insert("metrics".to_owned(), Value::Array(metrics));
     }
-    if let Some(Value::Object(status)) = object.get_mut("status") {
-        if let Some(current) = status.remove("currentCPUUtilizationPercentage") {
-            status.insert(
-                "currentMetrics".to_owned(),
-                json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": current}}}]),
-            );
-        }
+    if let Some(Value::Object(status)) = object.get_mut("status")
+        && let Some(current) = status.remove("currentCPUUtilizationPercentage")
+    {
+        status.insert(
+            "currentMetrics".to_owned(),
+            json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": current}}}]),
+        );
     }
 }
 

@@ -25,10 +25,11 @@ impl Leases {
     pub async fn for_ttl(&self, store: &dyn Store, ttl_s: u64, now: jiff::Timestamp) -> Result<LeaseId, ApiError> {
         let now_s = now.as_second();
         let usable = *self.current.lock();
-        if let Some((lease, of_ttl_s, since_s)) = usable {
-            if of_ttl_s == ttl_s && (0..SHARED_S).contains(&(now_s - since_s)) {
-                return Ok(lease);
-            }
+        if let Some((lease, of_ttl_s, since_s)) = usable
+            && of_ttl_s == ttl_s
+            && (0..SHARED_S).contains(&(now_s - since_s))
+        {
+            return Ok(lease);
         }
         let length = Duration::from_secs(ttl_s + SHARED_S as u64);
         let lease = store.grant_lease(length).await.map_err(|error| store_failed(&error))?;

@@ -19,10 +19,10 @@ pub fn prepare(namespace: &mut Value, new: bool) {
     }
     object::set(namespace, "status", json!({"phase": "Active"}));
     let finalizers = object::map_mut(namespace, "spec").entry("finalizers").or_insert_with(|| json!([]));
-    if let Value::Array(list) = finalizers {
-        if !list.iter().any(|have| have == FINALIZER) {
-            list.push(json!(FINALIZER));
-        }
+    if let Value::Array(list) = finalizers
+        && !list.iter().any(|have| have == FINALIZER)
+    {
+        list.push(json!(FINALIZER));
     }
 }
 
