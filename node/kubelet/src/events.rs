@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
@@ -57,7 +57,14 @@ impl Recorder {
     }
 
     /// Something happened to a pod; `field` is `spec.containers{name}` when to one container.
-    pub fn pod(&self, pod: &Pod, field: Option<String>, level: Level, reason: &'static str, message: impl Into<String>) {
+    pub fn pod(
+        &self,
+        pod: &Pod,
+        field: Option<String>,
+        level: Level,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
         let about = ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
@@ -109,7 +116,7 @@ impl Sender {
         if let Some((name, count)) = self.known.get_mut(&key) {
             *count += 1;
             let patch = serde_json::json!({"count": *count, "lastTimestamp": now});
-            if api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.is_ok() {
+            if api.patch(name, &crate::client::patch(), &Patch::Merge(patch)).await.is_ok() {
                 return;
             }
             self.known.remove(&key);
@@ -137,7 +144,7 @@ impl Sender {
             reporting_instance: Some(self.host.clone()),
             ..Event::default()
         };
-        match api.create(&PostParams::default(), &event).await {
+        match api.create(&crate::client::post(), &event).await {
             Ok(_) => {
                 self.known.insert(key.clone(), (name, 1));
                 self.order.push_back(key);
@@ -151,4 +158,3 @@ impl Sender {
         }
     }
 }
-

@@ -73,19 +73,15 @@ fn assemble(config: Config, version: &crate::runtime::VersionResponse, tasks: &k
     let client = config.client.clone();
     let events = Recorder::start(client.clone(), &config.node_name, config.clock.clone(), tasks);
     let objects = Arc::new(Objects::new(&client, tasks));
-    let images = Puller::new(
-        config.runtime.clone(),
-        events.clone(),
-        config.clock.clone(),
-        config.credentials.clone(),
-    );
+    let images =
+        Puller::new(config.runtime.clone(), events.clone(), config.clock.clone(), config.credentials.clone());
     let tokens = Tokens::new(client.clone(), config.clock.clone());
     let simulated = config.runtime.is_simulated();
     let volumes = Volumes::new(config.root_dir.clone(), objects.clone(), tokens, simulated);
     let (services, writer) = reflector::store::<Service>();
     let api: Api<Service> = Api::all(client);
     tasks.spawn("services", async move {
-        let watched = watcher(api, watcher::Config::default()).backoff(crate::retry::watches());
+        let watched = watcher(api, watcher::Config::default()).backoff(crate::client::watches());
         reflector(writer, watched).for_each(|_| std::future::ready(())).await;
     });
     let unknown = Readiness { runtime: Some("the runtime has not been asked yet".into()), network: None };

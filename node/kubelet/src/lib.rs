@@ -16,6 +16,7 @@
 //! Reading order: [`Config`], [`runtime`], then the private modules `pod`, `volume`, `status`, `probe`,
 //! `image`, `node`, `server`.
 
+mod client;
 mod config;
 mod events;
 mod image;
@@ -25,7 +26,6 @@ mod node;
 mod objects;
 mod pod;
 mod probe;
-mod retry;
 pub mod runtime;
 mod server;
 mod shared;

@@ -116,7 +116,7 @@ impl<K: Kind> Watched<K> {
     fn watch(&self, key: Key) -> Entry<K> {
         let tasks = self.tasks.child();
         let config = watcher::Config::default().fields(&format!("metadata.name={}", key.1));
-        let mut events = watcher(self.api(&key.0), config).backoff(crate::retry::watches()).boxed();
+        let mut events = watcher(self.api(&key.0), config).backoff(crate::client::watches()).boxed();
         let entries = self.entries.clone();
         tasks.spawn("watch object", async move {
             let mut listed = None;

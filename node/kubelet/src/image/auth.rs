@@ -24,7 +24,9 @@ pub fn matching(image: &str, secrets: &[Arc<Secret>]) -> Vec<AuthConfig> {
 /// `nginx` is `docker.io/library/nginx`.
 fn full_name(image: &str) -> String {
     match image.split_once('/') {
-        Some((host, _)) if host.contains('.') || host.contains(':') || host == "localhost" => image.to_owned(),
+        Some((host, _)) if host.contains('.') || host.contains(':') || host == "localhost" => {
+            image.to_owned()
+        }
         Some(_) => format!("docker.io/{image}"),
         None => format!("docker.io/library/{image}"),
     }
@@ -50,7 +52,9 @@ fn entries(secret: &Secret) -> Vec<(String, AuthConfig)> {
     let data = secret.data.as_ref();
     let bytes = |key: &str| data.and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
     let parsed: Option<Value> = match (bytes(".dockerconfigjson"), bytes(".dockercfg")) {
-        (Some(new), _) => serde_json::from_slice::<Value>(new).ok().and_then(|mut file| Some(file.get_mut("auths")?.take())),
+        (Some(new), _) => {
+            serde_json::from_slice::<Value>(new).ok().and_then(|mut file| Some(file.get_mut("auths")?.take()))
+        }
         (None, Some(old)) => serde_json::from_slice(old).ok(),
         (None, None) => None,
     };

@@ -97,8 +97,9 @@ impl Puller {
         let present = self.runtime.image(&image).await.map_err(inspect)?;
         match (policy(container, &image), present) {
             ("Never" | "IfNotPresent", Some(found)) => {
-                let message =
-                    format!("Container image {given:?} already present on machine and can be accessed by the pod");
+                let message = format!(
+                    "Container image {given:?} already present on machine and can be accessed by the pod"
+                );
                 self.events.pod(&spec.pod, Some(field.to_owned()), Level::Normal, "Pulled", message);
                 Ok(found)
             }
@@ -131,11 +132,23 @@ impl Puller {
     ) -> Result<(), Waits> {
         let key = format!("{}_{image}", spec.uid());
         if let Some(waits) = self.waiting(&key, given) {
-            self.events.pod(&spec.pod, Some(field.to_owned()), Level::Normal, "BackOff", format!("Back-off pulling image {given:?}"));
+            self.events.pod(
+                &spec.pod,
+                Some(field.to_owned()),
+                Level::Normal,
+                "BackOff",
+                format!("Back-off pulling image {given:?}"),
+            );
             self.warn(spec, field, "Failed", "Error: ImagePullBackOff");
             return Err(waits);
         }
-        self.events.pod(&spec.pod, Some(field.to_owned()), Level::Normal, "Pulling", format!("Pulling image {given:?}"));
+        self.events.pod(
+            &spec.pod,
+            Some(field.to_owned()),
+            Level::Normal,
+            "Pulling",
+            format!("Pulling image {given:?}"),
+        );
         let begun = self.clock.now();
         let slot = self.slots.acquire().await;
         let working = self.clock.now();
@@ -200,13 +213,23 @@ impl Puller {
         }
     }
 
-    async fn try_each_user(&self, image: &str, sandbox: &PodSandboxConfig, secrets: &[Arc<Secret>]) -> Result<(), RuntimeError> {
-        let mut users: Vec<Option<AuthConfig>> = auth::matching(image, secrets).into_iter().map(Some).collect();
+    async fn try_each_user(
+        &self,
+        image: &str,
+        sandbox: &PodSandboxConfig,
+        secrets: &[Arc<Secret>],
+    ) -> Result<(), RuntimeError> {
+        let mut users: Vec<Option<AuthConfig>> =
+            auth::matching(image, secrets).into_iter().map(Some).collect();
         if users.is_empty()
             && let Some(source) = &self.credentials
             && let Some(own) = source.credentials(image).await
         {
-            users.push(Some(AuthConfig { username: own.username, password: own.password, ..AuthConfig::default() }));
+            users.push(Some(AuthConfig {
+                username: own.username,
+                password: own.password,
+                ..AuthConfig::default()
+            }));
         }
         if users.is_empty() {
             users.push(None);

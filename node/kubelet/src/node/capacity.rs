@@ -9,7 +9,8 @@ use crate::config::Config;
 /// Memory kept free: below it AKS's kubelet evicts.
 const EVICTION_MEMORY_BYTES: u64 = 100 << 20;
 /// Processors kept for the node by number of cores, in thousandths (AKS's table).
-const CPU_RESERVED: [(u32, u64); 7] = [(1, 60), (2, 100), (4, 140), (8, 180), (16, 260), (32, 420), (64, 740)];
+const CPU_RESERVED: [(u32, u64); 7] =
+    [(1, 60), (2, 100), (4, 140), (8, 180), (16, 260), (32, 420), (64, 740)];
 
 /// What pods may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 
 use crate::shared::Shared;
 
@@ -40,7 +40,7 @@ async fn renew(shared: &Shared) -> Result<(), kube::Error> {
     let api: Api<Lease> = Api::namespaced(config.client.clone(), "kube-node-lease");
     let now = MicroTime(config.clock.now());
     let patch = serde_json::json!({"spec": {"renewTime": now}});
-    match api.patch(&config.node_name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api.patch(&config.node_name, &crate::client::patch(), &Patch::Merge(patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         other => return other.map(drop),
     }
@@ -66,5 +66,5 @@ async fn renew(shared: &Shared) -> Result<(), kube::Error> {
             ..LeaseSpec::default()
         }),
     };
-    api.create(&PostParams::default(), &lease).await.map(drop)
+    api.create(&crate::client::post(), &lease).await.map(drop)
 }

@@ -36,7 +36,9 @@ async fn ask(shared: Arc<Shared>) {
     loop {
         let seen = match shared.config.runtime.readiness().await {
             Ok(readiness) => readiness,
-            Err(error) => Readiness { runtime: Some(format!("container runtime is down: {error}")), network: None },
+            Err(error) => {
+                Readiness { runtime: Some(format!("container runtime is down: {error}")), network: None }
+            }
         };
         let ready = seen == Readiness::default();
         shared.readiness.send_if_modified(|known| {

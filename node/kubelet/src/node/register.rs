@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Node, NodeSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 
 use crate::config::Config;
 use crate::events::Level;
@@ -85,8 +85,10 @@ async fn once(shared: &Shared) -> Result<(), kube::Error> {
     let config = &shared.config;
     let api: Api<Node> = Api::all(config.client.clone());
     let labels = labels(config);
-    let annotations =
-        BTreeMap::from([("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned())]);
+    let annotations = BTreeMap::from([(
+        "volumes.kubernetes.io/controller-managed-attach-detach".to_owned(),
+        "true".to_owned(),
+    )]);
     let node = Node {
         metadata: ObjectMeta {
             name: Some(config.node_name.clone()),
@@ -101,10 +103,10 @@ async fn once(shared: &Shared) -> Result<(), kube::Error> {
         }),
         status: Some(super::status::compute(shared, None).await),
     };
-    match api.create(&PostParams::default(), &node).await {
+    match api.create(&crate::client::post(), &node).await {
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let patch = serde_json::json!({"metadata": {"labels": labels, "annotations": annotations}});
-            api.patch(&config.node_name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+            api.patch(&config.node_name, &crate::client::patch(), &Patch::Merge(patch)).await.map(drop)
         }
         other => other.map(drop),
     }
@@ -116,10 +118,21 @@ mod tests {
 
     #[test]
     fn a_kubelet_keeps_to_its_own_labels() {
-        for label in ["agentpool", "kubernetes.azure.com/mode", "kubernetes.io/hostname", "node.kubernetes.io/x", "topology.kubernetes.io/zone"] {
+        for label in [
+            "agentpool",
+            "kubernetes.azure.com/mode",
+            "kubernetes.io/hostname",
+            "node.kubernetes.io/x",
+            "topology.kubernetes.io/zone",
+        ] {
             assert!(allowed(label), "{label}");
         }
-        for label in ["node-role.kubernetes.io/agent", "kubernetes.io/role", "node-restriction.kubernetes.io/x", "a.k8s.io/b"] {
+        for label in [
+            "node-role.kubernetes.io/agent",
+            "kubernetes.io/role",
+            "node-restriction.kubernetes.io/x",
+            "a.k8s.io/b",
+        ] {
             assert!(!allowed(label), "{label}");
         }
     }

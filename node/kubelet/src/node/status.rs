@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use serde_json::json;
 
 use super::{capacity, register};
@@ -39,7 +39,7 @@ pub async fn keep(shared: Arc<Shared>) {
         let mut wait = LOOK;
         if due {
             announce(&shared, before, &status);
-            let (params, patch) = (PatchParams::default(), Patch::Strategic(json!({ "status": status })));
+            let (params, patch) = (crate::client::patch(), Patch::Strategic(json!({ "status": status })));
             match api.patch_status(&shared.config.node_name, &params, &patch).await {
                 Ok(_) => told = Some((status, tokio::time::Instant::now())),
                 Err(error) => {
@@ -80,7 +80,11 @@ fn announce(shared: &Shared, before: Option<&NodeStatus>, now: &NodeStatus) {
         tell("NodeHasSufficientMemory");
         tell("NodeHasNoDiskPressure");
         tell("NodeHasSufficientPID");
-        shared.events.node(Level::Normal, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+        shared.events.node(
+            Level::Normal,
+            "NodeAllocatableEnforced",
+            "Updated Node Allocatable limit across pods",
+        );
     }
     let was = before.and_then(ready_of);
     match ready_of(now) {
@@ -119,16 +123,32 @@ fn conditions(shared: &Shared, before: Option<&NodeStatus>) -> Vec<NodeCondition
     let why: Vec<String> = [runtime, network]
         .into_iter()
         .flatten()
-        .map(|why| if why.starts_with("NetworkReady") { format!("container runtime network not ready: {why}") } else { why })
+        .map(|why| {
+            if why.starts_with("NetworkReady") {
+                format!("container runtime network not ready: {why}")
+            } else {
+                why
+            }
+        })
         .collect();
     let ready = match why.is_empty() {
         true => ("Ready", "True", "KubeletReady", "kubelet is posting ready status".to_owned()),
         false => ("Ready", "False", "KubeletNotReady", why.join(", ")),
     };
     let calm = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available".to_owned()),
+        (
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available".to_owned(),
+        ),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available".to_owned()),
+        (
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available".to_owned(),
+        ),
         ready,
     ];
     calm.into_iter()

@@ -21,7 +21,12 @@ pub struct Backoff(HashMap<String, Entry>);
 
 impl Backoff {
     /// How long the key still has to wait after its failure at `failed`, and the whole wait.
-    pub fn remaining(&self, key: &str, failed: Timestamp, now: Timestamp) -> Option<(SignedDuration, SignedDuration)> {
+    pub fn remaining(
+        &self,
+        key: &str,
+        failed: Timestamp,
+        now: Timestamp,
+    ) -> Option<(SignedDuration, SignedDuration)> {
         let entry = self.0.get(key)?;
         if expired(entry, failed) {
             return None;

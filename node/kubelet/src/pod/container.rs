@@ -37,8 +37,14 @@ pub fn termination_log(pod_directory: &Path, name: &str, attempt: u32) -> PathBu
 }
 
 /// The definition. An error is the message of `CreateContainerConfigError`.
-pub fn config(spec: &Spec, kind: Kind, container: &Container, site: &Site<'_>) -> Result<ContainerConfig, String> {
-    let lookup = |name: &str| site.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+pub fn config(
+    spec: &Spec,
+    kind: Kind,
+    container: &Container,
+    site: &Site<'_>,
+) -> Result<ContainerConfig, String> {
+    let lookup =
+        |name: &str| site.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let expanded = |list: &Option<Vec<String>>| -> Vec<String> {
         list.iter().flatten().map(|text| expand(text, lookup)).collect()
     };
@@ -60,7 +66,11 @@ pub fn config(spec: &Spec, kind: Kind, container: &Container, site: &Site<'_>) -
         command: expanded(&container.command),
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().unwrap_or_default(),
-        envs: site.env.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect(),
+        envs: site
+            .env
+            .iter()
+            .map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() })
+            .collect(),
         mounts: mounts(spec, container, site, path)?,
         labels: HashMap::from([
             (labels::CONTAINER_NAME.to_owned(), container.name.clone()),
@@ -81,7 +91,12 @@ pub fn config(spec: &Spec, kind: Kind, container: &Container, site: &Site<'_>) -
     })
 }
 
-fn mounts(spec: &Spec, container: &Container, site: &Site<'_>, last_words: &str) -> Result<Vec<Mount>, String> {
+fn mounts(
+    spec: &Spec,
+    container: &Container,
+    site: &Site<'_>,
+    last_words: &str,
+) -> Result<Vec<Mount>, String> {
     let mut out = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
         out.push(volume_mount(spec, container, mount, site)?);
@@ -98,12 +113,17 @@ fn mounts(spec: &Spec, container: &Container, site: &Site<'_>, last_words: &str)
     Ok(out)
 }
 
-fn volume_mount(spec: &Spec, container: &Container, mount: &VolumeMount, site: &Site<'_>) -> Result<Mount, String> {
-    let root = site
-        .volumes
-        .get(&mount.name)
-        .ok_or_else(|| format!("cannot find volume {:?} to mount into container {:?}", mount.name, container.name))?;
-    let lookup = |name: &str| site.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+fn volume_mount(
+    spec: &Spec,
+    container: &Container,
+    mount: &VolumeMount,
+    site: &Site<'_>,
+) -> Result<Mount, String> {
+    let root = site.volumes.get(&mount.name).ok_or_else(|| {
+        format!("cannot find volume {:?} to mount into container {:?}", mount.name, container.name)
+    })?;
+    let lookup =
+        |name: &str| site.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let sub = match (mount.sub_path.as_deref(), mount.sub_path_expr.as_deref()) {
         (Some(sub), _) if !sub.is_empty() => sub.to_owned(),
         (_, Some(expression)) if !expression.is_empty() => expand(expression, lookup),
@@ -147,8 +167,9 @@ fn sub_path(root: &Path, sub: &str) -> Result<PathBuf, String> {
         // The part that exists must already lie inside before anything is made.
         let existing = full.ancestors().find(|path| path.exists()).unwrap_or(root);
         inside(root, existing).ok_or_else(refused)?;
-        std::fs::create_dir_all(&full)
-            .map_err(|error| format!("failed to create subPath directory for volumeMount {sub:?}: {error}"))?;
+        std::fs::create_dir_all(&full).map_err(|error| {
+            format!("failed to create subPath directory for volumeMount {sub:?}: {error}")
+        })?;
     }
     inside(root, &full).ok_or_else(refused)
 }

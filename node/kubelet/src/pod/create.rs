@@ -39,7 +39,10 @@ impl Starting<'_> {
         let field = field(kind, &container.name);
         let result = self.create(kind, container, &field).await;
         if let Err(waits) = &result
-            && !matches!(waits.reason, "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "PostStartHookError")
+            && !matches!(
+                waits.reason,
+                "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "PostStartHookError"
+            )
         {
             self.tell(&field, Level::Warning, "Failed", format!("Error: {}", waits.message));
         }

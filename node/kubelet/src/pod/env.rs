@@ -142,9 +142,10 @@ fn from_source(
             Some(map) => match map.data.as_ref().and_then(|data| data.get(&reference.key)) {
                 Some(value) => Ok(Some(value.clone())),
                 None if optional => Ok(None),
-                None => {
-                    Err(format!("couldn't find key {} in ConfigMap {namespace}/{}", reference.key, reference.name))
-                }
+                None => Err(format!(
+                    "couldn't find key {} in ConfigMap {namespace}/{}",
+                    reference.key, reference.name
+                )),
             },
         };
     }
@@ -156,9 +157,10 @@ fn from_source(
             Some(secret) => match secret.data.as_ref().and_then(|data| data.get(&reference.key)) {
                 Some(value) => Ok(Some(String::from_utf8_lossy(&value.0).into_owned())),
                 None if optional => Ok(None),
-                None => {
-                    Err(format!("couldn't find key {} in Secret {namespace}/{}", reference.key, reference.name))
-                }
+                None => Err(format!(
+                    "couldn't find key {} in Secret {namespace}/{}",
+                    reference.key, reference.name
+                )),
             },
         };
     }
@@ -184,7 +186,9 @@ pub fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, String> {
         "metadata.labels" => lines(meta.labels.as_ref()),
         "metadata.annotations" => lines(meta.annotations.as_ref()),
         "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        "spec.serviceAccountName" => {
+            spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
+        }
         "status.hostIP" | "status.hostIPs" => facts.host_ip.clone(),
         "status.podIP" => facts.pod_ips.first().cloned().unwrap_or_default(),
         "status.podIPs" => facts.pod_ips.join(","),
@@ -193,12 +197,18 @@ pub fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, String> {
 }
 
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
-    let lines: Vec<String> = map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect();
+    let lines: Vec<String> =
+        map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect();
     lines.join("\n")
 }
 
 /// The value of a `resourceFieldRef`, in units of `divisor_milli` (0: one).
-pub fn resource(container: &Container, name: &str, divisor_milli: i128, facts: &Facts) -> Result<String, String> {
+pub fn resource(
+    container: &Container,
+    name: &str,
+    divisor_milli: i128,
+    facts: &Facts,
+) -> Result<String, String> {
     let divisor = if divisor_milli == 0 { 1000 } else { divisor_milli };
     let (limits, kind) = name.split_once('.').ok_or_else(|| format!("unsupported resource: {name}"))?;
     let found = match limits {
@@ -246,7 +256,8 @@ mod tests {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "ns", "uid": "u1", "labels": {"app": "web"}},
             "spec": {"nodeName": "n1", "containers": [container.clone()]}
-        })).unwrap();
+        }))
+        .unwrap();
         let services = BTreeMap::from([("KUBERNETES_SERVICE_HOST".to_owned(), "10.0.0.1".to_owned())]);
         build(&pod, &container, &sources(), &services, &facts())
     }
@@ -267,8 +278,16 @@ mod tests {
                 {"name": "P_l", "value": "over"}
             ]})).unwrap();
         let expected = [
-            ("P_k", "v"), ("P_l", "over"), ("A", "1"), ("B", "1-v-10.0.0.1-$(NO)"), ("IP", "10.244.0.5"),
-            ("APP", "web"), ("PW", "hunter2"), ("CPU", "2"), ("MEM", "1024"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+            ("P_k", "v"),
+            ("P_l", "over"),
+            ("A", "1"),
+            ("B", "1-v-10.0.0.1-$(NO)"),
+            ("IP", "10.244.0.5"),
+            ("APP", "web"),
+            ("PW", "hunter2"),
+            ("CPU", "2"),
+            ("MEM", "1024"),
+            ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
         ];
         let expected: Vec<_> = expected.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         assert_eq!(built, expected);

@@ -14,7 +14,9 @@ pub fn content(spec: &Spec, addresses: &[String], node_hosts: &str, cluster_doma
     } else {
         out.push_str(HEADER);
         out.push_str("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        out.push_str("fe00::\tip6-localnet\nfe00::\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n");
+        out.push_str(
+            "fe00::\tip6-localnet\nfe00::\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
+        );
         let (name, domain) = super::sandbox::hostname(spec, cluster_domain);
         for address in addresses {
             match domain.is_empty() {

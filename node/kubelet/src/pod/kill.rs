@@ -21,7 +21,8 @@ pub async fn container(shared: &Shared, spec: &Spec, seen: &Seen, message: &str,
     let field = field(found.map_or(Kind::Main, |(kind, _)| kind), name);
     shared.events.pod(&spec.pod, Some(field.clone()), Level::Normal, "Killing", message);
     let begun = tokio::time::Instant::now();
-    let hook = found.and_then(|(_, container)| Some((container, container.lifecycle.as_ref()?.pre_stop.as_ref()?)));
+    let hook =
+        found.and_then(|(_, container)| Some((container, container.lifecycle.as_ref()?.pre_stop.as_ref()?)));
     if let Some((definition, hook)) = hook.filter(|_| grace_s > 0) {
         let limit = Duration::from_secs(grace_s.unsigned_abs());
         let run = lifecycle::run(runtime, definition, hook, &seen.status.id, host);
@@ -47,9 +48,7 @@ pub async fn all(shared: &Shared, spec: &Spec, view: &View, grace_s: i64, host: 
         let message = format!("Stopping container {}", Seen::name(seen));
         container(shared, spec, seen, &message, grace_s, host).await;
     };
-    let sidecar = |seen: &&Seen| {
-        matches!(spec.find(seen.name()), Some((Kind::Init, container)) if is_sidecar(container))
-    };
+    let sidecar = |seen: &&Seen| matches!(spec.find(seen.name()), Some((Kind::Init, container)) if is_sidecar(container));
     join_all(view.running().filter(|seen| !sidecar(seen)).map(stop)).await;
     let mut sidecars: Vec<&Seen> = view.running().filter(sidecar).collect();
     sidecars.sort_by_key(|seen| {

@@ -42,7 +42,8 @@ pub async fn run(
                 ports.filter(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port).next()
             }
         };
-        let port = number.and_then(|number| u16::try_from(number).ok()).ok_or("couldn't find the hook's port")?;
+        let port =
+            number.and_then(|number| u16::try_from(number).ok()).ok_or("couldn't find the hook's port")?;
         let (status, _) = crate::probe::http_get(action, own.unwrap_or(host), port, HTTP_LIMIT).await?;
         return match status.as_u16() < 400 {
             true => Ok(()),

@@ -39,7 +39,8 @@ pub fn start(shared: &Arc<Shared>) {
 async fn watch_pods(shared: Arc<Shared>) {
     let api: Api<Pod> = Api::all(shared.config.client.clone());
     let fields = format!("spec.nodeName={}", shared.config.node_name);
-    let mut events = watcher(api, watcher::Config::default().fields(&fields)).backoff(crate::retry::watches()).boxed();
+    let mut events =
+        watcher(api, watcher::Config::default().fields(&fields)).backoff(crate::client::watches()).boxed();
     let mut listed: Option<Vec<Pod>> = None;
     let mut first = true;
     while let Some(event) = events.next().await {
@@ -48,11 +49,15 @@ async fn watch_pods(shared: Arc<Shared>) {
             Ok(watcher::Event::InitApply(pod)) => listed.get_or_insert_default().push(pod),
             Ok(watcher::Event::InitDone) => {
                 let list = listed.take().unwrap_or_default();
-                let known: BTreeSet<String> = list.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
+                let known: BTreeSet<String> =
+                    list.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
                 list.into_iter().for_each(|pod| apply(&shared, pod));
                 let lost: Vec<Handle> = {
                     let pods = shared.pods.read();
-                    pods.iter().filter(|(uid, _)| !known.contains(*uid)).map(|(_, handle)| handle.clone()).collect()
+                    pods.iter()
+                        .filter(|(uid, _)| !known.contains(*uid))
+                        .map(|(_, handle)| handle.clone())
+                        .collect()
                 };
                 lost.iter().for_each(|handle| handle.desired.send_modify(|desired| desired.gone = true));
                 if first {

@@ -35,7 +35,9 @@ pub struct Plan {
 
 /// Whether all init containers are done (sidecars: started).
 pub fn initialized(spec: &Spec, view: &View, verdicts: &Verdicts) -> bool {
-    if spec.main.iter().any(|container| view.latest(&container.name).is_some()) && view.ready_sandbox().is_some() {
+    if spec.main.iter().any(|container| view.latest(&container.name).is_some())
+        && view.ready_sandbox().is_some()
+    {
         let sandbox = view.ready_sandbox().map(|sandbox| sandbox.id.as_str()).unwrap_or_default();
         if spec.main.iter().any(|container| view.latest_in(&container.name, sandbox).is_some()) {
             return true;
@@ -76,7 +78,8 @@ fn usable_sandbox(spec: &Spec, view: &View) -> Option<String> {
 }
 
 fn from_nothing(spec: &Spec, view: &View) -> Plan {
-    let attempt = view.sandboxes.first().and_then(|sandbox| sandbox.metadata.as_ref()).map(|meta| meta.attempt);
+    let attempt =
+        view.sandboxes.first().and_then(|sandbox| sandbox.metadata.as_ref()).map(|meta| meta.attempt);
     let start: Vec<(Kind, usize)> = indexed(spec, Kind::Main)
         .filter(|(_, container)| {
             wants_start(spec.restart_of(Kind::Main, container), view.latest(&container.name))

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use k8s_cri::v1::{ContainerState, ContainerStatus, PodSandboxMetadata, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus};
+use k8s_cri::v1::{
+    ContainerState, ContainerStatus, PodSandboxMetadata, PodSandboxNetworkStatus, PodSandboxState,
+    PodSandboxStatus,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,7 +29,8 @@ fn sandbox(ready: bool) -> PodSandboxStatus {
 fn view(ready: bool, containers: &str) -> View {
     let containers = containers.split_whitespace().enumerate().map(|(at, text)| {
         let (name, state) = text.split_once(':').unwrap();
-        let mut status = ContainerStatus { id: format!("{name}-{at}"), created_at: at as i64, ..Default::default() };
+        let mut status =
+            ContainerStatus { id: format!("{name}-{at}"), created_at: at as i64, ..Default::default() };
         status.labels.insert(labels::CONTAINER_NAME.into(), name.into());
         match state {
             "r" => status.state = ContainerState::ContainerRunning.into(),
@@ -84,7 +88,8 @@ fn a_dead_sandbox_starts_the_pod_again_unless_it_never_restarts() {
     let never = spec(json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "a"}]}}));
     assert_eq!(show(&never, &view(false, "a:137")), "stop");
     assert_eq!(show(&never, &view(false, "")), "stop sandbox1 a");
-    let failing = spec(json!({"spec": {"restartPolicy": "OnFailure", "containers": [{"name": "a"}, {"name": "b"}]}}));
+    let failing =
+        spec(json!({"spec": {"restartPolicy": "OnFailure", "containers": [{"name": "a"}, {"name": "b"}]}}));
     assert_eq!(show(&failing, &view(true, "a:0 b:3")), "b");
     assert_eq!(show(&failing, &view(true, "a:0 b:0")), "stop");
 }
@@ -100,16 +105,12 @@ fn a_failed_init_container_ends_a_pod_that_never_restarts() {
 
 #[test]
 fn sidecars_stay_beside_the_main_containers() {
-    let spec = spec(json!({"spec": {"initContainers": [{"name": "s", "restartPolicy": "Always"}, {"name": "i"}],
+    let spec =
+        spec(json!({"spec": {"initContainers": [{"name": "s", "restartPolicy": "Always"}, {"name": "i"}],
         "containers": [{"name": "a"}]}}));
-    for (seen, expected) in [
-        ("", "s"),
-        ("s:r", "i"),
-        ("s:0", "s"),
-        ("s:r i:0", "a"),
-        ("s:r i:0 a:r", ""),
-        ("s:1 i:0 a:r", "s"),
-    ] {
+    for (seen, expected) in
+        [("", "s"), ("s:r", "i"), ("s:0", "s"), ("s:r i:0", "a"), ("s:r i:0 a:r", ""), ("s:1 i:0 a:r", "s")]
+    {
         assert_eq!(show(&spec, &view(true, seen)), expected, "{seen}");
     }
 }

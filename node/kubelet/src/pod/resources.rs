@@ -67,7 +67,8 @@ pub fn qos(pod: &Pod) -> Qos {
     let containers = || spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let asks = |container: &Container| {
         ["cpu", "memory"].iter().any(|name| {
-            positive(list(container, true), name).is_some() || positive(list(container, false), name).is_some()
+            positive(list(container, true), name).is_some()
+                || positive(list(container, false), name).is_some()
         })
     };
     if !containers().any(asks) {
@@ -97,7 +98,8 @@ pub fn quota(milli_cpu: i128) -> i64 {
 
 /// How willingly the kernel kills a container when memory runs out.
 pub fn oom_score(pod: &Pod, container: &Container, node_memory_bytes: u64) -> i64 {
-    if pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL_PRIORITY) {
+    if pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL_PRIORITY)
+    {
         return -997;
     }
     match qos(pod) {
@@ -162,7 +164,8 @@ mod tests {
     use serde_json::json;
 
     fn pod(containers: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": containers}})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": containers}}))
+            .unwrap()
     }
 
     #[test]
@@ -174,7 +177,10 @@ mod tests {
             (json!({"requests": {"cpu": "100m"}}), Qos::Burstable),
             (json!({"limits": {"memory": "1Gi"}}), Qos::Burstable),
             (full.clone(), Qos::Guaranteed),
-            (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}}), Qos::Burstable),
+            (
+                json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}}),
+                Qos::Burstable,
+            ),
         ] {
             let pod = pod(json!([{"name": "c", "resources": resources}]));
             assert_eq!(qos(&pod), expected, "{resources}");

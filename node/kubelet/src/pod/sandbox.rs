@@ -130,7 +130,8 @@ pub fn dns(spec: &Spec, site: &Site<'_>) -> DnsConfig {
         DnsConfig::default()
     } else if cluster {
         let (namespace, domain) = (spec.namespace(), site.cluster_domain);
-        let mut searches = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
+        let mut searches =
+            vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
         searches.extend(node.searches.into_iter().filter(|search| search != domain));
         DnsConfig {
             servers: site.cluster_dns.iter().map(ToString::to_string).collect(),
@@ -206,7 +207,8 @@ mod tests {
 
     #[test]
     fn dns_follows_the_policy() {
-        let cluster = "10.0.0.10 | shop.svc.cluster.local svc.cluster.local cluster.local internal.net | ndots:5";
+        let cluster =
+            "10.0.0.10 | shop.svc.cluster.local svc.cluster.local cluster.local internal.net | ndots:5";
         let node = "168.63.129.16 | internal.net | edns0";
         for (pod, expected) in [
             (json!({"containers": []}), cluster),

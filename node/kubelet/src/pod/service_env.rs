@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Service;
 
 /// The variables of the Services of `namespace` (when `links`), and always of `default/kubernetes`.
-pub fn variables(services: &[std::sync::Arc<Service>], namespace: &str, links: bool) -> BTreeMap<String, String> {
+pub fn variables(
+    services: &[std::sync::Arc<Service>],
+    namespace: &str,
+    links: bool,
+) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let is = |service: &Service, namespace: &str| service.metadata.namespace.as_deref() == Some(namespace);
-    let master = |service: &Service| is(service, "default") && service.metadata.name.as_deref() == Some("kubernetes");
+    let master =
+        |service: &Service| is(service, "default") && service.metadata.name.as_deref() == Some("kubernetes");
     for service in services.iter().filter(|service| master(service)) {
         add(service, &mut out);
     }
@@ -58,12 +63,13 @@ mod tests {
 
     #[test]
     fn a_pod_sees_the_api_server_and_its_own_namespace() {
-        let service = |namespace: &str, name: &str, ip: &str| {
-            Arc::new(serde_json::from_value::<Service>(json!({
+        let service =
+            |namespace: &str, name: &str, ip: &str| {
+                Arc::new(serde_json::from_value::<Service>(json!({
                 "metadata": {"namespace": namespace, "name": name},
                 "spec": {"clusterIP": ip, "ports": [{"name": "https", "port": 443, "protocol": "TCP"}]}
             })).unwrap())
-        };
+            };
         let services = [
             service("default", "kubernetes", "10.0.0.1"),
             service("shop", "my-db", "10.0.0.7"),

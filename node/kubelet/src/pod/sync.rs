@@ -96,9 +96,8 @@ impl Worker {
             let Some(container) = spec.list(kind).get(index) else { continue };
             // One that is about to be killed is held back because of the end before this one.
             let ended = self.view.latest_end(&container.name);
-            let failed = ended.and_then(|seen| {
-                Timestamp::from_nanosecond(i128::from(seen.status.finished_at)).ok()
-            });
+            let failed =
+                ended.and_then(|seen| Timestamp::from_nanosecond(i128::from(seen.status.finished_at)).ok());
             let key = format!("{}_{}", container.name, hash(container));
             let held = failed.and_then(|failed| self.crashes.remaining(&key, failed, now));
             let Some((left, wait)) = held else {
@@ -106,12 +105,19 @@ impl Worker {
                 continue;
             };
             soonest = Some(soonest.map_or(left, |other| other.min(left)));
-            let message =
-                format!("back-off {} restarting failed container={} pod={}", go_duration(wait), container.name, spec.full_name());
+            let message = format!(
+                "back-off {} restarting failed container={} pod={}",
+                go_duration(wait),
+                container.name,
+                spec.full_name()
+            );
             let waits = Waits::new("CrashLoopBackOff", message);
             if self.waits.insert(container.name.clone(), waits.clone()) != Some(waits) {
-                let message =
-                    format!("Back-off restarting failed container {} in pod {}", container.name, spec.full_name());
+                let message = format!(
+                    "Back-off restarting failed container {} in pod {}",
+                    container.name,
+                    spec.full_name()
+                );
                 let field = kill::field(kind, &container.name);
                 self.shared.events.pod(&spec.pod, Some(field), Level::Warning, "BackOff", message);
             }
@@ -203,7 +209,12 @@ impl Worker {
         None
     }
 
-    async fn bring_up(&mut self, spec: &Spec, plan: &Plan, ready: &Ready) -> Result<Option<Duration>, String> {
+    async fn bring_up(
+        &mut self,
+        spec: &Spec,
+        plan: &Plan,
+        ready: &Ready,
+    ) -> Result<Option<Duration>, String> {
         let shared = self.shared.clone();
         let config = &shared.config;
         let runtime = &*config.runtime;
@@ -282,7 +293,11 @@ impl Worker {
         }
     }
 
-    async fn make_sandbox(&mut self, spec: &Spec, config: &crate::runtime::PodSandboxConfig) -> Result<(), String> {
+    async fn make_sandbox(
+        &mut self,
+        spec: &Spec,
+        config: &crate::runtime::PodSandboxConfig,
+    ) -> Result<(), String> {
         let runtime = &*self.shared.config.runtime;
         if let Some(class) = spec.spec().and_then(|pod| pod.runtime_class_name.as_ref()) {
             return Err(format!("runtimeClassName {class:?} is not built yet: containers run with runc"));

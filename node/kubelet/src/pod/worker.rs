@@ -201,7 +201,13 @@ impl Worker {
             return Next::Again;
         }
         if let Err(error) = self.stop_sandboxes().await {
-            self.shared.events.pod(&spec.pod, None, Level::Warning, "FailedKillPod", format!("error killing pod: {error}"));
+            self.shared.events.pod(
+                &spec.pod,
+                None,
+                Level::Warning,
+                "FailedKillPod",
+                format!("error killing pod: {error}"),
+            );
             return Next::After(Some(RETRY));
         }
         self.over = true;

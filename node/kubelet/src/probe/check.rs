@@ -31,11 +31,20 @@ pub fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
             .or_else(|| name.parse().ok()),
     };
     let number = number.ok_or_else(|| format!("couldn't find port: {port:?}"))?;
-    u16::try_from(number).ok().filter(|port| *port > 0).ok_or_else(|| format!("invalid port number: {number}"))
+    u16::try_from(number)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("invalid port number: {number}"))
 }
 
 /// Tries once.
-pub async fn check(runtime: &dyn Runtime, container: &Container, probe: &Probe, id: &str, host: &str) -> Outcome {
+pub async fn check(
+    runtime: &dyn Runtime,
+    container: &Container,
+    probe: &Probe,
+    id: &str,
+    host: &str,
+) -> Outcome {
     let limit_s = probe.timeout_seconds.unwrap_or(1).max(1);
     let limit = Duration::from_secs(u64::from(limit_s.unsigned_abs()));
     let target = |own: &Option<String>| match own.as_deref() {
@@ -52,7 +61,9 @@ pub async fn check(runtime: &dyn Runtime, container: &Container, probe: &Probe, 
         };
         return match super::http_get(action, &target(&action.host), port, limit).await {
             Ok((status, _)) if (200..400).contains(&status.as_u16()) => Outcome::Passed,
-            Ok((status, _)) => Outcome::Failed(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
+            Ok((status, _)) => {
+                Outcome::Failed(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+            }
             Err(message) => Outcome::Failed(message),
         };
     }
@@ -72,7 +83,9 @@ pub async fn check(runtime: &dyn Runtime, container: &Container, probe: &Probe, 
         let Ok(port) = u16::try_from(action.port) else {
             return Outcome::Errored(format!("invalid port number: {}", action.port));
         };
-        return match super::grpc::check(host, port, action.service.as_deref().unwrap_or_default(), limit).await {
+        return match super::grpc::check(host, port, action.service.as_deref().unwrap_or_default(), limit)
+            .await
+        {
             Ok(()) => Outcome::Passed,
             Err(message) => Outcome::Failed(message),
         };
@@ -151,7 +164,8 @@ mod tests {
     async fn a_server_that_says_nothing_times_out() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let Outcome::Failed(text) = tried(json!({"httpGet": {"port": port}, "timeoutSeconds": 1}), 0).await else {
+        let Outcome::Failed(text) = tried(json!({"httpGet": {"port": port}, "timeoutSeconds": 1}), 0).await
+        else {
             panic!("the probe fails")
         };
         assert!(text.contains("context deadline exceeded"), "{text}");

@@ -33,7 +33,11 @@ pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Res
         let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
         let request = tonic::Request::new(HealthCheckRequest { service: service.to_owned() });
         let answer = grpc.unary(request, path, codec).await.map_err(|status| {
-            format!("error: health rpc failed: rpc error: code = {:?} desc = {}", status.code(), status.message())
+            format!(
+                "error: health rpc failed: rpc error: code = {:?} desc = {}",
+                status.code(),
+                status.message()
+            )
         })?;
         match answer.into_inner().status {
             SERVING => Ok(()),
@@ -42,6 +46,8 @@ pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Res
     };
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result,
-        Err(_) => Err(format!("timeout: failed to connect service \"{host}:{port}\" within {limit:?}: context deadline exceeded")),
+        Err(_) => Err(format!(
+            "timeout: failed to connect service \"{host}:{port}\" within {limit:?}: context deadline exceeded"
+        )),
     }
 }

@@ -65,7 +65,9 @@ pub async fn get(
     let https = action.scheme.as_deref() == Some("HTTPS");
     let shown = format!("{}://{host}:{port}{path}", if https { "https" } else { "http" });
     let work = async {
-        let stream = TcpStream::connect((host, port)).await.map_err(|error| format!("dial tcp {host}:{port}: {error}"))?;
+        let stream = TcpStream::connect((host, port))
+            .await
+            .map_err(|error| format!("dial tcp {host}:{port}: {error}"))?;
         if https {
             let stream = secure(stream, host).await?;
             exchange(stream, action, host, port, &path).await
@@ -76,7 +78,9 @@ pub async fn get(
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(message)) => Err(format!("Get \"{shown}\": {message}")),
-        Err(_) => Err(format!("Get \"{shown}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")),
+        Err(_) => Err(format!(
+            "Get \"{shown}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        )),
     }
 }
 

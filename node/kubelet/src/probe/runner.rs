@@ -29,7 +29,12 @@ pub struct Prober {
 
 impl Prober {
     /// Probes nothing yet; `wake` is notified of every new verdict.
-    pub fn new(runtime: Arc<dyn Runtime>, events: Recorder, clock: Arc<dyn kit::Clock>, wake: Arc<Notify>) -> Self {
+    pub fn new(
+        runtime: Arc<dyn Runtime>,
+        events: Recorder,
+        clock: Arc<dyn kit::Clock>,
+        wake: Arc<Notify>,
+    ) -> Self {
         Self { runtime, events, clock, wake, verdicts: Arc::default(), running: HashMap::new() }
     }
 
@@ -74,7 +79,10 @@ impl Prober {
         let Some(status) = &spec.pod.status else { return };
         let lists = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
         let told = lists.filter(|one| one.name == name).find(|one| {
-            one.container_id.as_deref().and_then(|text| text.split_once("://")).is_some_and(|(_, own)| own == id)
+            one.container_id
+                .as_deref()
+                .and_then(|text| text.split_once("://"))
+                .is_some_and(|(_, own)| own == id)
         });
         let good = match (told, which) {
             (Some(told), Which::Readiness) => told.ready,
@@ -169,13 +177,25 @@ impl Run {
                 Outcome::Passed => self.count(true, &mut last, &mut streak),
                 Outcome::Failed(text) => {
                     let message = format!("{} probe failed: {text}", self.which.name());
-                    self.events.pod(&self.pod, Some(self.field.clone()), Level::Warning, "Unhealthy", message);
+                    self.events.pod(
+                        &self.pod,
+                        Some(self.field.clone()),
+                        Level::Warning,
+                        "Unhealthy",
+                        message,
+                    );
                     self.count(false, &mut last, &mut streak);
                 }
                 Outcome::Errored(text) => {
                     let message =
                         format!("{} probe errored and resulted in unknown state: {text}", self.which.name());
-                    self.events.pod(&self.pod, Some(self.field.clone()), Level::Warning, "Unhealthy", message);
+                    self.events.pod(
+                        &self.pod,
+                        Some(self.field.clone()),
+                        Level::Warning,
+                        "Unhealthy",
+                        message,
+                    );
                 }
             }
             tokio::time::sleep(period).await;

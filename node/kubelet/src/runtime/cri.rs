@@ -33,7 +33,9 @@ impl Cri {
         let channel = Endpoint::from_static("http://containerd").connect_with_connector_lazy(
             tower::service_fn(move |_: Uri| {
                 let socket = socket.clone();
-                async move { Ok::<_, std::io::Error>(TokioIo::new(tokio::net::UnixStream::connect(socket).await?)) }
+                async move {
+                    Ok::<_, std::io::Error>(TokioIo::new(tokio::net::UnixStream::connect(socket).await?))
+                }
             }),
         );
         Self { channel }
@@ -102,7 +104,12 @@ impl super::Runtime for Cri {
 
     async fn run_sandbox(&self, config: PodSandboxConfig, handler: &str) -> Answer<String> {
         let message = RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
-        Ok(self.runtime().run_pod_sandbox(request(message, SANDBOX_TIMEOUT)).await?.into_inner().pod_sandbox_id)
+        Ok(self
+            .runtime()
+            .run_pod_sandbox(request(message, SANDBOX_TIMEOUT))
+            .await?
+            .into_inner()
+            .pod_sandbox_id)
     }
 
     async fn stop_sandbox(&self, id: &str) -> Answer<()> {
@@ -150,7 +157,9 @@ impl super::Runtime for Cri {
     async fn stop_container(&self, id: &str, grace_s: i64) -> Answer<()> {
         let message = StopContainerRequest { container_id: id.to_owned(), timeout: grace_s };
         let limit = CALL_TIMEOUT + Duration::from_secs(grace_s.max(0).unsigned_abs());
-        gone_is_fine(self.runtime().stop_container(request(message, limit)).await.map(drop).map_err(Into::into))
+        gone_is_fine(
+            self.runtime().stop_container(request(message, limit)).await.map(drop).map_err(Into::into),
+        )
     }
 
     async fn remove_container(&self, id: &str) -> Answer<()> {
@@ -181,7 +190,8 @@ impl super::Runtime for Cri {
     }
 
     async fn exec_sync(&self, id: &str, command: &[String], timeout_s: i64) -> Answer<ExecSyncResponse> {
-        let message = ExecSyncRequest { container_id: id.to_owned(), cmd: command.to_vec(), timeout: timeout_s };
+        let message =
+            ExecSyncRequest { container_id: id.to_owned(), cmd: command.to_vec(), timeout: timeout_s };
         let mut request = tonic::Request::new(message);
         if timeout_s > 0 {
             request.set_timeout(Duration::from_secs(timeout_s.unsigned_abs()) + CALL_TIMEOUT);
@@ -212,7 +222,12 @@ impl super::Runtime for Cri {
     }
 
     async fn images(&self) -> Answer<Vec<Image>> {
-        Ok(self.images_client().list_images(quick(ListImagesRequest { filter: None })).await?.into_inner().images)
+        Ok(self
+            .images_client()
+            .list_images(quick(ListImagesRequest { filter: None }))
+            .await?
+            .into_inner()
+            .images)
     }
 
     async fn image_filesystem(&self) -> Answer<Option<FilesystemUsage>> {

@@ -74,7 +74,11 @@ mod tests {
 
     fn envelope(container: &str, id: &str) -> Envelope {
         let value = TaskEvent { container_id: container.into(), id: id.into() }.encode_to_vec();
-        Envelope { namespace: "k8s.io".into(), topic: "/tasks/exit".into(), event: Some(Any { type_url: String::new(), value }) }
+        Envelope {
+            namespace: "k8s.io".into(),
+            topic: "/tasks/exit".into(),
+            event: Some(Any { type_url: String::new(), value }),
+        }
     }
 
     #[test]

@@ -276,8 +276,7 @@ impl super::Runtime for Simulated {
     }
 
     async fn pull(&self, image: &str, _: Option<AuthConfig>, _: PodSandboxConfig) -> Answer<String> {
-        let made =
-            Image { id: image.to_owned(), repo_tags: vec![image.to_owned()], ..Image::default() };
+        let made = Image { id: image.to_owned(), repo_tags: vec![image.to_owned()], ..Image::default() };
         self.state.lock().images.insert(image.to_owned(), made);
         Ok(image.to_owned())
     }

@@ -18,7 +18,9 @@ impl Callers {
     /// Trusts this authority.
     pub fn new(authority_pem: &str) -> Result<Self, String> {
         let mut roots = rustls::RootCertStore::empty();
-        for certificate in kit::tls::certificates(authority_pem).map_err(|error| kit::Chain(&error).to_string())? {
+        for certificate in
+            kit::tls::certificates(authority_pem).map_err(|error| kit::Chain(&error).to_string())?
+        {
             roots.add(certificate).map_err(|error| error.to_string())?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -80,7 +82,9 @@ mod tests {
     fn only_the_api_server_and_admins_may_call() {
         let (own, other) = (Authority::new("ca", DAY).unwrap(), Authority::new("ca", DAY).unwrap());
         let callers = Callers::new(own.certificate_pem()).unwrap();
-        let status = |chain: &[CertificateDer<'static>]| callers.check_chain(chain).map_err(|(status, _)| status.as_u16());
+        let status = |chain: &[CertificateDer<'static>]| {
+            callers.check_chain(chain).map_err(|(status, _)| status.as_u16())
+        };
         assert_eq!(status(&chain(&own, API_SERVER, &[])), Ok(()));
         assert_eq!(status(&chain(&own, "root", &[ADMINS])), Ok(()));
         assert_eq!(status(&chain(&own, "system:node:n2", &["system:nodes"])), Err(403));

@@ -69,7 +69,8 @@ impl Options {
             None => None,
         };
         let since = number("sinceSeconds")?.map(|seconds| now - SignedDuration::from_secs(seconds));
-        let stream = query.one("stream").map(str::to_ascii_lowercase).filter(|name| !name.is_empty() && name != "all");
+        let stream =
+            query.one("stream").map(str::to_ascii_lowercase).filter(|name| !name.is_empty() && name != "all");
         let size = |number: Option<i64>| number.and_then(|number| usize::try_from(number).ok());
         Ok(Self {
             follow: query.flag(&["follow"]),
@@ -148,7 +149,13 @@ pub fn tail_text(path: &Path, lines: usize) -> String {
 }
 
 /// Answers `/containerLogs/…`.
-pub async fn serve(shared: &Arc<Shared>, namespace: &str, pod: &str, container: &str, query: &Query) -> Response {
+pub async fn serve(
+    shared: &Arc<Shared>,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    query: &Query,
+) -> Response {
     let options = match Options::of(query, shared.config.clock.now()) {
         Ok(options) => options,
         Err(message) => return text(StatusCode::BAD_REQUEST, message),
@@ -190,7 +197,8 @@ async fn find(
         return Err(text(StatusCode::NOT_FOUND, message));
     }
     let runtime = &*shared.config.runtime;
-    let failed = |error: crate::runtime::RuntimeError| text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let failed =
+        |error: crate::runtime::RuntimeError| text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let mut listed = runtime.list_containers(Some(spec.uid())).await.map_err(failed)?;
     listed.retain(|one| one.labels.get(labels::CONTAINER_NAME).is_some_and(|name| name == container));
     listed.sort_by_key(|one| std::cmp::Reverse(one.created_at));
@@ -215,12 +223,14 @@ async fn find(
 
 fn waiting_reason(pod: &k8s_openapi::api::core::v1::Pod, container: &str) -> String {
     let status = pod.status.as_ref();
-    let lists = status.iter().flat_map(|status| {
-        status.container_statuses.iter().chain(&status.init_container_statuses).flatten()
-    });
+    let lists = status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().chain(&status.init_container_statuses).flatten());
     let own = lists.filter(|one| one.name == container).find_map(|one| one.state.as_ref()?.waiting.as_ref());
     match own {
-        Some(waiting) if waiting.message.is_some() && waiting.reason.as_deref() != Some("ContainerCreating") => {
+        Some(waiting)
+            if waiting.message.is_some() && waiting.reason.as_deref() != Some("ContainerCreating") =>
+        {
             waiting.message.clone().unwrap_or_default()
         }
         Some(waiting) => waiting.reason.clone().unwrap_or_else(|| "ContainerCreating".into()),

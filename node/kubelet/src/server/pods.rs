@@ -22,7 +22,12 @@ pub fn pods(shared: &Shared) -> Response {
 /// `/runningpods`: what the runtime says, known to the API or not.
 pub async fn running(shared: &Shared) -> Response {
     let runtime = &*shared.config.runtime;
-    let listed = async { Ok::<_, crate::runtime::RuntimeError>((runtime.list_sandboxes(None).await?, runtime.list_containers(None).await?)) };
+    let listed = async {
+        Ok::<_, crate::runtime::RuntimeError>((
+            runtime.list_sandboxes(None).await?,
+            runtime.list_containers(None).await?,
+        ))
+    };
     let (sandboxes, containers) = match listed.await {
         Ok(listed) => listed,
         Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),

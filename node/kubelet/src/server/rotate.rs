@@ -57,7 +57,9 @@ fn rotate(path: &Path, now: jiff::Timestamp) -> std::io::Result<()> {
     let mut old: Vec<PathBuf> = std::fs::read_dir(directory)?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|one| one.file_name().is_some_and(|own| own.to_string_lossy().starts_with(&format!("{name}."))))
+        .filter(|one| {
+            one.file_name().is_some_and(|own| own.to_string_lossy().starts_with(&format!("{name}.")))
+        })
         .collect();
     old.sort();
     // The file in use and the one made now count too.

@@ -51,9 +51,12 @@ async fn containers(shared: &Shared) -> Result<Vec<OfContainer>, Response> {
 
 /// The machine's own cgroup; without one, the sum of what its containers use.
 fn node(shared: &Shared, containers: &[OfContainer]) -> Use {
-    shared.config.cgroup_root.as_deref().and_then(from_cgroup).unwrap_or_else(|| {
-        containers.iter().fold(Use::default(), |sum, one| add(sum, one.used))
-    })
+    shared
+        .config
+        .cgroup_root
+        .as_deref()
+        .and_then(from_cgroup)
+        .unwrap_or_else(|| containers.iter().fold(Use::default(), |sum, one| add(sum, one.used)))
 }
 
 fn from_cgroup(root: &Path) -> Option<Use> {
@@ -64,7 +67,11 @@ fn from_cgroup(root: &Path) -> Option<Use> {
     if let Some(cpu) = read("cpuacct/cpuacct.usage") {
         let all: u64 = read("memory/memory.usage_in_bytes")?.trim().parse().ok()?;
         let inactive = field(&read("memory/memory.stat")?, "total_inactive_file ").unwrap_or(0);
-        return Some(Use { cpu_ns: cpu.trim().parse().ok()?, memory_bytes: all.saturating_sub(inactive), memory_all_bytes: all });
+        return Some(Use {
+            cpu_ns: cpu.trim().parse().ok()?,
+            memory_bytes: all.saturating_sub(inactive),
+            memory_all_bytes: all,
+        });
     }
     let cpu = field(&read("cpu.stat")?, "usage_usec ")? * 1000;
     let all: u64 = read("memory.current")?.trim().parse().ok()?;
@@ -161,12 +168,42 @@ pub async fn resource(shared: &Shared) -> Response {
     };
     let bytes = |used: Use| used.memory_bytes.to_string();
     let used = node(shared, &containers);
-    family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds", each(&seconds));
-    family("container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes", each(&bytes));
-    family("node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds", vec![(String::new(), seconds(used))]);
-    family("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes", vec![(String::new(), bytes(used))]);
-    family("pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds", each_pod(&seconds));
-    family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes", each_pod(&bytes));
+    family(
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the container in core-seconds",
+        each(&seconds),
+    );
+    family(
+        "container_memory_working_set_bytes",
+        "gauge",
+        "Current working set of the container in bytes",
+        each(&bytes),
+    );
+    family(
+        "node_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the node in core-seconds",
+        vec![(String::new(), seconds(used))],
+    );
+    family(
+        "node_memory_working_set_bytes",
+        "gauge",
+        "Current working set of the node in bytes",
+        vec![(String::new(), bytes(used))],
+    );
+    family(
+        "pod_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the pod in core-seconds",
+        each_pod(&seconds),
+    );
+    family(
+        "pod_memory_working_set_bytes",
+        "gauge",
+        "Current working set of the pod in bytes",
+        each_pod(&bytes),
+    );
     out.push_str("# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise\n# TYPE resource_scrape_error gauge\nresource_scrape_error 0\n");
     bytes_response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", out)
 }

@@ -25,10 +25,12 @@ async fn running(shared: &Shared, (namespace, pod, container): Name<'_>) -> Resu
     let uid = found.metadata.uid.as_deref().unwrap_or_default();
     let listed = shared.config.runtime.list_containers(Some(uid)).await.map_err(failed)?;
     let alive = listed.into_iter().filter(|one| one.state() == ContainerState::ContainerRunning);
-    let mut named = alive.filter(|one| one.labels.get(labels::CONTAINER_NAME).is_some_and(|name| name == container));
-    named.next().map(|one| one.id).ok_or_else(|| {
-        text(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")"))
-    })
+    let mut named =
+        alive.filter(|one| one.labels.get(labels::CONTAINER_NAME).is_some_and(|name| name == container));
+    named
+        .next()
+        .map(|one| one.id)
+        .ok_or_else(|| text(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")")))
 }
 
 fn failed(error: RuntimeError) -> Response {

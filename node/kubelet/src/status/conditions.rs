@@ -39,7 +39,10 @@ pub fn conditions(
     let has_sandbox = input.view.ready_sandbox().is_some()
         && (input.spec.host_network() || !input.view.addresses().is_empty());
     let said = [
-        ("PodReadyToStartContainers", Said { status: has_sandbox && !input.over, reason: None, message: None }),
+        (
+            "PodReadyToStartContainers",
+            Said { status: has_sandbox && !input.over, reason: None, message: None },
+        ),
         ("Initialized", initialized_condition(input, phase, init, initialized)),
         ("Ready", ready),
         ("ContainersReady", containers),
@@ -75,13 +78,25 @@ fn initialized_condition(input: &Input<'_>, phase: &str, init: &[ContainerStatus
         .init
         .iter()
         .zip(init)
-        .filter(|(container, status)| if is_sidecar(container) { status.started != Some(true) } else { !status.ready })
+        .filter(
+            |(container, status)| {
+                if is_sidecar(container) { status.started != Some(true) } else { !status.ready }
+            },
+        )
         .map(|(_, status)| status.name.as_str())
         .collect();
-    no("ContainersNotInitialized", Some(format!("containers with incomplete status: [{}]", unfinished.join(" "))))
+    no(
+        "ContainersNotInitialized",
+        Some(format!("containers with incomplete status: [{}]", unfinished.join(" "))),
+    )
 }
 
-fn containers_ready(input: &Input<'_>, phase: &str, init: &[ContainerStatus], main: &[ContainerStatus]) -> Said {
+fn containers_ready(
+    input: &Input<'_>,
+    phase: &str,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+) -> Said {
     match phase {
         "Succeeded" => return no("PodCompleted", None),
         "Failed" => return no("PodFailed", None),
@@ -89,7 +104,8 @@ fn containers_ready(input: &Input<'_>, phase: &str, init: &[ContainerStatus], ma
     }
     let sidecars = input.spec.init.iter().zip(init).filter(|(container, _)| is_sidecar(container));
     let needed = sidecars.map(|(_, status)| status).chain(main);
-    let unready: Vec<&str> = needed.filter(|status| !status.ready).map(|status| status.name.as_str()).collect();
+    let unready: Vec<&str> =
+        needed.filter(|status| !status.ready).map(|status| status.name.as_str()).collect();
     if unready.is_empty() {
         return yes();
     }
@@ -107,8 +123,14 @@ fn pod_ready(input: &Input<'_>, old: &PodStatus, containers: &Said) -> Said {
         .map(|gate| {
             let known = old.conditions.iter().flatten().any(|one| one.type_ == gate.condition_type);
             match known {
-                true => format!("the status of pod readiness gate {:?} is not \"True\", but False", gate.condition_type),
-                false => format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type),
+                true => format!(
+                    "the status of pod readiness gate {:?} is not \"True\", but False",
+                    gate.condition_type
+                ),
+                false => format!(
+                    "corresponding condition of pod readiness gate {:?} does not exist.",
+                    gate.condition_type
+                ),
             }
         })
         .collect();

@@ -8,7 +8,8 @@ use crate::pod::spec::{Restart, Spec, is_sidecar};
 pub fn phase(spec: &Spec, init: &[ContainerStatus], main: &[ContainerStatus], over: bool) -> &'static str {
     let begun = main.iter().any(|status| {
         let state = status.state.as_ref();
-        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some()) || status.last_state.is_some()
+        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+            || status.last_state.is_some()
     });
     let (mut pending, mut failed, mut sidecars) = (0, 0, 0);
     for (container, status) in spec.init.iter().zip(init) {

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_cri::v1::{ContainerState, ContainerStatus, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus};
+use k8s_cri::v1::{
+    ContainerState, ContainerStatus, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,7 +13,8 @@ use crate::pod::view::Seen;
 fn seen(text: &str) -> View {
     let containers = text.split_whitespace().enumerate().map(|(at, text)| {
         let (name, state) = text.split_once(':').unwrap();
-        let mut status = ContainerStatus { id: format!("{name}{at}"), created_at: at as i64, ..Default::default() };
+        let mut status =
+            ContainerStatus { id: format!("{name}{at}"), created_at: at as i64, ..Default::default() };
         status.labels.insert(labels::CONTAINER_NAME.into(), name.into());
         if state == "r" {
             status.state = ContainerState::ContainerRunning.into();
@@ -73,7 +76,11 @@ fn shown(case: Case) -> String {
         list.unwrap_or_default()
             .iter()
             .map(|one| {
-                let last = if one.last_state.is_some() { format!("<{}", word(&one.last_state)) } else { String::new() };
+                let last = if one.last_state.is_some() {
+                    format!("<{}", word(&one.last_state))
+                } else {
+                    String::new()
+                };
                 format!("{}={}{last}{}", one.name, word(&one.state), if one.ready { "+" } else { "" })
             })
             .collect()
@@ -105,7 +112,13 @@ fn status_follows_from_what_runs() {
         (&plain, "", None, false, "Pending a=ContainerCreating b=ContainerCreating [PRTSC I PS]"),
         (&plain, "a:r", None, false, "Pending a=running+ b=ContainerCreating [PRTSC I PS]"),
         (&plain, "a:r b:r", None, false, "Running a=running+ b=running+ [PRTSC I R CR PS]"),
-        (&plain, "a:r b:1", Some(("b", "CrashLoopBackOff")), false, "Running a=running+ b=CrashLoopBackOff<Error(1) [PRTSC I PS]"),
+        (
+            &plain,
+            "a:r b:1",
+            Some(("b", "CrashLoopBackOff")),
+            false,
+            "Running a=running+ b=CrashLoopBackOff<Error(1) [PRTSC I PS]",
+        ),
         (&plain, "a:r b:1 b:r", None, false, "Running a=running+ b=running<Error(1)+ [PRTSC I R CR PS]"),
         (&plain, "a:r", Some(("b", "ErrImagePull")), false, "Pending a=running+ b=ErrImagePull [PRTSC I PS]"),
         (&plain, "a:0 b:137", None, true, "Failed a=Completed(0) b=Error(137) [I PS]"),
@@ -115,7 +128,13 @@ fn status_follows_from_what_runs() {
         (&retried, "a:0", None, false, "Succeeded a=Completed(0) [PRTSC I PS]"),
         (&init, "", None, false, "Pending i=PodInitializing a=PodInitializing [PRTSC PS]"),
         (&init, "i:r", None, false, "Pending i=running a=PodInitializing [PRTSC PS]"),
-        (&init, "i:1", Some(("i", "CrashLoopBackOff")), false, "Pending i=CrashLoopBackOff<Error(1) a=PodInitializing [PRTSC PS]"),
+        (
+            &init,
+            "i:1",
+            Some(("i", "CrashLoopBackOff")),
+            false,
+            "Pending i=CrashLoopBackOff<Error(1) a=PodInitializing [PRTSC PS]",
+        ),
         (&init, "i:0 a:r", None, false, "Running i=Completed(0)+ a=running+ [PRTSC I R CR PS]"),
         (&probed, "a:r", None, false, "Running a=running [PRTSC I PS]"),
         (&sidecar, "s:r a:r", None, false, "Running s=running+ a=running+ [PRTSC I R CR PS]"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -108,7 +108,8 @@ impl Task {
         let new = value(status);
         let Some(change) = difference(&self.told, &new) else { return Sent::Done };
         let body = json!({"metadata": {"uid": self.uid}, "status": change});
-        let answer = self.api.patch_status(&self.name, &PatchParams::default(), &Patch::Strategic(body)).await;
+        let answer =
+            self.api.patch_status(&self.name, &crate::client::patch(), &Patch::Strategic(body)).await;
         match answer {
             Ok(_) => {
                 self.told = new;
@@ -196,7 +197,8 @@ fn changed_items(old: &Value, new: &Value) -> Option<Value> {
 
 /// Lists merged by `ip` keep what is not deleted by name.
 fn with_deletions(old: &Value, new: &Value) -> Value {
-    let (old, mut items) = (old.as_array().cloned().unwrap_or_default(), new.as_array().cloned().unwrap_or_default());
+    let (old, mut items) =
+        (old.as_array().cloned().unwrap_or_default(), new.as_array().cloned().unwrap_or_default());
     for gone in old.iter().filter(|one| !items.contains(one)).cloned().collect::<Vec<_>>() {
         items.push(json!({"$patch": "delete", "ip": gone["ip"]}));
     }

@@ -51,7 +51,8 @@ pub fn write(
     let name = jiff::Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S.%9f").to_string();
     let fresh = volume.join(&name);
     fs::create_dir(&fresh).map_err(failed("create", &fresh))?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).map_err(failed("set the mode of", &fresh))?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))
+        .map_err(failed("set the mode of", &fresh))?;
     for (path, file) in files {
         write_file(&fresh, path, file)?;
     }
@@ -80,7 +81,8 @@ fn write_file(root: &Path, path: &str, file: &File) -> Result<(), String> {
     if let Some(parent) = full.parent() {
         fs::create_dir_all(parent).map_err(failed("create", parent))?;
         if parent != root {
-            fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).map_err(failed("set the mode of", parent))?;
+            fs::set_permissions(parent, fs::Permissions::from_mode(0o755))
+                .map_err(failed("set the mode of", parent))?;
         }
     }
     let mut options = fs::OpenOptions::new();
@@ -88,7 +90,8 @@ fn write_file(root: &Path, path: &str, file: &File) -> Result<(), String> {
     let mut opened = options.open(&full).map_err(failed("create", &full))?;
     opened.write_all(&file.bytes).map_err(failed("write", &full))?;
     // The mode given at creation is cut by the umask.
-    fs::set_permissions(&full, fs::Permissions::from_mode(file.mode)).map_err(failed("set the mode of", &full))?;
+    fs::set_permissions(&full, fs::Permissions::from_mode(file.mode))
+        .map_err(failed("set the mode of", &full))?;
     if let Some(user) = file.user {
         let user = u32::try_from(user).map_err(|_| format!("invalid user {user}"))?;
         std::os::unix::fs::chown(&full, Some(user), None).map_err(failed("change the owner of", &full))?;

@@ -84,7 +84,12 @@ async fn projection(
     Err("projections of this kind are not built yet: configMap, secret, downwardAPI and serviceAccountToken are".into())
 }
 
-async fn config_map(volumes: &Volumes, namespace: &str, name: &str, optional: Option<bool>) -> Result<Data, String> {
+async fn config_map(
+    volumes: &Volumes,
+    namespace: &str,
+    name: &str,
+    optional: Option<bool>,
+) -> Result<Data, String> {
     let found = match optional {
         Some(true) => volumes.objects.config_maps.get(namespace, name).await?,
         _ => Some(volumes.objects.config_maps.need(namespace, name).await?),
@@ -98,7 +103,12 @@ fn config_map_data(map: &ConfigMap) -> Data {
     text.chain(binary).collect()
 }
 
-async fn secret(volumes: &Volumes, namespace: &str, name: &str, optional: Option<bool>) -> Result<Data, String> {
+async fn secret(
+    volumes: &Volumes,
+    namespace: &str,
+    name: &str,
+    optional: Option<bool>,
+) -> Result<Data, String> {
     let found = match optional {
         Some(true) => volumes.objects.secrets.get(namespace, name).await?,
         _ => Some(volumes.objects.secrets.need(namespace, name).await?),
@@ -110,7 +120,12 @@ fn secret_data(secret: &Secret) -> Data {
     secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect()
 }
 
-fn pick(mut data: Data, items: Option<&[KeyToPath]>, default: u32, optional: Option<bool>) -> Result<Files, String> {
+fn pick(
+    mut data: Data,
+    items: Option<&[KeyToPath]>,
+    default: u32,
+    optional: Option<bool>,
+) -> Result<Files, String> {
     let file = |bytes, mode| File { bytes, mode, user: None };
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         return Ok(data.into_iter().map(|(key, bytes)| (key, file(bytes, default))).collect());

@@ -86,9 +86,13 @@ impl Volumes {
             return Ok(PathBuf::from(&host_path.path));
         }
         let directory = |kind: &str| {
-            self.pod_directory(spec.uid()).join("volumes").join(format!("kubernetes.io~{kind}")).join(&volume.name)
+            self.pod_directory(spec.uid())
+                .join("volumes")
+                .join(format!("kubernetes.io~{kind}"))
+                .join(&volume.name)
         };
-        let group = spec.spec().and_then(|pod| pod.security_context.as_ref()).and_then(|context| context.fs_group);
+        let group =
+            spec.spec().and_then(|pod| pod.security_context.as_ref()).and_then(|context| context.fs_group);
         if let Some(empty) = &volume.empty_dir {
             let directory = directory("empty-dir");
             let memory = empty.medium.as_deref() == Some("Memory");
@@ -143,7 +147,12 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-fn empty_dir(directory: &Path, memory: bool, size: Option<i64>, group: Option<i64>) -> Result<PathBuf, String> {
+fn empty_dir(
+    directory: &Path,
+    memory: bool,
+    size: Option<i64>,
+    group: Option<i64>,
+) -> Result<PathBuf, String> {
     let fresh = !directory.exists();
     mount::make_dir(directory)?;
     if memory && !mount::is_mounted(directory) {
@@ -156,7 +165,12 @@ fn empty_dir(directory: &Path, memory: bool, size: Option<i64>, group: Option<i6
     Ok(directory.to_owned())
 }
 
-fn write(directory: &Path, in_memory: bool, files: &atomic::Files, group: Option<i64>) -> Result<PathBuf, String> {
+fn write(
+    directory: &Path,
+    in_memory: bool,
+    files: &atomic::Files,
+    group: Option<i64>,
+) -> Result<PathBuf, String> {
     mount::make_dir(directory)?;
     if in_memory && !mount::is_mounted(directory) {
         mount::tmpfs(directory, None)?;

@@ -93,10 +93,9 @@ impl Tokens {
             ..TokenRequest::default()
         };
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), spec.namespace());
-        let failed = |error: kube::Error| {
-            format!("failed to fetch token: {}", kit::Chain(&error))
-        };
-        let answer = api.create_token_request(&account, &PostParams::default(), &request).await.map_err(failed)?;
+        let failed = |error: kube::Error| format!("failed to fetch token: {}", kit::Chain(&error));
+        let answer =
+            api.create_token_request(&account, &PostParams::default(), &request).await.map_err(failed)?;
         let status = answer.status.ok_or("failed to fetch token: the answer has no status")?;
         let now = self.clock.now();
         let expires_at = status.expiration_timestamp.0;

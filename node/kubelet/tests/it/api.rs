@@ -125,7 +125,12 @@ impl Api {
     fn note(&self, state: &mut State, kind: &'static str, collection: &str, mut object: Value) -> Value {
         let revision = *self.revision.borrow() + 1;
         object["metadata"]["resourceVersion"] = json!(revision.to_string());
-        state.changes.push(Change { revision, kind, collection: collection.to_owned(), object: object.clone() });
+        state.changes.push(Change {
+            revision,
+            kind,
+            collection: collection.to_owned(),
+            object: object.clone(),
+        });
         self.revision.send_replace(revision);
         object
     }
@@ -137,7 +142,11 @@ impl Api {
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(uuid::Uuid::new_v4().to_string());
         }
-        let key = (collection.to_owned(), text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
+        let key = (
+            collection.to_owned(),
+            text(&object["metadata"]["namespace"]),
+            text(&object["metadata"]["name"]),
+        );
         let kind = if state.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
         let object = self.note(&mut state, kind, collection, object);
         state.objects.insert(key, object.clone());
@@ -210,13 +219,22 @@ impl Api {
             Ok(found) => found,
             Err(_) => {
                 let state = self.state.lock();
-                let pods: Vec<&Value> =
-                    state.objects.iter().filter(|((kind, _, _), _)| kind == "pods").map(|(_, pod)| &pod["status"]).collect();
+                let pods: Vec<&Value> = state
+                    .objects
+                    .iter()
+                    .filter(|((kind, _, _), _)| kind == "pods")
+                    .map(|(_, pod)| &pod["status"])
+                    .collect();
                 let events: Vec<String> = state
                     .objects
                     .iter()
                     .filter(|((kind, _, _), _)| kind == "events")
-                    .map(|(_, event)| format!("{} {}: {}", event["involvedObject"]["name"], event["reason"], event["message"]))
+                    .map(|(_, event)| {
+                        format!(
+                            "{} {}: {}",
+                            event["involvedObject"]["name"], event["reason"], event["message"]
+                        )
+                    })
                     .collect();
                 panic!("waited in vain for {what}\npods: {pods:#?}\nevents: {events:#?}");
             }
@@ -239,9 +257,12 @@ impl Api {
             },
             (&Method::POST, Some(_)) if path.sub.as_deref() == Some("token") => {
                 let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-                answer(StatusCode::CREATED, &json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+                answer(
+                    StatusCode::CREATED,
+                    &json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
                     "metadata": {}, "spec": body["spec"],
-                    "status": {"token": "the-token", "expirationTimestamp": expires.to_string()}}))
+                    "status": {"token": "the-token", "expirationTimestamp": expires.to_string()}}),
+                )
             }
             (&Method::POST, _) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -250,10 +271,12 @@ impl Api {
                 }
                 answer(StatusCode::CREATED, &self.put(&path.collection, body))
             }
-            (&Method::PATCH, Some(name)) => match self.patch(&path.collection, &path.namespace, name, &body) {
-                Some(object) => answer(StatusCode::OK, &object),
-                None => refusal(404, "NotFound"),
-            },
+            (&Method::PATCH, Some(name)) => {
+                match self.patch(&path.collection, &path.namespace, name, &body) {
+                    Some(object) => answer(StatusCode::OK, &object),
+                    None => refusal(404, "NotFound"),
+                }
+            }
             (&Method::DELETE, Some(name)) => match self.remove(&path.collection, &path.namespace, name) {
                 Some(object) => answer(StatusCode::OK, &object),
                 None => refusal(404, "NotFound"),
@@ -274,8 +297,11 @@ impl Api {
             .map(|(_, object)| object)
             .collect();
         let revision = self.revision.borrow().to_string();
-        answer(StatusCode::OK, &json!({"kind": "List", "apiVersion": "v1",
-            "metadata": {"resourceVersion": revision}, "items": items}))
+        answer(
+            StatusCode::OK,
+            &json!({"kind": "List", "apiVersion": "v1",
+            "metadata": {"resourceVersion": revision}, "items": items}),
+        )
     }
 
     fn watch(&self, path: &Path, query: &str) -> Response<Body> {
@@ -283,7 +309,8 @@ impl Api {
             .find(|(key, _)| key == "resourceVersion")
             .and_then(|(_, value)| value.parse().ok())
             .unwrap_or(0);
-        let (collection, namespace, query) = (path.collection.clone(), path.namespace.clone(), query.to_owned());
+        let (collection, namespace, query) =
+            (path.collection.clone(), path.namespace.clone(), query.to_owned());
         let (api, changes) = (self.clone(), self.revision.subscribe());
         let lines = futures::stream::unfold((api, changes, from), move |(api, mut changes, seen)| {
             let (collection, namespace, query) = (collection.clone(), namespace.clone(), query.clone());
@@ -293,9 +320,14 @@ impl Api {
                     let (mut out, mut last) = (Vec::new(), seen);
                     for change in api.state.lock().changes.iter().filter(|change| change.revision > seen) {
                         last = change.revision;
-                        let here = namespace.is_empty() || change.object["metadata"]["namespace"] == namespace.as_str();
+                        let here = namespace.is_empty()
+                            || change.object["metadata"]["namespace"] == namespace.as_str();
                         if change.collection == collection && here && selected(&query, &change.object) {
-                            out.extend(json!({"type": change.kind, "object": change.object}).to_string().into_bytes());
+                            out.extend(
+                                json!({"type": change.kind, "object": change.object})
+                                    .to_string()
+                                    .into_bytes(),
+                            );
                             out.push(b'\n');
                         }
                     }
@@ -324,6 +356,8 @@ impl Api {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), work).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+        tokio::time::timeout(Duration::from_secs(20), work)
+            .await
+            .unwrap_or_else(|_| panic!("waited in vain for {what}"));
     }
 }

@@ -29,7 +29,8 @@ pub struct Containerd {
 }
 
 fn spawn(root: &Path) -> Child {
-    let log = std::fs::OpenOptions::new().append(true).create(true).open(root.join("containerd.log")).unwrap();
+    let log =
+        std::fs::OpenOptions::new().append(true).create(true).open(root.join("containerd.log")).unwrap();
     Command::new("containerd")
         .arg("--config")
         .arg(root.join("config.toml"))
@@ -92,7 +93,10 @@ impl Containerd {
         for container in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(container.path().join("init.pid")).unwrap_or_default();
             if let Ok(pid) = pid.trim().parse::<i32>() {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
     }
@@ -103,8 +107,13 @@ impl Containerd {
             let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).into_owned();
             let pid = entry.file_name().to_string_lossy().parse::<i32>().ok();
-            if let Some(pid) = pid.filter(|_| command.contains("shim") && command.contains(&*self.socket.to_string_lossy())) {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            if let Some(pid) =
+                pid.filter(|_| command.contains("shim") && command.contains(&*self.socket.to_string_lossy()))
+            {
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
     }
@@ -161,7 +170,9 @@ fn image(path: &Path) {
         layer.append_data(&mut header, format!("{directory}/"), std::io::empty()).unwrap();
     }
     layer.append_path_with_name(busybox, "bin/busybox").unwrap();
-    for name in ["sh", "sleep", "cat", "echo", "true", "false", "id", "ls", "env", "kill", "stat", "nc", "httpd"] {
+    for name in
+        ["sh", "sleep", "cat", "echo", "true", "false", "id", "ls", "env", "kill", "stat", "nc", "httpd"]
+    {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_mode(0o777);
@@ -180,11 +191,14 @@ fn image(path: &Path) {
     })
     .to_string();
     let config_name = format!("{}.json", digest(config.as_bytes()));
-    let manifest = serde_json::json!([{"Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).to_string();
+    let manifest = serde_json::json!([{"Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}])
+        .to_string();
     let mut archive = tar::Builder::new(std::fs::File::create(path).unwrap());
-    for (name, bytes) in
-        [(config_name.as_str(), config.as_bytes()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())]
-    {
+    for (name, bytes) in [
+        (config_name.as_str(), config.as_bytes()),
+        ("layer.tar", &layer),
+        ("manifest.json", manifest.as_bytes()),
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(bytes.len() as u64);

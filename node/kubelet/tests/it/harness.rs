@@ -37,7 +37,12 @@ fn leaf(name: &str, organizations: &[&str], usage: Usage) -> Leaf {
 
 impl Harness {
     /// Starts a kubelet with its files under `root`. An API that is there already is used again.
-    pub async fn start(root: PathBuf, runtime: Arc<dyn Runtime>, cgroup_root: Option<PathBuf>, api: Option<Api>) -> Self {
+    pub async fn start(
+        root: PathBuf,
+        runtime: Arc<dyn Runtime>,
+        cgroup_root: Option<PathBuf>,
+        api: Option<Api>,
+    ) -> Self {
         kit::tls::install_provider();
         let api = api.unwrap_or_else(|| {
             let api = Api::new();
@@ -85,9 +90,12 @@ impl Harness {
     pub fn pod(&self, name: &str, spec: Value) -> Value {
         let mut spec = spec;
         spec["nodeName"] = json!(NODE);
-        self.api.put("pods", json!({"apiVersion": "v1", "kind": "Pod",
+        self.api.put(
+            "pods",
+            json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "namespace": "default", "labels": {"app": name}, "generation": 1},
-            "spec": spec}))
+            "spec": spec}),
+        )
     }
 
     pub fn seen(&self, name: &str) -> Value {
@@ -108,11 +116,19 @@ impl Harness {
     }
 
     pub async fn until_gone(&self, name: &str) {
-        self.api.wait(&format!("{name} gone"), SOON, |api| api.get("pods", "default", name).is_none().then_some(())).await;
+        self.api
+            .wait(&format!("{name} gone"), SOON, |api| {
+                api.get("pods", "default", name).is_none().then_some(())
+            })
+            .await;
     }
 
     /// A connection to the kubelet as the API server makes it.
-    pub async fn connect(&self, name: &str, organizations: &[&str]) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    pub async fn connect(
+        &self,
+        name: &str,
+        organizations: &[&str],
+    ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
         let issued = self.authority.issue(&leaf(name, organizations, Usage::Client)).unwrap();
         let identity =
             kit::tls::ClientIdentity { chain_pem: issued.certificate_pem, key_pem: issued.key_pem };
@@ -148,5 +164,9 @@ impl Harness {
 
 pub fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
     let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().find(|one| one["type"] == kind).and_then(|one| one["status"].as_str()).unwrap_or_default()
+    conditions
+        .iter()
+        .find(|one| one["type"] == kind)
+        .and_then(|one| one["status"].as_str())
+        .unwrap_or_default()
 }

@@ -56,7 +56,11 @@ impl Machine {
         self.harness.api.delete_pod(name, 2);
         self.harness.until_gone(name).await;
         assert!(!self.harness.root.join("kubelet/pods").join(&uid).exists(), "the pod's directory is gone");
-        assert!(!std::path::Path::new("/sys/fs/cgroup/memory/kubepods/besteffort").join(format!("pod{uid}")).exists());
+        assert!(
+            !std::path::Path::new("/sys/fs/cgroup/memory/kubepods/besteffort")
+                .join(format!("pod{uid}"))
+                .exists()
+        );
     }
 
     async fn logs_until(&self, path: &str, wanted: &str) {
@@ -75,10 +79,16 @@ impl Machine {
 async fn a_pod_with_all_it_may_have() {
     let Some(machine) = start("a_pod_with_all_it_may_have").await else { return };
     let harness = &machine.harness;
-    harness.api.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": "hello"}}));
-    harness.api.put("secrets", json!({"apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "key", "namespace": "default"}, "data": {"pw": "aHVudGVyMg=="}}));
+    harness.api.put(
+        "configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": "hello"}}),
+    );
+    harness.api.put(
+        "secrets",
+        json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "key", "namespace": "default"}, "data": {"pw": "aHVudGVyMg=="}}),
+    );
     let script = "echo env=$GREETING,$MY_IP,$KUBERNETES_SERVICE_HOST; cat /conf/greeting; echo; cat /key/pw; echo; \
         cat /token/token; echo; echo init=$(cat /data/from-init); echo up; \
         while true; do cat /conf/greeting; echo; sleep 0.2; done";
@@ -88,7 +98,8 @@ async fn a_pod_with_all_it_may_have() {
         {"name": "MY_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]);
     main["volumeMounts"] = json!([{"name": "conf", "mountPath": "/conf"}, {"name": "key", "mountPath": "/key"},
         {"name": "token", "mountPath": "/token"}, {"name": "data", "mountPath": "/data"}]);
-    main["readinessProbe"] = json!({"exec": {"command": ["/bin/cat", "/data/from-init"]}, "periodSeconds": 1});
+    main["readinessProbe"] =
+        json!({"exec": {"command": ["/bin/cat", "/data/from-init"]}, "periodSeconds": 1});
     main["resources"] = json!({"limits": {"memory": "64Mi", "cpu": "500m"}});
     let mut init = shell("init", "echo made > /data/from-init");
     init["resources"] = json!({"limits": {"memory": "64Mi", "cpu": "500m"}});
@@ -108,9 +119,13 @@ async fn a_pod_with_all_it_may_have() {
     machine.logs_until(log, "up\n").await;
     let (code, text) = harness.get(log).await;
     assert_eq!(code, 200);
-    assert!(text.starts_with("env=hello,127.0.0.1,10.0.0.1\nhello\nhunter2\nthe-token\ninit=made\nup\n"), "{text}");
+    assert!(
+        text.starts_with("env=hello,127.0.0.1,10.0.0.1\nhello\nhunter2\nthe-token\ninit=made\nup\n"),
+        "{text}"
+    );
     let uid = pod["metadata"]["uid"].as_str().unwrap();
-    let limit = std::fs::read_to_string(format!("/sys/fs/cgroup/memory/kubepods/pod{uid}/memory.limit_in_bytes"));
+    let limit =
+        std::fs::read_to_string(format!("/sys/fs/cgroup/memory/kubepods/pod{uid}/memory.limit_in_bytes"));
     if let Ok(limit) = limit {
         assert_eq!(limit.trim(), (64 << 20).to_string());
     }
@@ -118,7 +133,12 @@ async fn a_pod_with_all_it_may_have() {
     harness.api.patch("configmaps", "default", "conf", &json!({"data": {"greeting": "changed"}})).unwrap();
     machine.logs_until(&format!("{log}?tailLines=2"), "changed").await;
     let (_, text) = harness.get("/metrics/resource").await;
-    assert!(text.contains("container_memory_working_set_bytes{container=\"main\",namespace=\"default\",pod=\"all\"}"), "{text}");
+    assert!(
+        text.contains(
+            "container_memory_working_set_bytes{container=\"main\",namespace=\"default\",pod=\"all\"}"
+        ),
+        "{text}"
+    );
     let (code, text) = harness.get("/run/default/all/main?cmd=/bin/echo+ran").await;
     assert_eq!((code, text.as_str()), (200, "ran\n"));
     machine.delete("all").await;
@@ -130,28 +150,40 @@ async fn restarts_probes_hooks_and_ends() {
     let Some(machine) = start("restarts_probes_hooks_and_ends").await else { return };
     let harness = &machine.harness;
     // A failing container is started again, then held back.
-    harness.pod("crash", host_pod(json!({"containers": [shell("c", "echo oh no > /dev/termination-log; exit 3")]})));
+    harness.pod(
+        "crash",
+        host_pod(json!({"containers": [shell("c", "echo oh no > /dev/termination-log; exit 3")]})),
+    );
     // One with a liveness probe that fails is killed and started again; its hook runs first.
     let mut live = shell("c", "touch /tmp/x 2>/dev/null; trap 'exit 0' TERM; while true; do sleep 0.1; done");
     live["livenessProbe"] = json!({"exec": {"command": ["/bin/false"]}, "periodSeconds": 1, "failureThreshold": 1,
         "initialDelaySeconds": 1});
-    live["lifecycle"] = json!({"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo bye > /proc/1/fd/1"]}}});
+    live["lifecycle"] =
+        json!({"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo bye > /proc/1/fd/1"]}}});
     harness.pod("live", host_pod(json!({"containers": [live]})));
     // A job's pod ends.
     harness.pod("job", host_pod(json!({"restartPolicy": "Never", "containers": [shell("c", "echo done")]})));
     harness.pod("bad", host_pod(json!({"restartPolicy": "Never", "containers": [shell("c", "exit 7")]})));
-    harness.pod("slow", host_pod(json!({"activeDeadlineSeconds": 1, "containers": [shell("c", "sleep 1000")]})));
+    harness
+        .pod("slow", host_pod(json!({"activeDeadlineSeconds": 1, "containers": [shell("c", "sleep 1000")]})));
 
     // Nobody listens there, so the image cannot be had.
-    harness.api.put("pods", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pull", "namespace": "default"},
+    harness.api.put(
+        "pods",
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pull", "namespace": "default"},
         "spec": {"nodeName": crate::harness::NODE, "hostNetwork": true,
-            "containers": [{"name": "c", "image": "127.0.0.1:1/nothing:1"}]}}));
+            "containers": [{"name": "c", "image": "127.0.0.1:1/nothing:1"}]}}),
+    );
     let waiting = |status: &Value| status["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
     harness.until("pull", "not pulled", |status| waiting(status) == "ErrImagePull").await;
     harness.until("pull", "not pulled again at once", |status| waiting(status) == "ImagePullBackOff").await;
     let events = harness.api.events("pull").join("\n");
-    for wanted in ["Pulling: Pulling image \"127.0.0.1:1/nothing:1\"", "Failed: Failed to pull image \"127.0.0.1:1/nothing:1\": rpc error: code = ",
-        "Failed: Error: ErrImagePull", "BackOff: Back-off pulling image \"127.0.0.1:1/nothing:1\""] {
+    for wanted in [
+        "Pulling: Pulling image \"127.0.0.1:1/nothing:1\"",
+        "Failed: Failed to pull image \"127.0.0.1:1/nothing:1\": rpc error: code = ",
+        "Failed: Error: ErrImagePull",
+        "BackOff: Back-off pulling image \"127.0.0.1:1/nothing:1\"",
+    ] {
         assert!(events.contains(wanted), "{wanted} in {events}");
     }
     let done = harness.until("job", "succeeded", |status| status["phase"] == "Succeeded").await;
@@ -159,7 +191,11 @@ async fn restarts_probes_hooks_and_ends() {
     assert_eq!(harness.get("/containerLogs/default/job/c").await, (200, "done\n".into()));
     let bad = harness.until("bad", "failed", |status| status["phase"] == "Failed").await;
     assert_eq!(bad["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 7);
-    harness.until("slow", "past its deadline", |status| status["reason"] == "DeadlineExceeded" && status["phase"] == "Failed").await;
+    harness
+        .until("slow", "past its deadline", |status| {
+            status["reason"] == "DeadlineExceeded" && status["phase"] == "Failed"
+        })
+        .await;
     let crash = harness
         .until("crash", "held back", |status| {
             status["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
@@ -172,7 +208,11 @@ async fn restarts_probes_hooks_and_ends() {
     let uid = crash["metadata"]["uid"].as_str().unwrap();
     let message = format!("back-off 10s restarting failed container=c pod=crash_default({uid})");
     assert_eq!(status["state"]["waiting"]["message"], message);
-    harness.until("live", "restarted", |status| status["containerStatuses"][0]["restartCount"].as_i64() >= Some(1)).await;
+    harness
+        .until("live", "restarted", |status| {
+            status["containerStatuses"][0]["restartCount"].as_i64() >= Some(1)
+        })
+        .await;
     let events = harness.api.events("live").join("\n");
     assert!(events.contains("Unhealthy: Liveness probe failed"), "{events}");
     assert!(events.contains("Killing: Container c failed liveness probe, will be restarted"), "{events}");
@@ -224,8 +264,13 @@ async fn a_new_kubelet_adopts_what_runs() {
     let api: Api = harness.stop().await;
     api.remove("pods", "default", "orphan");
     let requests = api.requests().len();
-    let harness =
-        Harness::start(directory.path().to_owned(), runtime.clone(), Some("/sys/fs/cgroup".into()), Some(api)).await;
+    let harness = Harness::start(
+        directory.path().to_owned(),
+        runtime.clone(),
+        Some("/sys/fs/cgroup".into()),
+        Some(api),
+    )
+    .await;
     _containerd.stops = Some(harness.tasks.clone());
     harness
         .api
@@ -238,7 +283,10 @@ async fn a_new_kubelet_adopts_what_runs() {
     assert_eq!(id(&harness.seen("stay")), id(&before));
     assert_eq!(harness.seen("stay")["status"]["containerStatuses"][0]["restartCount"], 0);
     let told = harness.api.requests().split_off(requests);
-    assert!(!told.iter().any(|one| one.starts_with("PATCH") && one.contains("/pods/stay/")), "nothing changed: {told:?}");
+    assert!(
+        !told.iter().any(|one| one.starts_with("PATCH") && one.contains("/pods/stay/")),
+        "nothing changed: {told:?}"
+    );
     let machine = Machine { harness, runtime, _containerd, directory };
     machine.delete("stay").await;
     machine.end().await;
@@ -260,15 +308,21 @@ async fn sidecars_sub_paths_groups_and_debugging() {
         {"name": "conf", "mountPath": "/one/greeting", "subPath": "greeting", "readOnly": true},
         {"name": "node", "mountPath": "/node", "subPathExpr": "$(POD)"}]);
     main["env"] = json!([{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
-    harness.api.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": "hello", "other": "x"}}));
+    harness.api.put(
+        "configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": "hello", "other": "x"}}),
+    );
     std::fs::create_dir_all(host.join("rich")).unwrap();
     std::os::unix::fs::chown(host.join("rich"), Some(1000), None).unwrap();
-    harness.pod("rich", host_pod(json!({"initContainers": [side], "containers": [main],
+    harness.pod(
+        "rich",
+        host_pod(json!({"initContainers": [side], "containers": [main],
         "securityContext": {"runAsUser": 1000, "runAsNonRoot": true, "fsGroup": 2000},
         "hostAliases": [{"ip": "10.9.9.9", "hostnames": ["alias.test"]}],
         "volumes": [{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "conf"}},
-            {"name": "node", "hostPath": {"path": host, "type": "DirectoryOrCreate"}}]})));
+            {"name": "node", "hostPath": {"path": host, "type": "DirectoryOrCreate"}}]})),
+    );
     let pod = harness.until_ready("rich").await;
     assert_eq!(pod["status"]["initContainerStatuses"][0]["started"], true);
     machine.logs_until("/containerLogs/default/rich/main", "rest\n").await;
@@ -281,7 +335,9 @@ async fn sidecars_sub_paths_groups_and_debugging() {
             "command": ["/bin/sh", "-c", "echo looking; exec sleep 1000"]}]}})).unwrap();
     machine.logs_until("/containerLogs/default/rich/debugger", "looking").await;
     harness
-        .until("rich", "debugged", |status| !status["ephemeralContainerStatuses"][0]["state"]["running"].is_null())
+        .until("rich", "debugged", |status| {
+            !status["ephemeralContainerStatuses"][0]["state"]["running"].is_null()
+        })
         .await;
     machine.delete("rich").await;
     machine.end().await;
@@ -335,7 +391,10 @@ async fn ports_are_forwarded_and_spdy_passes() {
     }
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101 "), "{head}");
-    assert!(head.contains("upgrade: spdy/3.1") && head.contains("x-stream-protocol-version: v4.channel.k8s.io"), "{head}");
+    assert!(
+        head.contains("upgrade: spdy/3.1") && head.contains("x-stream-protocol-version: v4.channel.k8s.io"),
+        "{head}"
+    );
     drop(stream);
     machine.delete("net").await;
     machine.end().await;
@@ -349,8 +408,11 @@ async fn a_new_containerd_is_no_interruption() {
     container["volumeMounts"] = json!([{"name": "flag", "mountPath": "/flag"}]);
     let flag = machine.directory.path().join("flag");
     std::fs::create_dir_all(&flag).unwrap();
-    machine.harness.pod("go-on", host_pod(json!({"restartPolicy": "Never", "containers": [container],
-        "volumes": [{"name": "flag", "hostPath": {"path": flag}}]})));
+    machine.harness.pod(
+        "go-on",
+        host_pod(json!({"restartPolicy": "Never", "containers": [container],
+        "volumes": [{"name": "flag", "hostPath": {"path": flag}}]})),
+    );
     let before = machine.harness.until_ready("go-on").await;
     machine._containerd.restart().await;
     std::fs::write(flag.join("end"), "").unwrap();

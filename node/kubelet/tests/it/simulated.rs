@@ -30,10 +30,7 @@ async fn a_node_registers_and_is_kept_alive() {
     assert_eq!(status["allocatable"]["cpu"], "1900m");
     assert_eq!(status["capacity"]["memory"], "8388608Ki");
     assert_eq!(status["addresses"][0], json!({"type": "InternalIP", "address": "127.0.0.1"}));
-    let lease = harness
-        .api
-        .wait("the lease", SOON, |api| api.get("leases", "kube-node-lease", NODE))
-        .await;
+    let lease = harness.api.wait("the lease", SOON, |api| api.get("leases", "kube-node-lease", NODE)).await;
     assert_eq!(lease["spec"]["holderIdentity"], NODE);
     assert_eq!(lease["spec"]["leaseDurationSeconds"], 40);
     harness.stop().await;
@@ -43,9 +40,12 @@ async fn a_node_registers_and_is_kept_alive() {
 async fn a_pod_runs_and_goes() {
     let directory = tempfile::tempdir().unwrap();
     let harness = start(directory.path()).await;
-    harness.pod("web", json!({"initContainers": [{"name": "prepare", "image": "busybox"}],
+    harness.pod(
+        "web",
+        json!({"initContainers": [{"name": "prepare", "image": "busybox"}],
         "containers": [{"name": "c", "image": "nginx:1",
-            "readinessProbe": {"httpGet": {"path": "/", "port": 80}}}]}));
+            "readinessProbe": {"httpGet": {"path": "/", "port": 80}}}]}),
+    );
     let pod = harness.until_ready("web").await;
     let status = &pod["status"];
     assert_eq!(status["phase"], "Running");
@@ -74,16 +74,23 @@ async fn a_pod_runs_and_goes() {
 async fn a_missing_config_map_is_named_and_its_coming_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let harness = start(directory.path()).await;
-    harness.pod("late", json!({"containers": [{"name": "c", "image": "nginx:1",
-        "envFrom": [{"configMapRef": {"name": "conf"}}]}]}));
+    harness.pod(
+        "late",
+        json!({"containers": [{"name": "c", "image": "nginx:1",
+        "envFrom": [{"configMapRef": {"name": "conf"}}]}]}),
+    );
     harness
         .until("late", "told what is missing", |status| {
             let waiting = &status["containerStatuses"][0]["state"]["waiting"];
-            waiting["reason"] == "CreateContainerConfigError" && waiting["message"] == "configmap \"conf\" not found"
+            waiting["reason"] == "CreateContainerConfigError"
+                && waiting["message"] == "configmap \"conf\" not found"
         })
         .await;
-    harness.api.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "conf", "namespace": "default"}, "data": {"a": "1"}}));
+    harness.api.put(
+        "configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "conf", "namespace": "default"}, "data": {"a": "1"}}),
+    );
     harness.until_ready("late").await;
     harness.stop().await;
 }
@@ -92,13 +99,19 @@ async fn a_missing_config_map_is_named_and_its_coming_is_noticed() {
 async fn a_pod_that_vanishes_from_the_api_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let harness = start(directory.path()).await;
-    harness.pod("gone", json!({"containers": [{"name": "c", "image": "nginx:1"}],
-        "volumes": [{"name": "v", "emptyDir": {}}]}));
+    harness.pod(
+        "gone",
+        json!({"containers": [{"name": "c", "image": "nginx:1"}],
+        "volumes": [{"name": "v", "emptyDir": {}}]}),
+    );
     harness.until_ready("gone").await;
     harness.api.remove("pods", "default", "gone");
-    harness.api.put("pods", json!({"apiVersion": "v1", "kind": "Pod",
+    harness.api.put(
+        "pods",
+        json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "gone", "namespace": "default"},
-        "spec": {"nodeName": NODE, "containers": [{"name": "c", "image": "nginx:1"}]}}));
+        "spec": {"nodeName": NODE, "containers": [{"name": "c", "image": "nginx:1"}]}}),
+    );
     harness.until_ready("gone").await;
     harness
         .api

@@ -1,7 +1,9 @@
-//! How long watches wait before they try again: a node follows its control plane within seconds of its return.
+//! How the kubelet speaks to its API: under which name it writes, and how long its watches wait before they try
+//! again (a node follows its control plane within seconds of its return).
 
 use std::time::Duration;
 
+use kube::api::{PatchParams, PostParams};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 
 const FIRST: Duration = Duration::from_millis(100);
@@ -26,6 +28,19 @@ impl Backoff for Doubling {
     fn reset(&mut self) {
         self.0 = FIRST;
     }
+}
+
+/// The owner of the fields a kubelet writes.
+const MANAGER: &str = "kubelet";
+
+/// How it patches.
+pub fn patch() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
+}
+
+/// How it creates.
+pub fn post() -> PostParams {
+    PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() }
 }
 
 /// Doubling waits up to three seconds and a half as much.
