@@ -23,7 +23,7 @@ pub struct ArmError {
     pub details: Vec<ArmError>,
     /// AKS's second code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subcode: Option<String>,
+    pub subcode: Option<Box<str>>,
 }
 
 mod status {
@@ -57,7 +57,7 @@ impl ArmError {
 
     /// The same, with AKS's second code.
     pub fn subcode(mut self, subcode: impl Into<String>) -> Self {
-        self.subcode = Some(subcode.into());
+        self.subcode = Some(subcode.into().into_boxed_str());
         self
     }
 
@@ -90,7 +90,7 @@ impl ArmError {
             code: text("code").unwrap_or_else(|| status.as_u16().to_string()),
             message: text("message").unwrap_or_default(),
             target: text("target"),
-            subcode: text("subcode"),
+            subcode: text("subcode").map(String::into_boxed_str),
             details: inner
                 .get("details")
                 .and_then(Value::as_array)
