@@ -126,7 +126,12 @@ fn selected_template(spec: &Value, path: &FieldPath, kind: &str, report: &mut Re
         let detail = "`selector` does not match template `labels`";
         report.invalid(&path.child("metadata").child("labels"), &shown, detail);
     }
-    pod::template(template, &path, report);
+    // The template of a stateful set mounts volumes that only its pods get, from claims: those pods are judged instead.
+    if kind == "statefulset" {
+        super::metadata::labels(labels, &path.child("metadata").child("labels"), report);
+    } else {
+        pod::template(template, &path, report);
+    }
     always_restarts(template, &path, report);
 }
 

@@ -113,6 +113,11 @@ fn workloads_are_judged() {
     assert_eq!(create("apps", "deployments", negative), ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]);
     let changed = update("apps", "deployments", deployment(), json!({"spec": {"selector": {"matchLabels": {"c": "d"}}, "template": {"metadata": {"labels": {"c": "d"}}}}}));
     assert_eq!(changed, ["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"b\",\"c\":\"d\"}}: field is immutable"]);
+    let mut claims = deployment();
+    claims["spec"]["serviceName"] = json!("s");
+    claims["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]);
+    claims["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    assert_eq!(create("apps", "statefulsets", claims), [""; 0]);
     let job = json!({"metadata": meta(), "spec": {"template": {"spec": {"restartPolicy": "Always", "containers": [{"name": "c", "image": "i"}]}}}});
     assert_eq!(create("batch", "jobs", job.clone()), ["spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""]);
     let cron = |schedule: &str| create("batch", "cronjobs", json!({"metadata": meta(), "spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec":
