@@ -150,8 +150,7 @@ impl SimulatedFabric {
             applied.1
         };
         let tasks = self.tasks.child();
-        let run =
-            Run { number, generation: machine.generation, power: machine.power, tasks: tasks.clone() };
+        let run = Run { number, generation: machine.generation, power: machine.power, tasks: tasks.clone() };
         if let Some(old) = self.shared.running.lock().insert(machine.id.clone(), run) {
             old.tasks.stop();
         }
@@ -208,12 +207,14 @@ impl Fabric for SimulatedFabric {
             self.shared.put(&id, None);
         }
         for machine in &wanted.machines {
-            let seen =
-                self.shared.running.lock().get(&machine.id).map(|run| (run.generation, run.power));
+            let seen = self.shared.running.lock().get(&machine.id).map(|run| (run.generation, run.power));
             if seen == Some((machine.generation, machine.power)) {
                 continue;
             }
-            steps.push(format!("machine {} generation {} {:?}", machine.id, machine.generation, machine.power));
+            steps.push(format!(
+                "machine {} generation {} {:?}",
+                machine.id, machine.generation, machine.power
+            ));
             let files = MachineFiles {
                 id: machine.id.clone(),
                 custom_data: machine.custom_data.clone(),
@@ -325,7 +326,8 @@ mod tests {
         let fabric = SimulatedFabric::new(Arc::new(Told), kit::Tasks::new());
         let address = SocketAddrV4::new(Ipv4Addr::new(20, 1, 0, 4), 443);
         assert!(fabric.connect(Place::Internet, address).await.is_err());
-        let (real, listener) = tokio::join!(fabric.real_address(address), fabric.listen(Place::Internet, address));
+        let (real, listener) =
+            tokio::join!(fabric.real_address(address), fabric.listen(Place::Internet, address));
         let listener = listener.unwrap();
         assert_eq!(listener.local_addr().unwrap(), real);
         fabric.connect(Place::Internet, address).await.unwrap();

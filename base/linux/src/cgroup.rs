@@ -48,15 +48,22 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
         match (right.next(), right.nth(1)) {
             (Some("cgroup2"), _) => v2.push(Hierarchy { mount_point, controllers: None }),
             (Some("cgroup"), Some(options)) => {
-                let keep = |o: &&str| !matches!(*o, "rw" | "ro" | "xattr" | "clone_children" | "noprefix")
-                    && !o.starts_with("release_agent");
+                let keep = |o: &&str| {
+                    !matches!(*o, "rw" | "ro" | "xattr" | "clone_children" | "noprefix")
+                        && !o.starts_with("release_agent")
+                };
                 let controllers: Vec<&str> = options.split(',').filter(keep).collect();
                 v1.push(Hierarchy { mount_point, controllers: Some(controllers.join(",")) });
             }
             _ => {}
         }
     }
-    if v1.is_empty() { v2.truncate(1); v2 } else { v1 }
+    if v1.is_empty() {
+        v2.truncate(1);
+        v2
+    } else {
+        v1
+    }
 }
 
 /// A group, by its path below every hierarchy's mount point (`lazurite/0a1b2c3d`).
@@ -117,7 +124,9 @@ impl Group {
         if let Some(cpus) = limits.cpus {
             match v2 {
                 true => set("cpu.max", format!("{} 100000", u64::from(cpus) * 100_000)),
-                false if hierarchy.has("cpu") => set("cpu.cfs_quota_us", (u64::from(cpus) * 100_000).to_string()),
+                false if hierarchy.has("cpu") => {
+                    set("cpu.cfs_quota_us", (u64::from(cpus) * 100_000).to_string())
+                }
                 false => {}
             }
         }

@@ -39,7 +39,11 @@ pub struct Command {
 impl Command {
     /// Program and arguments.
     pub fn new<S: AsRef<str>>(argv: impl IntoIterator<Item = S>) -> Self {
-        Self { argv: argv.into_iter().map(|a| a.as_ref().to_owned()).collect(), input: None, environment: Vec::new() }
+        Self {
+            argv: argv.into_iter().map(|a| a.as_ref().to_owned()).collect(),
+            input: None,
+            environment: Vec::new(),
+        }
     }
 
     /// What it reads on standard input; nothing otherwise.

@@ -127,7 +127,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn try_start(directory: &Path) -> Result<(), StartError> {
     let text = fs::read(directory.join(SPEC)).map_err(step("read the specification"))?;
-    let spec: Spec = serde_json::from_slice(&text).map_err(io::Error::from).map_err(step("read the specification"))?;
+    let spec: Spec =
+        serde_json::from_slice(&text).map_err(io::Error::from).map_err(step("read the specification"))?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
     match fork().map_err(step("fork"))? {
         Forked::Parent(_) => {
@@ -159,7 +160,10 @@ fn supervise(directory: &Path, spec: &Spec, starter: &mut File) -> Result<(), St
         .open(directory.join(SERIAL_LOG))
         .map_err(step("open the serial log"))?;
     let null = File::open("/dev/null").map_err(step("open /dev/null"))?;
-    dup2_stdin(&null).and_then(|()| dup2_stdout(&log)).and_then(|()| dup2_stderr(&log)).map_err(step("redirect"))?;
+    dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(&log))
+        .and_then(|()| dup2_stderr(&log))
+        .map_err(step("redirect"))?;
     std::env::set_current_dir("/").map_err(step("enter `/`"))?;
     let group = Group::new(&spec.cgroup).map_err(step("find the control groups"))?;
     group.create(spec.limits).map_err(step("make the control group"))?;
@@ -238,7 +242,8 @@ fn enter(spec: &Spec, group: &Group) -> Result<std::convert::Infallible, StartEr
     sethostname(&spec.hostname).map_err(step("set the host name"))?;
     root::compose(&spec.root, &spec.usr, &spec.shown, group)?;
     drop_from_bounding_set(&FORBIDDEN_CAPABILITIES).map_err(step("drop capabilities"))?;
-    let (program, arguments) = spec.boot.split_first().map_or(("/bin/false", &[][..]), |(p, a)| (p.as_str(), a));
+    let (program, arguments) =
+        spec.boot.split_first().map_or(("/bin/false", &[][..]), |(p, a)| (p.as_str(), a));
     let failed = std::process::Command::new(program)
         .args(arguments)
         .env_clear()

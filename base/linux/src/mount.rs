@@ -29,14 +29,14 @@ const NONE: Option<&str> = None;
 /// Makes every mount of this namespace private: nothing done from here on is seen outside.
 pub fn make_all_private() -> Result<(), MountError> {
     let root = Path::new("/");
-    mount(NONE, root, NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .map_err(failed("make private", root))
+    mount(NONE, root, NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).map_err(failed("make private", root))
 }
 
 /// Mounts a file system of `kind`; the directory is made when missing.
 pub fn filesystem(kind: &str, target: &Path, flags: MsFlags, options: &str) -> Result<(), MountError> {
     fs::create_dir_all(target).map_err(failed("create directory", target))?;
-    mount(Some(kind), target, Some(kind), flags, Some(options)).map_err(failed("mount a file system on", target))
+    mount(Some(kind), target, Some(kind), flags, Some(options))
+        .map_err(failed("mount a file system on", target))
 }
 
 /// Shows `source` also at `target`, which is made (file or directory) when missing.
@@ -47,7 +47,8 @@ pub fn bind(source: &Path, target: &Path, read_only: bool) -> Result<(), MountEr
     } else if !target.exists() {
         fs::write(target, "").map_err(failed("create", target))?;
     }
-    mount(Some(source), target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).map_err(failed("bind", target))?;
+    mount(Some(source), target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
+        .map_err(failed("bind", target))?;
     if read_only {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(NONE, target, NONE, flags, NONE).map_err(failed("make read-only", target))?;

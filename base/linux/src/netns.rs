@@ -60,7 +60,8 @@ impl Netns {
             let _ = fs::remove_file(&self.path);
         }
         made?;
-        self.run(|| crate::Command::new(["ip", "link", "set", "lo", "up"]).run())?.map_err(io::Error::other)?;
+        self.run(|| crate::Command::new(["ip", "link", "set", "lo", "up"]).run())?
+            .map_err(io::Error::other)?;
         Ok(())
     }
 

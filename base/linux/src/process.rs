@@ -46,7 +46,8 @@ impl Process {
     /// Whether it still runs (a zombie does not).
     pub fn is_alive(&self) -> bool {
         boot_id().is_ok_and(|boot| boot == self.boot_id)
-            && stat(self.pid).is_some_and(|(state, start)| start == self.start_time && !matches!(state, 'Z' | 'X'))
+            && stat(self.pid)
+                .is_some_and(|(state, start)| start == self.start_time && !matches!(state, 'Z' | 'X'))
     }
 
     /// Sends a signal through a pidfd, so that it never hits another process. `Ok(false)`: it was gone.
@@ -54,7 +55,13 @@ impl Process {
         let Some(fd) = self.open()? else { return Ok(false) };
         // SAFETY: a plain system call on a pidfd that we own; the null siginfo means "as kill(2) would".
         let sent = unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, std::ptr::null::<u8>(), 0)
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                fd.as_raw_fd(),
+                signal as i32,
+                std::ptr::null::<u8>(),
+                0,
+            )
         };
         match sent {
             0 => Ok(true),
@@ -69,7 +76,8 @@ impl Process {
     pub async fn ended(&self) -> io::Result<()> {
         let Some(fd) = self.open()? else { return Ok(()) };
         // SAFETY: the value is the descriptor itself, so it is open exactly as long as it is registered.
-        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::other)?;
+        let fd =
+            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::other)?;
         fd.readable().await.map(drop)
     }
 

@@ -83,14 +83,16 @@ impl Pool {
     /// The address of a container's interface.
     pub fn find(&self, container: &str, interface: &str) -> Result<Option<Ipv4Addr>, CniError> {
         let owners = self.owners()?;
-        let mine = |(_, owner): &&(Ipv4Addr, Owner)| owner.container == container && owner.interface == interface;
+        let mine =
+            |(_, owner): &&(Ipv4Addr, Owner)| owner.container == container && owner.interface == interface;
         Ok(owners.iter().find(mine).map(|(address, _)| *address))
     }
 
     /// Gives an address, the next free one after the last given; a repeated ADD gets the one it has.
     pub fn take(&mut self, owner: &Owner) -> Result<Ipv4Addr, CniError> {
         let owners = self.owners()?;
-        let bytes = serde_json::to_vec(owner).map_err(|e| failed("encode an owner for", &self.directory)(e.into()))?;
+        let bytes = serde_json::to_vec(owner)
+            .map_err(|e| failed("encode an owner for", &self.directory)(e.into()))?;
         if let Some(address) = self.find(&owner.container, &owner.interface)? {
             self.write(&self.file(address), &bytes)?;
             return Ok(address);

@@ -93,10 +93,10 @@ fn names(request: &Request) -> Result<(), CniError> {
 }
 
 fn netns(request: &Request) -> Result<linux::Netns, CniError> {
-    let path = request.netns.clone().ok_or_else(|| CniError::Environment {
-        variable: "CNI_NETNS",
-        problem: "is missing".into(),
-    })?;
+    let path = request
+        .netns
+        .clone()
+        .ok_or_else(|| CniError::Environment { variable: "CNI_NETNS", problem: "is missing".into() })?;
     Ok(linux::Netns::at(path))
 }
 
@@ -151,8 +151,8 @@ fn check(request: &Request) -> Result<(), CniError> {
     let config = NetworkConfig::parse(&request.config)?;
     names(request)?;
     let pool = addresses::Pool::open(&request.state, &config)?;
-    let address = pool.find(&request.container, &request.interface)?.ok_or_else(|| CniError::Unknown {
-        container: request.container.clone(),
-    })?;
+    let address = pool
+        .find(&request.container, &request.interface)?
+        .ok_or_else(|| CniError::Unknown { container: request.container.clone() })?;
     link::check(&netns(request)?, &request.interface, address)
 }

@@ -19,7 +19,8 @@ pub fn loopback() -> ExitCode {
     let read = std::io::stdin().read_to_string(&mut config);
     let command = std::env::var("CNI_COMMAND").unwrap_or_default();
     let netns = std::env::var("CNI_NETNS").unwrap_or_default();
-    let done = read.map_err(|source| CniError::Input { source }).and_then(|_| execute(&command, &netns, &config));
+    let done =
+        read.map_err(|source| CniError::Input { source }).and_then(|_| execute(&command, &netns, &config));
     match done {
         Ok(Value::Null) => ExitCode::SUCCESS,
         Ok(result) => {
@@ -43,8 +44,10 @@ fn execute(command: &str, netns: &str, config: &str) -> Result<Value, CniError> 
                 .and_then(|config| Some(config.get("cniVersion")?.as_str()?.to_owned()))
                 .unwrap_or_else(|| "0.4.0".to_owned());
             let up = ["link set lo up".to_owned()];
-            batch(&Netns::at(netns), &up, Repeat::Tolerant)
-                .map_err(|source| CniError::Link { deed: "bring the loopback up", source: Box::new(source) })?;
+            batch(&Netns::at(netns), &up, Repeat::Tolerant).map_err(|source| CniError::Link {
+                deed: "bring the loopback up",
+                source: Box::new(source),
+            })?;
             Ok(json!({
                 "cniVersion": version,
                 "interfaces": [{"name": "lo", "mac": "00:00:00:00:00:00", "sandbox": netns}],

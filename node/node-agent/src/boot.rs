@@ -30,7 +30,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub async fn boot() -> ExitCode {
     let report = Report::new(|line| println!("{line}"));
     let tasks = kit::Tasks::new();
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         report.line("failed to listen for signals");
         return ExitCode::FAILURE;
@@ -65,9 +66,12 @@ async fn up(report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
     let bootstrap: Bootstrap = document(CUSTOM_DATA)?;
     report.line(&format!("{} at {} joins {}", facts.hostname, facts.address, bootstrap.fqdn));
     let runtime = async {
-        report.step("network of pods", async { network::set_up(Path::new("/"), &facts, &bootstrap) }).await?;
+        let (own, document) = (facts.clone(), bootstrap.clone());
+        let set_up = blocking(BootError::Network, move || network::set_up(Path::new("/"), &own, &document));
+        report.step("network of pods", set_up).await?;
+        let document = bootstrap.clone();
         let start = async {
-            containerd::configure(Path::new("/"), &bootstrap)?;
+            blocking(BootError::Containerd, move || containerd::configure(Path::new("/"), &document)).await?;
             containerd::start(tasks).await
         };
         report.step("containerd", start).await?;
@@ -85,9 +89,21 @@ async fn up(report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
     tasks.spawn("images", images::keep());
     report.step("kubelet", run(&facts, &bootstrap, joined, tasks)).await?;
     let now = jiff::Timestamp::now().to_string();
-    write_atomic(Path::new(BOOTED), now.as_bytes(), Readers::Everyone).map_err(|e| BootError::Kubelet(e.into()))?;
+    write_atomic(Path::new(BOOTED), now.as_bytes(), Readers::Everyone)
+        .map_err(|e| BootError::Kubelet(e.into()))?;
     report.line("booted");
     Ok(())
+}
+
+/// Work with files and programs, beside the join and not in its way.
+async fn blocking(
+    failed: impl FnOnce(Cause) -> BootError,
+    work: impl FnOnce() -> Result<(), BootError> + Send + 'static,
+) -> Result<(), BootError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(failed(error.into())),
+    }
 }
 
 fn joining(facts: &Facts, bootstrap: &Bootstrap, endpoint: Endpoint, report: &Report) -> Joining {
@@ -153,7 +169,12 @@ pub(crate) fn reach(facts: &Facts, bootstrap: &Bootstrap, kubelet: SocketAddr) -
     }
 }
 
-async fn run(facts: &Facts, bootstrap: &Bootstrap, joined: Joined, tasks: &kit::Tasks) -> Result<(), BootError> {
+async fn run(
+    facts: &Facts,
+    bootstrap: &Bootstrap,
+    joined: Joined,
+    tasks: &kit::Tasks,
+) -> Result<(), BootError> {
     let runtime = Arc::new(kubelet::runtime::cri::Cri::new(Path::new(containerd::SOCKET)));
     let listen = SocketAddr::from(([0, 0, 0, 0], 10250));
     let mut config = kubelet_config(facts, bootstrap, &joined, runtime, listen, "/var/lib/kubelet".into());

@@ -18,7 +18,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Tries until it works, or patience ends: then the last failure.
-async fn persist<T, F: Future<Output = Result<T, Cause>>>(mut attempt: impl FnMut() -> F) -> Result<T, Cause> {
+async fn persist<T, F: Future<Output = Result<T, Cause>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Cause> {
     let end = Instant::now() + PATIENCE;
     loop {
         let failure: Cause = match timeout(ATTEMPT, attempt()).await {

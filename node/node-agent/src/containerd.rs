@@ -34,13 +34,15 @@ const DISABLED: [&str; 6] = [
     "io.containerd.tracing.processor.v1.otlp",
 ];
 
-/// Writes the configuration below `root`.
+/// Writes the configuration below `root`. Not synced to disk: every boot writes it anew.
 pub(crate) fn configure(root: &Path, bootstrap: &Bootstrap) -> Result<(), BootError> {
     let overlay = linux::mount::supports_overlay_upper(&root.join("var/lib/containerd"));
     let files = files(bootstrap, if overlay { "overlayfs" } else { "native" });
     for (path, text) in files {
-        write_atomic(&root.join(path), text.as_bytes(), Readers::Everyone)
-            .map_err(|e| BootError::Containerd(e.into()))?;
+        let path = root.join(path);
+        let written =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        written.map_err(|e| BootError::Containerd(e.into()))?;
     }
     Ok(())
 }
@@ -142,7 +144,9 @@ pub(crate) async fn start(tasks: &kit::Tasks) -> Result<(), BootError> {
             sleep(RESTART_PAUSE).await;
             match spawn() {
                 Ok(started) => running = started,
-                Err(error) => tracing::error!(error = %kit::Chain(error.as_ref()), "failed to start containerd"),
+                Err(error) => {
+                    tracing::error!(error = %kit::Chain(error.as_ref()), "failed to start containerd")
+                }
             }
         }
     });

@@ -31,7 +31,8 @@ pub struct Facts {
 impl Facts {
     /// The subnet it is in.
     pub fn subnet(&self) -> Ipv4Net {
-        Ipv4Net::new(self.address, self.prefix_length.min(32)).map_or_else(|_| self.address.into(), |n| n.trunc())
+        Ipv4Net::new(self.address, self.prefix_length.min(32))
+            .map_or_else(|_| self.address.into(), |n| n.trunc())
     }
 }
 
@@ -104,7 +105,10 @@ mod tests {
     #[test]
     fn taints_are_read_as_written() {
         let taint = parse_taint("a.b/c=d:NoExecute").unwrap();
-        assert_eq!((taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()), ("a.b/c", Some("d"), "NoExecute"));
+        assert_eq!(
+            (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
+            ("a.b/c", Some("d"), "NoExecute")
+        );
         assert_eq!(parse_taint("a:NoSchedule").unwrap().value, None);
         assert!(parse_taint("a").is_none());
     }

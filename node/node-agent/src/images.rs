@@ -38,7 +38,8 @@ fn archives() -> Vec<(PathBuf, (u64, i64))> {
 /// Imports what is new; how many archives that were.
 pub(crate) async fn import() -> Result<usize, BootError> {
     let record = Path::new(IMPORTED);
-    let mut imported: Imported = read(record).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+    let mut imported: Imported =
+        read(record).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
     let mut count = 0;
     for (path, version) in archives() {
         if imported.0.get(&path) == Some(&version) {
@@ -56,7 +57,8 @@ pub(crate) async fn import() -> Result<usize, BootError> {
 
 async fn import_one(path: &Path) -> Result<(), Cause> {
     let path = path.display().to_string();
-    let argv = ["ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import", path.as_str()].map(String::from);
+    let argv = ["ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import", path.as_str()]
+        .map(String::from);
     tokio::task::spawn_blocking(move || linux::Command::new(argv).run()).await??;
     Ok(())
 }

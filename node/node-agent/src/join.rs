@@ -57,7 +57,8 @@ impl Joining {
             Some(identity) => identity,
             None => self.bootstrap().await.map_err(failed)?,
         };
-        let transport = Transport::new(&self.endpoint, Some(&identity), None).map_err(|e| failed(e.into()))?;
+        let transport =
+            Transport::new(&self.endpoint, Some(&identity), None).map_err(|e| failed(e.into()))?;
         let (sender, receiver) = tokio::sync::watch::channel(Arc::new(identity));
         let serving = Certificates::new();
         let joined = Joined { transport, identity: receiver, serving: serving.clone() };
@@ -104,7 +105,11 @@ impl Joining {
         Ok(pair)
     }
 
-    async fn keep_client(self, transport: Transport, sender: tokio::sync::watch::Sender<Arc<ClientIdentity>>) {
+    async fn keep_client(
+        self,
+        transport: Transport,
+        sender: tokio::sync::watch::Sender<Arc<ClientIdentity>>,
+    ) {
         loop {
             let current = sender.borrow().clone();
             sleep(renew_in(&current, self.clock.now()).unwrap_or_default()).await;
@@ -112,7 +117,9 @@ impl Joining {
             let renewed = retry("client certificate", || self.client_certificate(&client)).await;
             match transport.renew(&renewed) {
                 Ok(()) => drop(sender.send_replace(Arc::new(renewed))),
-                Err(error) => tracing::error!(error = %kit::Chain(&error), "a renewed certificate is of no use"),
+                Err(error) => {
+                    tracing::error!(error = %kit::Chain(&error), "a renewed certificate is of no use")
+                }
             }
         }
     }
@@ -162,7 +169,9 @@ async fn sign(client: &kube::Client, signer: &str, usage: &str, request_pem: &st
     let decided = |object: Option<&CertificateSigningRequest>| outcome(object).is_some();
     let decided = timeout(SIGNING_LIMIT, await_condition(api, &name, decided)).await;
     let object = decided.map_err(|_| format!("request `{name}` was not signed in time"))??;
-    outcome(object.as_ref()).unwrap_or_else(|| Err("undecided".into())).map_err(|why| format!("request `{name}`: {why}").into())
+    outcome(object.as_ref())
+        .unwrap_or_else(|| Err("undecided".into()))
+        .map_err(|why| format!("request `{name}`: {why}").into())
 }
 
 /// The certificate, or why there will be none; `None` while neither is known.
@@ -170,7 +179,9 @@ fn outcome(object: Option<&CertificateSigningRequest>) -> Option<Result<String, 
     let Some(object) = object else { return Some(Err("it was deleted".into())) };
     let status = object.status.as_ref()?;
     if let Some(certificate) = &status.certificate {
-        return Some(String::from_utf8(certificate.0.clone()).map_err(|_| "the certificate is not text".into()));
+        return Some(
+            String::from_utf8(certificate.0.clone()).map_err(|_| "the certificate is not text".into()),
+        );
     }
     let refused = |c: &&k8s_openapi::api::certificates::v1::CertificateSigningRequestCondition| {
         matches!(c.type_.as_str(), "Denied" | "Failed")

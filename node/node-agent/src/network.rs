@@ -41,7 +41,8 @@ fn try_set_up(root: &Path, facts: &Facts, bootstrap: &Bootstrap) -> Result<(), C
 /// not reach the wire server's settings.
 fn masquerade(facts: &Facts, bootstrap: &Bootstrap) -> String {
     let list = |prefixes: &[Ipv4Net]| {
-        let texts: Vec<String> = Ipv4Net::aggregate(&prefixes.to_vec()).iter().map(ToString::to_string).collect();
+        let texts: Vec<String> =
+            Ipv4Net::aggregate(&prefixes.to_vec()).iter().map(ToString::to_string).collect();
         format!("{{ {} }}", texts.join(", "))
     };
     let inside = list(&[bootstrap.pod_cidr.trunc(), bootstrap.service_cidr.trunc(), facts.subnet()]);

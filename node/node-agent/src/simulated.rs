@@ -65,7 +65,10 @@ impl Drop for StopOnDrop {
 }
 
 async fn join(machine: Machine, report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
-    let document = |name: &str, error: serde_json::Error| BootError::Document { path: name.into(), source: error.into() };
+    let document = |name: &str, error: serde_json::Error| BootError::Document {
+        path: name.into(),
+        source: error.into(),
+    };
     let facts: Facts =
         serde_json::from_value(machine.machine_json).map_err(|e| document("machine.json", e))?;
     let bootstrap: Bootstrap =
@@ -90,7 +93,8 @@ async fn join(machine: Machine, report: &Report, tasks: &kit::Tasks) -> Result<(
     let pods = facts.routed_prefixes.first().copied().unwrap_or(bootstrap.pod_cidr);
     let runtime = Arc::new(kubelet::runtime::simulated::Simulated::new(pods, clock));
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = kubelet_config(&facts, &bootstrap, &joined, runtime, listen, machine.directory.join("kubelet"));
+    let config =
+        kubelet_config(&facts, &bootstrap, &joined, runtime, listen, machine.directory.join("kubelet"));
     let starting = async { kubelet::start(config, tasks).await.map_err(|e| BootError::Kubelet(e.into())) };
     let kubelet = report.step("kubelet", starting).await?;
     let reach = reach(&facts, &bootstrap, kubelet.address());

@@ -45,7 +45,10 @@ impl Reach {
         let loopback = host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1";
         if loopback || self.node.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             if target.port != KUBELET_PORT && target.port != self.kubelet.port() {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "only the kubelet is reached here"));
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "only the kubelet is reached here",
+                ));
             }
             let local = if self.kubelet.ip().is_unspecified() {
                 IpAddr::V4(Ipv4Addr::LOCALHOST)
@@ -58,7 +61,9 @@ impl Reach {
             Ok(address) if self.inside.iter().any(|net| net.contains(&address)) => {
                 Ok(SocketAddr::from((address, target.port)))
             }
-            _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "neither this node nor a pod or service")),
+            _ => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "neither this node nor a pod or service"))
+            }
         }
     }
 
@@ -71,7 +76,11 @@ impl Reach {
 }
 
 /// Keeps the tunnel up, for ever.
-pub(crate) async fn keep(endpoint: Endpoint, mut identity: watch::Receiver<Arc<ClientIdentity>>, reach: Reach) {
+pub(crate) async fn keep(
+    endpoint: Endpoint,
+    mut identity: watch::Receiver<Arc<ClientIdentity>>,
+    reach: Reach,
+) {
     let reach = Arc::new(reach);
     let mut pause = RETRY_FIRST;
     loop {

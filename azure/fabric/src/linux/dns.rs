@@ -52,7 +52,9 @@ impl Zone {
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return None;
         }
-        let Some((name, kind, end)) = question(query) else { return Some(header(query, FORMAT_ERROR, 0, &[])) };
+        let Some((name, kind, end)) = question(query) else {
+            return Some(header(query, FORMAT_ERROR, 0, &[]));
+        };
         let question = &query[12..end];
         if query[2] & 0x78 != 0 {
             return Some(header(query, NOT_IMPLEMENTED, 0, question));

@@ -16,7 +16,11 @@ const RULES: &str = "lazurite";
 const BALANCING: &str = "lazurite-balancing";
 
 /// Runs all steps; what machines do not need of each other happens at the same time.
-pub(super) async fn execute(fabric: &LinuxFabric, wanted: &Wanted, plan: &FabricPlan) -> Result<(), FabricError> {
+pub(super) async fn execute(
+    fabric: &LinuxFabric,
+    wanted: &Wanted,
+    plan: &FabricPlan,
+) -> Result<(), FabricError> {
     let lives = &fabric.lives;
     let endings = plan.steps.iter().filter_map(|step| match step {
         Step::DeleteMachine(id) => Some((id, true)),
@@ -63,7 +67,12 @@ fn forget_router(config: &super::LinuxConfig, id: &NetworkId) -> Result<(), Fabr
     kit::files::remove(&config.network_file(id)).map_err(host(format!("forget router {id}")))
 }
 
-fn rules(config: &super::LinuxConfig, network: &NetworkId, table: &str, body: &str) -> Result<(), FabricError> {
+fn rules(
+    config: &super::LinuxConfig,
+    network: &NetworkId,
+    table: &str,
+    body: &str,
+) -> Result<(), FabricError> {
     let script = match body.is_empty() {
         true => ::linux::nft::remove_table("ip", table),
         false => ::linux::nft::replace_table("ip", table, body),
@@ -71,7 +80,10 @@ fn rules(config: &super::LinuxConfig, network: &NetworkId, table: &str, body: &s
     ::linux::nft::apply(&config.router(network), &script).map_err(host(format!("replace rules of {network}")))
 }
 
-fn record_routers(fabric: &LinuxFabric, routers: &BTreeMap<NetworkId, RouterConfig>) -> Result<(), FabricError> {
+fn record_routers(
+    fabric: &LinuxFabric,
+    routers: &BTreeMap<NetworkId, RouterConfig>,
+) -> Result<(), FabricError> {
     for (id, config) in routers {
         let deed = || format!("record router {id}");
         let bytes = serde_json::to_vec(config).map_err(host(deed()))?;
@@ -90,8 +102,10 @@ pub(super) async fn rebalance(
     changed: BTreeMap<NetworkId, RouterConfig>,
 ) -> Result<(), FabricError> {
     let (config, routers) = (fabric.config.clone(), changed.clone());
-    blocking(move || routers.iter().try_for_each(|(id, router)| rules(&config, id, BALANCING, &router.balancing)))
-        .await?;
+    blocking(move || {
+        routers.iter().try_for_each(|(id, router)| rules(&config, id, BALANCING, &router.balancing))
+    })
+    .await?;
     record_routers(fabric, &changed)
 }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use kit::files::{Readers, make_dir, write_atomic};
 use ::linux::cgroup::Limits;
 use ::linux::machine::Spec;
 use ::linux::root::Shown;
+use kit::files::{Readers, make_dir, write_atomic};
 
 use super::config::LinuxConfig;
 use super::{Cause, host};
@@ -28,8 +28,25 @@ const COPIED: [&str; 8] = [
     "etc/mime.types",
 ];
 const DIRECTORIES: [&str; 20] = [
-    "dev", "proc", "sys", "run", "tmp", "usr", "etc", "home", "mnt", "media", "srv", "opt/cni/bin", "var/cache",
-    "var/lib/containerd", "var/lib/kubelet", "var/lib/lazurite/images", "var/lib/waagent", "var/log", "var/tmp",
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "usr",
+    "etc",
+    "home",
+    "mnt",
+    "media",
+    "srv",
+    "opt/cni/bin",
+    "var/cache",
+    "var/lib/containerd",
+    "var/lib/kubelet",
+    "var/lib/lazurite/images",
+    "var/lib/waagent",
+    "var/log",
+    "var/tmp",
     "root",
 ];
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\

@@ -249,7 +249,9 @@ impl Lives {
             .filter_map(|e| MachineId::parse(e.file_name().to_str()?))
             .collect();
         let prefix = format!("{}-m-", self.config.prefix);
-        ids.extend(::linux::Netns::list(&prefix).iter().filter_map(|n| MachineId::parse(n.strip_prefix(&prefix)?)));
+        ids.extend(
+            ::linux::Netns::list(&prefix).iter().filter_map(|n| MachineId::parse(n.strip_prefix(&prefix)?)),
+        );
         ids.sort();
         ids.dedup();
         ids

@@ -68,7 +68,8 @@ pub(super) fn make_router(config: &LinuxConfig, id: &NetworkId) -> Result<(), Fa
         format!("route replace default via {INTERNET} dev uplink src {transit}"),
     ];
     batch(&router, &lines, Repeat::Tolerant).map_err(host(deed()))?;
-    let lines = [format!("link set {link} up"), format!("route replace {transit}/32 dev {link} src {INTERNET}")];
+    let lines =
+        [format!("link set {link} up"), format!("route replace {transit}/32 dev {link} src {INTERNET}")];
     batch(&config.internet(), &lines, Repeat::Tolerant).map_err(host(deed()))
 }
 
@@ -149,7 +150,9 @@ fn add(config: &LinuxConfig, network: &NetworkId, fact: &Fact, lines: &mut Lines
             router.push(format!("route replace default via {via} table {mark}"));
             router.push(format!("rule add pref 100 fwmark {mark:#x} lookup {mark}"));
         }
-        Fact::Table { bridge, table } => router.push(format!("rule add pref 1000 iif {bridge} lookup {table}")),
+        Fact::Table { bridge, table } => {
+            router.push(format!("rule add pref 1000 iif {bridge} lookup {table}"))
+        }
         Fact::UserRoute { table, prefix, hop } => router.push(match hop {
             Hop::Network => format!("route replace throw {prefix} table {table}"),
             Hop::Via(address) => format!("route replace {prefix} via {address} table {table}"),
@@ -175,7 +178,9 @@ fn remove(network: &NetworkId, fact: &Fact, lines: &mut Lines) {
             router.push(format!("rule del pref 100 fwmark {mark:#x} lookup {mark}"));
             router.push(format!("route del default table {mark}"));
         }
-        Fact::Table { bridge, table } => router.push(format!("rule del pref 1000 iif {bridge} lookup {table}")),
+        Fact::Table { bridge, table } => {
+            router.push(format!("rule del pref 1000 iif {bridge} lookup {table}"))
+        }
         Fact::UserRoute { table, prefix, hop } => {
             let kind = match hop {
                 Hop::Network => "throw ",

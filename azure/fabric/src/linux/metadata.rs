@@ -40,7 +40,11 @@ impl Service for Metadata {
             _ => None,
         };
         let Some(resident) = resident else {
-            return refused(StatusCode::NOT_FOUND, "not_found", "No machine of this network has your address");
+            return refused(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "No machine of this network has your address",
+            );
         };
         let header = |name: &str| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         if !header("metadata").eq_ignore_ascii_case("true") {

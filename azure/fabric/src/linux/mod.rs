@@ -21,10 +21,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use kit::files::{Readers, read, write_atomic};
 use ::linux::Netns;
 use ::linux::ip::{Repeat, batch};
+use async_trait::async_trait;
+use kit::files::{Readers, read, write_atomic};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
@@ -138,7 +138,9 @@ impl LinuxFabric {
         let entries = std::fs::read_dir(self.config.networks_dir()).into_iter().flatten().flatten();
         for entry in entries {
             let name = entry.file_name();
-            let Some(id) = name.to_str().and_then(|n| NetworkId::parse(n.strip_suffix(".json")?)) else { continue };
+            let Some(id) = name.to_str().and_then(|n| NetworkId::parse(n.strip_suffix(".json")?)) else {
+                continue;
+            };
             let stored: Option<RouterConfig> =
                 std::fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
             if let (true, Some(stored)) = (self.config.router(&id).exists(), stored) {
@@ -211,15 +213,21 @@ impl Fabric for LinuxFabric {
         }
         *applied = Some(wanted.clone());
         // Names and metadata must be there before the first machine asks: serve as soon as the routers are.
-        let (networks, machines): (Vec<_>, Vec<_>) =
-            plan.steps.iter().cloned().partition(|s| !matches!(s, plan::Step::Image(..) | plan::Step::Start(_)));
+        let (networks, machines): (Vec<_>, Vec<_>) = plan
+            .steps
+            .iter()
+            .cloned()
+            .partition(|s| !matches!(s, plan::Step::Image(..) | plan::Step::Start(_)));
         let part = |steps| plan::FabricPlan { steps, ..plan.clone() };
         execute::execute(self, &wanted, &part(networks)).await?;
         self.services.follow(&wanted).await?;
         execute::execute(self, &wanted, &part(machines)).await?;
         self.probes.follow(&wanted);
         tracing::info!(generation = wanted.generation, steps = plan.steps.len(), "fabric is as wanted");
-        Ok(Report { generation: wanted.generation, steps: plan.steps.iter().map(ToString::to_string).collect() })
+        Ok(Report {
+            generation: wanted.generation,
+            steps: plan.steps.iter().map(ToString::to_string).collect(),
+        })
     }
 
     fn machines(&self) -> watch::Receiver<Arc<Machines>> {
@@ -243,12 +251,16 @@ impl Fabric for LinuxFabric {
         let own = [WIRE_SERVER, METADATA, INTERNET, Ipv4Addr::UNSPECIFIED];
         if !own.contains(address.ip()) && !address.ip().is_loopback() {
             let (netns, line) = (netns.clone(), format!("addr replace {}/32 dev lo", address.ip()));
-            blocking(move || batch(&netns, std::slice::from_ref(&line), Repeat::Tolerant).map_err(host(line))).await?;
+            blocking(move || {
+                batch(&netns, std::slice::from_ref(&line), Repeat::Tolerant).map_err(host(line))
+            })
+            .await?;
         }
-        netns
-            .listen_tcp(address)
-            .await
-            .map_err(|source| FabricError::Socket { deed: "listen on", address, source })
+        netns.listen_tcp(address).await.map_err(|source| FabricError::Socket {
+            deed: "listen on",
+            address,
+            source,
+        })
     }
 
     async fn connect(&self, place: Place, to: SocketAddrV4) -> Result<TcpStream, FabricError> {

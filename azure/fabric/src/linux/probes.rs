@@ -119,7 +119,9 @@ async fn ask(router: &Netns, target: &Target) -> std::io::Result<bool> {
     let to = SocketAddrV4::new(target.address, target.probe.port);
     let mut stream = router.connect_tcp(Some(from), to).await?;
     let ProbeProtocol::Http { path } = &target.probe.protocol else { return Ok(true) };
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: Load Balancer Agent\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: Load Balancer Agent\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;

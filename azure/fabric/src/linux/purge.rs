@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use kit::files::{Readers, write_atomic};
 use ::linux::Netns;
 use ::linux::cgroup::Group;
+use kit::files::{Readers, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::config::LinuxConfig;
@@ -41,7 +41,8 @@ pub(super) fn claim(config: &LinuxConfig) -> Result<(), FabricError> {
 fn claimed(state_dir: &Path) -> Result<Option<Arc<LinuxConfig>>, FabricError> {
     let mut config = LinuxConfig::new(state_dir, "/dev/null", "/dev/null");
     let Ok(text) = fs::read(config.owner_file()) else { return Ok(None) };
-    let owner: Owner = serde_json::from_slice(&text).map_err(host("read who owns the host's names".into()))?;
+    let owner: Owner =
+        serde_json::from_slice(&text).map_err(host("read who owns the host's names".into()))?;
     config.prefix = owner.prefix;
     Ok(Some(Arc::new(config)))
 }

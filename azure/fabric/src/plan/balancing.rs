@@ -72,7 +72,8 @@ fn one(
         .collect();
     let comment: String =
         rule.name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(100).collect();
-    let matched = format!("ip daddr {} {protocol} dport {} ct state new", balancer.frontend, rule.frontend_port);
+    let matched =
+        format!("ip daddr {} {protocol} dport {} ct state new", balancer.frontend, rule.frontend_port);
     let choice = |targets: Vec<String>| {
         let list: Vec<String> = targets.iter().enumerate().map(|(i, t)| format!("{i} : {t}")).collect();
         format!("numgen random mod {} map {{ {} }}", targets.len(), list.join(", "))

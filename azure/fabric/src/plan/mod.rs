@@ -106,7 +106,9 @@ impl fmt::Display for Step {
             Step::MakeNamespace(id) => write!(f, "make namespace of machine {id}"),
             Step::Link(network, facts) => list(f, '+', network, facts),
             Step::Rules(id, text) => write!(f, "replace rules of {id} ({} lines)", text.lines().count()),
-            Step::Balancing(id, text) => write!(f, "replace balancing of {id} ({} lines)", text.lines().count()),
+            Step::Balancing(id, text) => {
+                write!(f, "replace balancing of {id} ({} lines)", text.lines().count())
+            }
             Step::Image(id, generation) => write!(f, "image machine {id} generation {generation}"),
             Step::Start(id) => write!(f, "start machine {id}"),
         }

@@ -11,9 +11,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{METADATA, WIRE_SERVER, machine_mark, transit_address};
-use crate::wanted::{
-    Access, Direction, Machine, Network, Peer, PortRange, Protocol, SecurityRule, Wanted,
-};
+use crate::wanted::{Access, Direction, Machine, Network, Peer, PortRange, Protocol, SecurityRule, Wanted};
 
 const COMMENT_MAX: usize = 100;
 
@@ -23,7 +21,8 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
     let mut text = String::new();
     let mut prefixes = network.prefixes.clone();
     prefixes.extend(machines.iter().flat_map(|m| m.routed_prefixes.iter().copied()));
-    let _ = writeln!(text, "\tset vnet {{ type ipv4_addr; flags interval; elements = {} }}", elements(&prefixes));
+    let _ =
+        writeln!(text, "\tset vnet {{ type ipv4_addr; flags interval; elements = {} }}", elements(&prefixes));
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut inbound = Vec::new();
     let mut outbound = Vec::new();
@@ -42,7 +41,8 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
         inbound.push(format!("ip daddr {} jump {into}", elements(&members)));
         // With a floating address the destination is the frontend; the mark tells the machine.
         inbound.extend(
-            here.iter().map(|m| format!("meta mark {:#x} ip daddr != @vnet jump {into}", machine_mark(&m.id))),
+            here.iter()
+                .map(|m| format!("meta mark {:#x} ip daddr != @vnet jump {into}", machine_mark(&m.id))),
         );
         groups.insert(into, chain(&subnet.rules, Direction::Inbound));
         groups.insert(out, chain(&subnet.rules, Direction::Outbound));
@@ -53,7 +53,9 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
         let mark = machine_mark(&machine.id);
         inbound.push(format!("meta mark {mark:#x} ip daddr != @vnet jump {into}"));
     }
-    for (name, lines) in groups.into_iter().chain([("outbound".into(), outbound), ("inbound".into(), inbound)]) {
+    for (name, lines) in
+        groups.into_iter().chain([("outbound".into(), outbound), ("inbound".into(), inbound)])
+    {
         let _ = writeln!(text, "\tchain {name} {{");
         for line in lines {
             let _ = writeln!(text, "\t\t{line}");
@@ -196,7 +198,8 @@ fn ports(rule: &SecurityRule) -> String {
         Protocol::Udp => Some("udp"),
         Protocol::Icmp => return "ip protocol icmp".into(),
     };
-    let all = |ranges: &[PortRange]| ranges.is_empty() || ranges.iter().any(|r| r.first == 0 && r.last == u16::MAX);
+    let all =
+        |ranges: &[PortRange]| ranges.is_empty() || ranges.iter().any(|r| r.first == 0 && r.last == u16::MAX);
     let mut parts = Vec::new();
     for (field, ranges) in [("sport", &rule.source_ports), ("dport", &rule.destination_ports)] {
         if !all(ranges) {
@@ -213,7 +216,11 @@ fn ports(rule: &SecurityRule) -> String {
 }
 
 fn show(range: &PortRange) -> String {
-    if range.first == range.last { range.first.to_string() } else { format!("{}-{}", range.first, range.last) }
+    if range.first == range.last {
+        range.first.to_string()
+    } else {
+        format!("{}-{}", range.first, range.last)
+    }
 }
 
 /// Sorted, without overlaps: nftables refuses those.
@@ -223,7 +230,9 @@ fn merged(ranges: &[PortRange]) -> Vec<PortRange> {
     let mut out: Vec<PortRange> = Vec::new();
     for range in sorted {
         match out.last_mut() {
-            Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => last.last = last.last.max(range.last),
+            Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => {
+                last.last = last.last.max(range.last)
+            }
             _ => out.push(range),
         }
     }

@@ -69,7 +69,10 @@ fn check_plan(wanted: &Wanted, seen: &Seen, steps: Expect) {
 
 #[test]
 fn from_nothing_everything_is_made() {
-    check_plan(&wanted(), &Seen::default(), expect![[r#"
+    check_plan(
+        &wanted(),
+        &Seen::default(),
+        expect![[r#"
         generation 7
         make the internet
         make namespace of machine 00000001
@@ -88,18 +91,27 @@ fn from_nothing_everything_is_made() {
         start machine 00000001
         image machine 00000002 generation 1
         start machine 00000002
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_same_again_is_nothing() {
     let wanted = wanted();
-    check_plan(&wanted, &after(&wanted, Life::Alive), expect![[r#"
+    check_plan(
+        &wanted,
+        &after(&wanted, Life::Alive),
+        expect![[r#"
         generation 7
-    "#]]);
-    check_plan(&wanted, &after(&wanted, Life::Ended), expect![[r#"
+    "#]],
+    );
+    check_plan(
+        &wanted,
+        &after(&wanted, Life::Ended),
+        expect![[r#"
         generation 7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -108,7 +120,10 @@ fn one_machine_goes_another_is_reimaged() {
     let mut new = wanted();
     new.machines.remove(0);
     new.machines[0].generation = 2;
-    check_plan(&new, &after(&old, Life::Alive), expect![[r#"
+    check_plan(
+        &new,
+        &after(&old, Life::Alive),
+        expect![[r#"
         generation 7
         delete machine 00000001
         stop machine 00000002
@@ -118,7 +133,8 @@ fn one_machine_goes_another_is_reimaged() {
         replace rules of aaaaaaaa (29 lines)
         image machine 00000002 generation 2
         start machine 00000002
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -137,16 +153,24 @@ fn after_a_restart_of_the_host_machines_start_from_their_disks() {
 fn power_off_stops_and_power_on_starts() {
     let mut off = wanted();
     off.machines[0].power = Power::Off;
-    check_plan(&off, &after(&off, Life::Alive), expect![[r#"
+    check_plan(
+        &off,
+        &after(&off, Life::Alive),
+        expect![[r#"
         generation 7
         stop machine 00000001
-    "#]]);
+    "#]],
+    );
     let on = wanted();
-    check_plan(&on, &after(&on, Life::Down), expect![[r#"
+    check_plan(
+        &on,
+        &after(&on, Life::Down),
+        expect![[r#"
         generation 7
         start machine 00000001
         start machine 00000002
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -173,7 +197,8 @@ fn security_rules_compile_by_priority_with_azure_defaults() {
         		ip daddr != @vnet counter return comment "AllowInternetOutBound"
         		counter drop comment "DenyAllOutBound"
         	}
-    "#]].assert_eq(chain);
+    "#]]
+    .assert_eq(chain);
 }
 
 #[test]
@@ -185,5 +210,6 @@ fn contradictions_are_told() {
     expect![[r#"
         address 10.224.0.4 of `aks-00000002` is used twice
         machine `a b` cannot have 10.224.0.1 in 10.224.0.0/16
-        `a b` is no host name"#]].assert_eq(&check(&wanted).join("\n"));
+        `a b` is no host name"#]]
+    .assert_eq(&check(&wanted).join("\n"));
 }

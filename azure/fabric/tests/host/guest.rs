@@ -54,7 +54,8 @@ fn obey(line: &str) -> std::io::Result<String> {
         "ask" => ask(rest.parse().map_err(std::io::Error::other)?, ""),
         "http" => {
             let (to, path) = rest.split_once(' ').unwrap_or((rest, "/"));
-            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nConnection: close\r\n\r\n");
+            let head =
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nMetadata: true\r\nConnection: close\r\n\r\n");
             ask(to.parse().map_err(std::io::Error::other)?, &head)
         }
         "name" => name(rest),

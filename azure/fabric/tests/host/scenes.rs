@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use ::fabric::{
-    Access, Balancer, BalancerRule, Direction, Fabric, ImdsTokenError, ImdsTokenRequest, ImdsTokens, LinuxConfig,
-    LinuxFabric, Machine, MachineId, MachineState, Network, NetworkId, Peer, Place, PortRange, Power, Probe,
-    ProbeProtocol, Protocol, SecurityRule, Subnet, Wanted,
+    Access, Balancer, BalancerRule, Direction, Fabric, ImdsTokenError, ImdsTokenRequest, ImdsTokens,
+    LinuxConfig, LinuxFabric, Machine, MachineId, MachineState, Network, NetworkId, Peer, Place, PortRange,
+    Power, Probe, ProbeProtocol, Protocol, SecurityRule, Subnet, Wanted,
 };
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,8 +30,7 @@ fn run<F: Future<Output = Outcome>>(prefix: &str, scene: impl FnOnce(Scene) -> F
     let directory = tempfile::tempdir().map_err(text)?;
     let state = directory.path().to_owned();
     let prefix = format!("lzt{}{prefix}", std::process::id() % 10_000);
-    let mut config =
-        LinuxConfig::new(&state, std::env::current_exe().map_err(text)?, state.join("images"));
+    let mut config = LinuxConfig::new(&state, std::env::current_exe().map_err(text)?, state.join("images"));
     config.prefix = prefix.clone();
     let runtime = tokio::runtime::Runtime::new().map_err(text)?;
     runtime.block_on(async {
@@ -113,7 +112,11 @@ fn wanted(machines: u8) -> Wanted {
     }
 }
 
-async fn until(fabric: &LinuxFabric, id: &MachineId, good: impl Fn(Option<&MachineState>) -> bool) -> Outcome {
+async fn until(
+    fabric: &LinuxFabric,
+    id: &MachineId,
+    good: impl Fn(Option<&MachineState>) -> bool,
+) -> Outcome {
     let mut states = fabric.machines();
     let waited = tokio::time::timeout(LIMIT, states.wait_for(|all| good(all.get(id)))).await;
     match waited {
@@ -252,7 +255,9 @@ pub fn failed_boot() -> Outcome {
         wish.machines[0].custom_data = b"exit 51".to_vec();
         fabric.apply(wish.clone()).await.map_err(text)?;
         until(&fabric, &id, |state| match state {
-            Some(MachineState::Failed { exit_code: 51, last_lines }) => last_lines.contains(&"giving up".into()),
+            Some(MachineState::Failed { exit_code: 51, last_lines }) => {
+                last_lines.contains(&"giving up".into())
+            }
             _ => false,
         })
         .await?;
@@ -294,15 +299,18 @@ pub fn services() -> Outcome {
         same(&order(&fabric, 1, "name node-2").await?, "10.224.0.5")?;
         same(&order(&fabric, 1, "name example.org").await?, "code 3")?;
         same(&order(&fabric, 1, "ask 20.1.0.4:443").await?, "20.2.0.4")?;
-        let location = "http 169.254.169.254:80 /metadata/instance/compute/location?api-version=2021-02-01&format=text";
+        let location =
+            "http 169.254.169.254:80 /metadata/instance/compute/location?api-version=2021-02-01&format=text";
         let reply = order(&fabric, 1, location).await?;
         same(reply.lines().last().unwrap_or_default(), "eastus")?;
-        let token = "http 169.254.169.254:80 /metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
+        let token =
+            "http 169.254.169.254:80 /metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
         let refused = order(&fabric, 2, token).await?;
         same(refused.lines().next().unwrap_or_default(), "HTTP/1.1 400 Bad Request")?;
         fabric.set_tokens(Arc::new(Tokens));
         let reply = order(&fabric, 2, token).await?;
-        let expected = r#"{"access_token":"t","for":"/subscriptions/s/resourceGroups/g/vm/2","resource":"r"}"#;
+        let expected =
+            r#"{"access_token":"t","for":"/subscriptions/s/resourceGroups/g/vm/2","resource":"r"}"#;
         same(reply.lines().last().unwrap_or_default(), expected)
     })
 }

@@ -30,7 +30,12 @@ pub struct ApiServer {
 impl ApiServer {
     pub fn new() -> Arc<Self> {
         let authority = Authority::new("test", DAY).expect("an authority can be made");
-        Arc::new(Self { authority, objects: Mutex::default(), changes: watch::Sender::new(()), tunnel: watch::Sender::new(None) })
+        Arc::new(Self {
+            authority,
+            objects: Mutex::default(),
+            changes: watch::Sender::new(()),
+            tunnel: watch::Sender::new(None),
+        })
     }
 
     pub fn certificates(&self) -> kit::tls::Certificates {
@@ -44,7 +49,9 @@ impl ApiServer {
         };
         let issued = self.authority.issue(&leaf).expect("a certificate can be made");
         let certificates = kit::tls::Certificates::new();
-        certificates.set_default(&issued.certificate_pem, &issued.key_pem).expect("a certificate can be used");
+        certificates
+            .set_default(&issued.certificate_pem, &issued.key_pem)
+            .expect("a certificate can be used");
         certificates
     }
 
@@ -63,10 +70,13 @@ impl ApiServer {
 
     fn list(&self, path: &str, query: &str) -> Value {
         let objects = self.objects.lock();
-        let below = objects.iter().filter(|(at, _)| at.strip_prefix(path).is_some_and(|r| r.starts_with('/')));
+        let below =
+            objects.iter().filter(|(at, _)| at.strip_prefix(path).is_some_and(|r| r.starts_with('/')));
         let wanted = query.split('&').find_map(|p| p.strip_prefix("fieldSelector=metadata.name%3D"));
-        let items: Vec<&Value> =
-            below.map(|(_, o)| o).filter(|o| wanted.is_none_or(|name| o["metadata"]["name"] == name)).collect();
+        let items: Vec<&Value> = below
+            .map(|(_, o)| o)
+            .filter(|o| wanted.is_none_or(|name| o["metadata"]["name"] == name))
+            .collect();
         json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
     }
 }
@@ -83,7 +93,8 @@ fn not_found() -> Response {
 }
 
 fn silence() -> Response {
-    let body: Body = StreamBody::new(futures::stream::pending::<Result<_, kit::http::BoxError>>()).boxed_unsync();
+    let body: Body =
+        StreamBody::new(futures::stream::pending::<Result<_, kit::http::BoxError>>()).boxed_unsync();
     Response::new(body)
 }
 
@@ -94,14 +105,13 @@ pub struct Answers(pub Arc<ApiServer>);
 impl Service for Answers {
     async fn call(&self, mut request: Request) -> Response {
         let server = &self.0;
-        let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+        let (path, query) =
+            (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         if path == "/healthz" {
             return kit::http::status(StatusCode::OK);
         }
-        let known = request
-            .extensions()
-            .get::<Connection>()
-            .is_some_and(|c| !c.client_certificates.is_empty());
+        let known =
+            request.extensions().get::<Connection>().is_some_and(|c| !c.client_certificates.is_empty());
         let token = format!("Bearer {TOKEN}");
         let bearer = request.headers().get(header::AUTHORIZATION).is_some_and(|v| v == token.as_str());
         let requests = path.starts_with("/apis/certificates.k8s.io/v1/certificatesigningrequests");

@@ -42,7 +42,8 @@ impl Host {
             "addr add 20.0.0.10/32 dev lo".into(),
         ];
         batch(&outside, &lines, Repeat::Strict).map_err(text)?;
-        let lines = ["addr add 10.224.0.4/16 dev eth0", "link set eth0 up", "route add default via 10.224.0.1"];
+        let lines =
+            ["addr add 10.224.0.4/16 dev eth0", "link set eth0 up", "route add default via 10.224.0.1"];
         batch(&machine, &lines.map(String::from), Repeat::Strict).map_err(text)?;
         let directory = tempfile::tempdir().map_err(text)?;
         Ok(Self { outside, machine, group: format!("lazurite-{name}"), directory })
@@ -68,14 +69,23 @@ impl Host {
     }
 
     fn write(&self, name: &str, content: &str) -> Result<(), String> {
-        kit::files::write_atomic(&self.path("root").join(name), content.as_bytes(), kit::files::Readers::Everyone)
-            .map_err(text)
+        kit::files::write_atomic(
+            &self.path("root").join(name),
+            content.as_bytes(),
+            kit::files::Readers::Everyone,
+        )
+        .map_err(text)
     }
 
     /// Makes the disk and starts the machine. `names`: lines of its `/etc/hosts`.
     pub fn start(&self, names: &str, bootstrap: &Value) -> Result<(), String> {
         let directories = ["opt/cni/bin", "var/lib/containerd", "var/log", "root", "mnt", "home"];
-        for name in directories.map(|d| format!("root/{d}")).iter().map(String::as_str).chain(["run", "usr/bin", "images"]) {
+        for name in directories
+            .map(|d| format!("root/{d}"))
+            .iter()
+            .map(String::as_str)
+            .chain(["run", "usr/bin", "images"])
+        {
             std::fs::create_dir_all(self.path(name)).map_err(text)?;
         }
         std::fs::write(self.path("usr/bin/lazurite"), "").map_err(text)?;
@@ -136,7 +146,8 @@ impl Host {
         match tokio::time::timeout(LIMIT, linux::watch::file_appears(directory, name)).await {
             Ok(done) => done.map_err(text),
             Err(_) => {
-                let daemon = std::fs::read_to_string(self.path("root/var/log/containerd.log")).unwrap_or_default();
+                let daemon =
+                    std::fs::read_to_string(self.path("root/var/log/containerd.log")).unwrap_or_default();
                 Err(format!("`{name}` does not appear\n{}\n{daemon}", self.log()))
             }
         }

@@ -13,7 +13,10 @@ use crate::host::{API, FQDN, FRONT_DOOR, Host, text};
 type Outcome = Result<(), String>;
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn run<F: Future<Output = Outcome>>(name: &str, scene: impl FnOnce(Arc<Host>, Arc<ApiServer>) -> F) -> Outcome {
+fn run<F: Future<Output = Outcome>>(
+    name: &str,
+    scene: impl FnOnce(Arc<Host>, Arc<ApiServer>) -> F,
+) -> Outcome {
     let runtime = tokio::runtime::Runtime::new().map_err(text)?;
     let host = Arc::new(Host::new(name)?);
     let log = host.clone();
