@@ -50,7 +50,8 @@ pub(crate) fn start(client: &kube::Client, arm: &Arm, informers: &Informers, loo
     let waiting = queue.clone();
     controller.nodes.subscribe(move |change| {
         let node = change.object();
-        let turned = change.old().is_none_or(|old| is_ready(old) != is_ready(node));
+        let id = |n: &Node| n.spec.as_ref().and_then(|s| s.provider_id.clone());
+        let turned = change.old().is_none_or(|old| is_ready(old) != is_ready(node) || id(old) != id(node));
         if !matches!(change, Change::Deleted(_)) && (turned || has_taint(node, SHUTDOWN)) {
             waiting.add(Key::of(node.as_ref()));
         }

@@ -5,9 +5,10 @@
 //! descriptors do. All loops of a control plane share one informer per kind. No loop ever changes a cached
 //! object, trusts a hint instead of reading, or polls.
 //!
-//! Not built: horizontal pod autoscaling, volume attach and expansion, volume binding beyond matching,
+//! Not built: horizontal pod autoscaling, volume binding, attachment and expansion, replication controllers,
 //! node IPAM and routes (Azure CNI overlay gives nodes their ranges), service-account tokens in Secrets
-//! (legacy), storage version migration, resource claims.
+//! (legacy), the bootstrap signer, garbage collection of leases, ephemeral claims, protection finalizers of
+//! claims and volumes, storage version migration, resource claims.
 
 mod account;
 mod certificates;

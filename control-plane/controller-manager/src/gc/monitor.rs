@@ -21,6 +21,9 @@ const IGNORED: [(&str, &str); 2] = [("", "events"), ("events.k8s.io", "events")]
 /// How long after a change of the kinds the API is asked again, so that a batch of CRDs is one question.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// A watch's own tasks, and whether its first list is complete.
+type Running = (kit::Tasks, watch::Receiver<bool>);
+
 /// What the loop and its watches share.
 pub(super) struct Shared {
     pub client: kube::Client,
@@ -30,7 +33,7 @@ pub(super) struct Shared {
     pub kinds: Mutex<HashMap<(String, String), Served>>,
     pub kinds_changed: Notify,
     tasks: kit::Tasks,
-    running: Mutex<HashMap<(String, String), (kit::Tasks, watch::Receiver<bool>)>>,
+    running: Mutex<HashMap<(String, String), Running>>,
 }
 
 impl Shared {

@@ -260,7 +260,7 @@ impl Controller {
         let newest = match newest {
             Some(set) => {
                 let number = old.iter().map(|s| revision::revision(&s.metadata)).max().unwrap_or(0) + 1;
-                if revision::revision(&set.metadata) < number && !d.spec.as_ref().is_some_and(|s| s.paused == Some(true)) {
+                if revision::revision(&set.metadata) < number && d.spec.as_ref().is_none_or(|s| s.paused != Some(true)) {
                     Some(self.annotate(d, set, number).await?)
                 } else {
                     Some(set)

@@ -77,7 +77,7 @@ impl Controller {
         let claim =
             Claim { client: &self.client, owner: set.as_ref(), selector: &spec.selector, objects: &self.pods.cache };
         let active: Vec<Arc<Pod>> =
-            claim.run(|pod| is_active(pod)).await?.into_iter().filter(|pod| is_active(pod)).collect();
+            claim.run(is_active).await?.into_iter().filter(|pod| is_active(pod)).collect();
         let failure = if is_deleting(&set.metadata) { Ok(()) } else { self.manage(&set, &active).await };
         let now = self.clock.now();
         let active: Vec<Arc<Pod>> = self
