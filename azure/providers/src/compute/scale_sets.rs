@@ -330,6 +330,12 @@ impl ResourceType for ScaleSets {
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let (mut made, capacity) = shape(&request)?;
         model(&ctx.resources, &made)?;
+        if request.existing.is_none() {
+            // Instances that a crash left without their set; their addresses may be somebody else's by now.
+            for orphan in instances::of_set(&ctx.resources, request.id) {
+                ctx.resources.remove(&orphan.id).await?;
+            }
+        }
         let changed = self.scale(ctx, &made, capacity).await?;
         let failed = instances::of_set(&ctx.resources, request.id).iter().any(|i| wait::failure(i).is_some());
         if let Some(old) = request.existing.filter(|old| changed.is_empty() && !failed && unchanged(&made, old)) {
@@ -393,10 +399,7 @@ impl ResourceType for ScaleSets {
     async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
         let Some(record) = operation.record() else { return Ok(()) };
         let Some(set) = resource else {
-            // A crash before the set was stored: its instances, if any, go with the repeated request or here.
-            for orphan in instances::of_set(&ctx.resources, &record.resource) {
-                ctx.resources.remove(&orphan.id).await?;
-            }
+            // A crash before the set was stored: its instances, if any, go when it is asked for again.
             return Err(ArmError::conflict("OperationInterrupted", "The service was restarted. Repeat the request."));
         };
         if record.deed == arm::operations::Deed::Delete {
