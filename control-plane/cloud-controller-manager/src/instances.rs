@@ -90,7 +90,9 @@ impl Instances {
         for set in self.scale_sets().await? {
             let Some(name) = set["name"].as_str() else { continue };
             let id = format!("{}/virtualMachines?$expand=instanceView", self.arm.id(SCALE_SETS, name));
-            all.extend(self.arm.list(&id, COMPUTE).await?.iter().filter_map(Instance::of));
+            let region = self.arm.config.location.to_lowercase();
+            let listed = self.arm.list(&id, COMPUTE).await?;
+            all.extend(listed.iter().filter_map(Instance::of).map(|i| Instance { location: region.clone(), ..i }));
         }
         Ok(all)
     }
@@ -112,7 +114,7 @@ impl Instances {
 
     /// The private addresses of an instance, the primary one first.
     pub async fn addresses(&self, instance: &Instance) -> Result<Vec<String>, ArmError> {
-        let interfaces = self.arm.list(&format!("{}/networkInterfaces", instance.id), crate::arm::NETWORK).await?;
+        let interfaces = self.arm.list(&format!("{}/networkInterfaces", instance.id), COMPUTE).await?;
         let mut found: Vec<(bool, String)> = Vec::new();
         for interface in &interfaces {
             let primary = interface["properties"]["primary"].as_bool().unwrap_or(true);
