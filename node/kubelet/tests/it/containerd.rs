@@ -88,17 +88,20 @@ impl Containerd {
 
 impl Containerd {
     /// Kills what runs in the cgroups of our containers, which are known by our state directory.
-    fn end_processes(&self) {
+    /// Answers their cgroups.
+    fn end_processes(&self) -> Vec<PathBuf> {
         let tasks = self.root.join("run/io.containerd.runtime.v2.task/k8s.io");
+        let mut cgroups = Vec::new();
         for container in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(container.path().join("init.pid")).unwrap_or_default();
-            if let Ok(pid) = pid.trim().parse::<i32>() {
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
-            }
+            let Ok(pid) = pid.trim().parse::<i32>() else { continue };
+            let table = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            let paths = table.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+            cgroups.extend(paths.filter(|path| path.contains("/kubepods/")).map(PathBuf::from));
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+        cgroups
     }
 
     /// A shim whose daemon went first stays; it is known by our socket in its command line.
@@ -125,7 +128,7 @@ impl Drop for Containerd {
             tasks.stop();
             std::thread::sleep(Duration::from_millis(300));
         }
-        self.end_processes();
+        let cgroups = self.end_processes();
         // Containers outlive their daemon, so they go first.
         let tasks = self.ctr(&["-n", "k8s.io", "tasks", "ls", "-q"]);
         for id in String::from_utf8_lossy(&tasks.stdout).split_whitespace() {
@@ -139,6 +142,14 @@ impl Drop for Containerd {
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.child.wait();
         self.end_shims();
+        // Pods of a test that failed were not deleted; their cgroups are removed from the leaf up.
+        let ours = cgroups.iter().flat_map(|path| [Some(path.as_path()), path.parent()]).flatten();
+        for cgroup in ours {
+            for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+                let inside = cgroup.strip_prefix("/").unwrap_or(cgroup);
+                let _ = std::fs::remove_dir(controller.path().join(inside));
+            }
+        }
         for class in ["besteffort", "burstable", ""] {
             for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
                 // Only what no pod, of this or another test, is in.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kubelet::runtime::simulated::Simulated;
 use serde_json::json;
 
+use crate::api::Api;
 use crate::harness::{Harness, NODE, SOON, condition};
 
 async fn start(root: &std::path::Path) -> Harness {
@@ -59,9 +60,10 @@ async fn a_pod_runs_and_goes() {
     let (code, text) = harness.get("/containerLogs/default/web/c").await;
     assert_eq!(code, 501);
     assert!(text.contains("simulated"), "{text}");
-    let events = harness.api.events("web").join("\n");
-    assert!(events.contains("Pulled: Successfully pulled image \"nginx:1\""), "{events}");
-    assert!(events.contains("Started: Started container c"), "{events}");
+    for wanted in ["Pulled: Successfully pulled image \"nginx:1\"", "Started: Started container c"] {
+        let told = |api: &Api| api.events("web").iter().any(|event| event.contains(wanted)).then_some(());
+        harness.api.wait(wanted, SOON, told).await;
+    }
 
     harness.api.delete_pod("web", 30);
     harness.until_gone("web").await;
