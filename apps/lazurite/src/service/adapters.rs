@@ -10,14 +10,13 @@ use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
 use fabric::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
 use kit::http::Connection;
-use providers::registry::{Action, Gate, Principal};
+use providers::registry::{Action, Gate, Principal, registry_of};
 use serde_json::{Value, json};
 
 use crate::place::State;
 
 /// The server application of AKS: the audience of tokens for clusters.
 const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
-const TOKEN_ANSWER_MAX_BYTES: usize = 64 * 1024;
 const REGISTRY_AUDIENCES: [&str; 4] = [
     "https://containerregistry.azure.net",
     "https://management.azure.com",
@@ -248,31 +247,19 @@ impl Gate for RegistryGate {
     }
 
     async fn secret(&self, application: &str, secret: &str) -> Option<Principal> {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", application)
-            .append_pair("client_secret", secret)
-            .append_pair("scope", "https://management.azure.com/.default")
-            .finish();
-        let request = http::Request::post(format!("/{}/oauth2/v2.0/token", self.entra.tenant_id()))
-            .header(http::header::HOST, "login.microsoftonline.com")
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(kit::http::full(form))
-            .ok()?;
-        let response = self.entra.service().call(request).await;
-        let bytes = kit::http::read(response.into_body(), TOKEN_ANSWER_MAX_BYTES).await.ok()?;
-        let answer: Value = serde_json::from_slice(&bytes).ok()?;
-        self.bearer(answer["access_token"].as_str()?).await
+        let object_id = self.entra.client_with_secret(application, secret)?;
+        Some(Principal { object_id, name: application.to_owned() })
     }
 
-    async fn allows(&self, principal: &Principal, _: &str, action: Action) -> bool {
+    async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool {
         let action = match action {
             Action::Sign => return true,
             Action::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
             Action::Push => "Microsoft.ContainerRegistry/registries/push/write",
             Action::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
         };
-        let scope = ResourceId::of_subscription(&self.front.config().subscription_id);
+        let scope = registry_of(self.front.resources(), repository)
+            .unwrap_or_else(|| ResourceId::of_subscription(&self.front.config().subscription_id));
         self.front.access().principal_may(&principal.object_id, &[], action, &scope)
     }
 

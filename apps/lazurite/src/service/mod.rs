@@ -109,6 +109,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         image,
         token_reviewers: vec![Arc::new(adapters::EntraReviewer(entra.clone()))],
         certificates: certificates.clone(),
+        models: parking_lot::Mutex::default(),
     };
     let hosting = hosting::Hosting::new(shared, tasks.child());
     let front = build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
@@ -177,6 +178,7 @@ async fn build_front(
         .provider(providers::network::provider())
         .provider(providers::compute::provider(machines.fabric.machines()))
         .provider(providers::managed_identity::provider())
+        .provider(providers::registry::provider(state.join("registry")))
         .provider(clusters.provider())
         .build()
         .await

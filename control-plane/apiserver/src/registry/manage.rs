@@ -69,7 +69,7 @@ fn refused(error: ApplyError) -> ApiError {
                 .map(|conflict| {
                     json!({
                         "reason": "FieldManagerConflict",
-                        "message": format!("conflict with {:?}", conflict.manager),
+                        "message": conflict.message(),
                         "field": conflict.field,
                     })
                 })

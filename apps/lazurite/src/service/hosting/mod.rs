@@ -51,6 +51,23 @@ pub(crate) struct Shared {
     pub(crate) token_reviewers: Vec<Arc<dyn apiserver::TokenAuthenticator>>,
     /// Certificates of the shared listener by server name.
     pub(crate) certificates: kit::tls::Certificates,
+    /// Object models by minor version: all clusters of a version share one.
+    pub(crate) models: Mutex<HashMap<String, Arc<api_model::Model>>>,
+}
+
+impl Shared {
+    /// The object model of a version (`1.35.6`).
+    pub(crate) fn model(&self, version: &str) -> Result<Arc<api_model::Model>, ControlPlaneError> {
+        let minor = version.rsplitn(2, '.').last().unwrap_or(version);
+        let mut models = self.models.lock();
+        if let Some(model) = models.get(minor) {
+            return Ok(model.clone());
+        }
+        let model = api_model::Model::load(minor)
+            .map_err(|_| ControlPlaneError::Version { version: version.to_owned() })?;
+        models.insert(minor.to_owned(), model.clone());
+        Ok(model)
+    }
 }
 
 /// The host of control planes.

@@ -31,6 +31,7 @@ pub(crate) struct Plane {
     pub(crate) keys: Keys,
     pub(crate) authority: Authority,
     server: Arc<ApiServer>,
+    store: Arc<store::Embedded>,
     nodes: Store<Node>,
     nodes_changed: watch::Sender<u64>,
     tasks: Tasks,
@@ -47,17 +48,20 @@ impl Plane {
     ) -> Result<Arc<Self>, ControlPlaneError> {
         let tasks = parent.child();
         let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
-        let server = start_server(&spec, &keys, &authority, dir, shared, &tasks).await?;
+        let store = store::Embedded::open(&dir.join("store.redb"), store::Options::default(), &tasks)
+            .map_err(failed("open the cluster's store"))?;
+        let server = start_server(&spec, &keys, &authority, store.clone(), shared, &tasks).await?;
         let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
         if let Err(error) = started {
             tasks.drain(DRAIN_LIMIT).await;
+            store.close().await;
             return Err(error);
         }
         let admin = server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]));
         let (nodes, nodes_changed) = watch_nodes(admin.clone(), &tasks);
         addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
         start_loops(&spec, &authority, &server, shared, &tasks);
-        Ok(Arc::new(Self { spec, keys, authority, server, nodes, nodes_changed, tasks }))
+        Ok(Arc::new(Self { spec, keys, authority, server, store, nodes, nodes_changed, tasks }))
     }
 
     async fn connect(
@@ -120,6 +124,7 @@ impl Plane {
         if !self.tasks.drain(DRAIN_LIMIT).await {
             tracing::warn!(cluster = %self.spec.cluster, "a control plane's tasks did not end in time");
         }
+        self.store.close().await;
     }
 }
 
@@ -127,15 +132,11 @@ async fn start_server(
     spec: &ControlPlaneSpec,
     keys: &Keys,
     authority: &Authority,
-    dir: &Path,
+    store: Arc<store::Embedded>,
     shared: &Arc<Shared>,
     tasks: &Tasks,
 ) -> Result<Arc<ApiServer>, ControlPlaneError> {
-    let minor = spec.version.rsplitn(2, '.').last().unwrap_or(&spec.version);
-    let model = api_model::Model::load(minor)
-        .map_err(|_| ControlPlaneError::Version { version: spec.version.clone() })?;
-    let store = store::Embedded::open(&dir.join("store.redb"), store::Options::default(), tasks)
-        .map_err(failed("open the cluster's store"))?;
+    let model = shared.model(&spec.version)?;
     let config = apiserver::Config {
         name: spec.name.clone(),
         model,
