@@ -1,10 +1,13 @@
 //! `cargo xtask corpus`: generates the data file of a Kubernetes minor version.
 //!
 //! Input: the definitions in a pinned PyPI wheel and the hand-written facts under `control-plane/api-model/corpus/facts`. Output:
-//! `corpus/<minor>.model`, readable, one line a field, and `corpus/<minor>.prose.zst`, the documentation in the same order.
-//! The same input gives the same bytes; `--check` fails when the files in the tree differ. See `write.rs` for the notation.
+//! `corpus/<minor>.model`, readable, one line a field, `corpus/<minor>.prose.zst`, the documentation in the same order, and
+//! `corpus/<minor>.protobuf`, the field numbers of the binary form, from a pinned crate.
+//! The same input gives the same bytes; `--check` fails when the files in the tree differ. See `write.rs` and `protobuf.rs`
+//! for the notations.
 
 mod fetch;
+mod protobuf;
 mod write;
 
 use anyhow::{Context, bail};
@@ -33,9 +36,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let definitions = fetch::definitions(&args.minor, args.wheel.as_deref())?;
     let written = write::corpus(&args.minor, &definitions, &facts("resources")?, &facts("defaults")?)?;
+    let numbers = protobuf::corpus(&args.minor, &definitions, &facts("pointers")?)?;
     let prose = zstd::bulk::compress(written.prose.as_bytes(), 19)?;
     let mut stale = false;
-    for (name, bytes) in [("model", written.model.as_bytes()), ("prose.zst", prose.as_slice())] {
+    let made = [
+        ("model", written.model.as_bytes()),
+        ("prose.zst", prose.as_slice()),
+        ("protobuf", numbers.as_bytes()),
+    ];
+    for (name, bytes) in made {
         let path = folder.join(format!("{}.{name}", args.minor));
         let same = std::fs::read(&path).is_ok_and(|old| old == bytes);
         if args.check {
