@@ -5,5 +5,6 @@
 //! when edited, as AKS does with objects labelled `kubernetes.azure.com/managedby: aks`.
 
 pub mod dns;
+pub mod fetch;
 pub mod manifests;
 pub mod sample;

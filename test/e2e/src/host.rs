@@ -29,9 +29,18 @@ pub fn left_behind() -> Vec<String> {
         let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
         let program = command.split('\0').next().unwrap_or_default();
         let name = program.rsplit('/').next().unwrap_or_default();
-        if matches!(name, "lazurite" | "containerd-shim-runc-v2") {
+        if matches!(name, "lazurite" | "containerd-shim-runc-v2") && !is_anothers(&entry.path()) {
             left.push(format!("process {} {}", entry.file_name().to_string_lossy(), command.replace('\0', " ")));
         }
     }
     left
+}
+
+/// A service somebody else runs on this host, in another state directory, is not ours to judge.
+fn is_anothers(process: &std::path::Path) -> bool {
+    let environment = fs::read_to_string(process.join("environ")).unwrap_or_default();
+    environment
+        .split('\0')
+        .filter_map(|line| line.strip_prefix("LAZURITE_STATE="))
+        .any(|state| !state.contains("lazurite-e2e-"))
 }

@@ -10,16 +10,17 @@ use sha2::{Digest, Sha256};
 /// Where Debian's busybox-static puts it.
 const BUSYBOX: &str = "/bin/busybox";
 /// Programs the tests call.
-const APPLETS: [&str; 16] = [
-    "sh", "wget", "nc", "httpd", "sleep", "cat", "echo", "ls", "hostname", "nslookup", "id", "env", "touch", "true",
-    "ping", "tail",
-];
+const APPLETS: [&str; 13] =
+    ["sh", "nc", "httpd", "sleep", "cat", "echo", "ls", "hostname", "id", "env", "touch", "true", "mkdir"];
 
-/// Writes the archive of `docker.io/library/busybox:1` to `path`.
-pub fn write_busybox(path: &Path) -> Result<()> {
+/// Writes the archive of `docker.io/library/busybox:1` to `path`; with `program` as `/bin/lazurite`, since
+/// Debian's static busybox cannot resolve names (it has no name service of its own).
+pub fn write_busybox(path: &Path, program: &Path) -> Result<()> {
     let binary = std::fs::read(BUSYBOX).context("busybox-static is not installed")?;
     let mut tar = tar::Builder::new(Vec::new());
     add(&mut tar, "bin/busybox", &binary, 0o755)?;
+    let program = std::fs::read(program).with_context(|| format!("failed to read `{}`", program.display()))?;
+    add(&mut tar, "bin/lazurite", &program, 0o755)?;
     for applet in APPLETS {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);

@@ -322,7 +322,7 @@ fn repository() -> PathBuf {
 }
 
 /// The program under test: `LAZURITE_BIN`, else the one built with the tests' own profile.
-fn lazurite() -> PathBuf {
+pub fn lazurite() -> PathBuf {
     if let Some(path) = std::env::var_os("LAZURITE_BIN") {
         return PathBuf::from(path);
     }

@@ -8,5 +8,5 @@ pub mod image;
 mod lab;
 mod wait;
 
-pub use lab::{Fabric, Lab, Output, skip};
+pub use lab::{Fabric, Lab, Output, lazurite, skip};
 pub use wait::{wait_for, wait_for_ok};

@@ -29,6 +29,8 @@ pub(crate) enum Addon {
     Dns(addons::dns::Options),
     /// Serve a page that says which pod answered
     Sample(addons::sample::Options),
+    /// Ask one HTTP question
+    Fetch(addons::fetch::Options),
     /// Hold a pod's namespaces
     Pause,
 }
@@ -50,6 +52,7 @@ impl Addon {
                     addons::dns::run(options, client, &tasks).await?;
                 }
                 Addon::Sample(options) => addons::sample::run(options, &tasks).await?,
+                Addon::Fetch(options) => addons::fetch::run(options).await?,
                 Addon::Pause => {}
             }
             anyhow::Ok(())
