@@ -2,11 +2,12 @@
 
 use crate::corpus::{self, Corpus};
 use crate::openapi::Documents;
+use crate::protobuf::Messages;
 use crate::resource::{Group, Resource};
 use crate::schema::{NodeId, Schema, Types};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub struct Model {
     by_plural: HashMap<(String, String, String), usize>,
     by_kind: HashMap<(String, String, String), usize>,
     documents: Documents,
+    numbers: &'static str,
+    messages: OnceLock<Messages>,
 }
 
 impl std::fmt::Debug for Model {
@@ -37,8 +40,12 @@ impl std::fmt::Debug for Model {
 impl Model {
     /// Reads the corpus of a minor version (`1.35`). Takes a few milliseconds; keep the result and share it.
     pub fn load(minor: &str) -> Result<Arc<Model>, ModelError> {
-        let (text, prose): (&str, &'static [u8]) = match minor {
-            "1.35" => (include_str!("../corpus/1.35.model"), include_bytes!("../corpus/1.35.prose.zst")),
+        let (text, prose, numbers): (&str, &'static [u8], &'static str) = match minor {
+            "1.35" => (
+                include_str!("../corpus/1.35.model"),
+                include_bytes!("../corpus/1.35.prose.zst"),
+                include_str!("../corpus/1.35.protobuf"),
+            ),
             _ => return Err(ModelError::UnknownMinor(minor.to_owned())),
         };
         let corpus = corpus::parse(text)?;
@@ -49,6 +56,8 @@ impl Model {
             by_plural: numbered().map(|(i, r)| (key(r, &r.plural), i)).collect(),
             by_kind: numbered().map(|(i, r)| (key(r, &r.kind), i)).collect(),
             documents: Documents::new(prose),
+            numbers,
+            messages: OnceLock::new(),
             corpus,
         }))
     }
@@ -124,6 +133,11 @@ impl Model {
     /// The OpenAPI v2 document as JSON, made at the first request and kept.
     pub fn openapi_v2(&self) -> Bytes {
         self.documents.v2(self)
+    }
+
+    /// Field numbers of the binary form, read at the first use and kept.
+    pub(crate) fn messages(&self) -> &Messages {
+        self.messages.get_or_init(|| Messages::parse(self.numbers))
     }
 
     pub(crate) fn documents(&self) -> &Documents {

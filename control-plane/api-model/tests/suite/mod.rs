@@ -5,6 +5,7 @@ mod hostile;
 mod model;
 mod openapi;
 mod patches;
+mod protobuf;
 mod quantity;
 mod schema;
 mod selectors;

@@ -1,0 +1,133 @@
+//! The binary form: what is written reads back, for every kind and every field there is.
+
+use super::model;
+use api_model::protobuf::{ProtobufError, decode, encode, has, watch_event};
+use api_model::schema::{NodeId, NodeKind, Scalar, Types};
+use serde_json::{Map, Value, json};
+
+/// A value of a type with every field set; what refers to itself stands in itself once.
+fn sample(types: &Types, id: NodeId, inside: &mut Vec<NodeId>) -> Option<Value> {
+    let node = types.node(id);
+    match node.name.as_deref().and_then(|name| name.rsplit('.').next()) {
+        Some("JSONSchemaPropsOrBool") => return Some(json!(false)),
+        Some("JSONSchemaPropsOrArray") => return Some(json!([{"type": "string"}, {"maximum": 0.0}])),
+        Some("JSONSchemaPropsOrStringArray") => return Some(json!(["a", "b"])),
+        _ => {}
+    }
+    Some(match &node.kind {
+        NodeKind::Any => json!({"a": [1, "b", null]}),
+        NodeKind::Scalar(scalar) => match scalar {
+            Scalar::String => json!("text"),
+            Scalar::Bool => json!(true),
+            Scalar::Int32 => json!(-7),
+            Scalar::Int64 => json!(7_000_000_000_i64),
+            Scalar::Double => json!(1.5),
+            Scalar::Byte => json!("aGk="),
+            Scalar::Time => json!("2026-01-02T03:04:05Z"),
+            Scalar::MicroTime => json!("2026-01-02T03:04:05.123456Z"),
+            Scalar::Quantity => json!("1500m"),
+            Scalar::IntOrString => json!("25%"),
+        },
+        NodeKind::Struct { fields, .. } => {
+            if inside.contains(&id) {
+                return None;
+            }
+            inside.push(id);
+            // An object within an object has no type of its own in this form.
+            let object = ["apiVersion", "kind", "metadata"].iter().all(|name| fields.iter().any(|f| &*f.name == *name));
+            let wanted = fields.iter().filter(|f| !object || !matches!(&*f.name, "apiVersion" | "kind"));
+            let made: Map<String, Value> =
+                wanted.filter_map(|f| Some((f.name.to_string(), sample(types, f.node, inside)?))).collect();
+            inside.pop();
+            if fields.is_empty() && made.is_empty() { json!({}) } else { Value::Object(made) }
+        }
+        NodeKind::Map(value) => json!({"one": sample(types, *value, inside)?, "two": sample(types, *value, inside)?}),
+        NodeKind::List { item, .. } => json!([sample(types, *item, inside)?, sample(types, *item, inside)?]),
+    })
+}
+
+#[test]
+fn every_field_of_every_kind_comes_back() {
+    let mut failures = Vec::new();
+    for resource in model().resources() {
+        let api_version =
+            if resource.group.is_empty() { resource.version.clone() } else { format!("{}/{}", resource.group, resource.version) };
+        let mut object = sample(resource.schema.types(), resource.schema.id(), &mut Vec::new()).unwrap();
+        object["kind"] = json!(resource.kind);
+        object["apiVersion"] = json!(api_version);
+        let back = encode(model(), &object).and_then(|bytes| decode(model(), &bytes));
+        if back.as_ref() != Ok(&object) {
+            failures.push(format!("{api_version} {}: {}", resource.kind, difference(&object, &back, "")));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Where two values differ first.
+fn difference(was: &Value, back: &Result<Value, ProtobufError>, path: &str) -> String {
+    match back {
+        Err(error) => error.to_string(),
+        Ok(back) => {
+            let names: Vec<&String> = was.as_object().into_iter().chain(back.as_object()).flat_map(Map::keys).collect();
+            for name in names {
+                let (old, new) = (&was[name], &back[name]);
+                if old != new {
+                    return difference(old, &Ok(new.clone()), &format!("{path}.{name}"));
+                }
+            }
+            format!("{path}: {was} became {back}")
+        }
+    }
+}
+
+#[test]
+fn zeros_stay_where_they_are_values() {
+    let deployment = json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web"}, "spec": {
+        "replicas": 0, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {"spec": {"automountServiceAccountToken": false, "volumes": [{"name": "v", "emptyDir": {}}],
+            "containers": [{"name": "c", "securityContext": {"runAsUser": 0, "privileged": false}}]}}}});
+    assert_eq!(decode(model(), &encode(model(), &deployment).unwrap()), Ok(deployment));
+}
+
+#[test]
+fn zeros_go_where_go_clients_send_them_unasked() {
+    let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web", "generateName": "", "generation": 0},
+        "spec": {"hostNetwork": false, "nodeName": "", "containers": [{"name": "c", "stdin": false}]}});
+    let expected = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "c"}]}});
+    assert_eq!(decode(model(), &encode(model(), &pod).unwrap()), Ok(expected));
+}
+
+#[test]
+fn lists_and_events_are_written() {
+    let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"},
+        "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]});
+    assert_eq!(decode(model(), &encode(model(), &list).unwrap()), Ok(list));
+    let partial = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
+    assert_eq!(decode(model(), &encode(model(), &partial).unwrap()), Ok(partial));
+
+    let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}});
+    let event = watch_event(model(), "ADDED", &pod).unwrap();
+    let (length, message) = event.split_at(4);
+    assert_eq!(u32::from_be_bytes(length.try_into().unwrap()) as usize, message.len());
+    // Field 1 is the type, field 2 an extension whose field 1 is the object as it stands alone.
+    assert_eq!(&message[..7], b"\x0a\x05ADDED");
+    let object = encode(model(), &pod).unwrap();
+    assert!(message.ends_with(&object));
+    assert_eq!(message.len(), 7 + 2 + 2 + object.len());
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    assert!(!has(model(), "example.com/v1", "Pod"));
+    assert!(has(model(), "apps/v1", "Deployment"));
+    let unknown = json!({"kind": "Widget", "apiVersion": "example.com/v1"});
+    assert!(matches!(encode(model(), &unknown), Err(ProtobufError::Unknown { .. })));
+    let wrong = json!({"kind": "Pod", "apiVersion": "v1", "spec": {"hostNetwork": "yes"}});
+    assert!(matches!(encode(model(), &wrong), Err(ProtobufError::Value(_))));
+    assert!(matches!(decode(model(), b"{}"), Err(ProtobufError::Broken(_))));
+    let bytes = encode(model(), &json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}})).unwrap();
+    for end in 0..bytes.len() {
+        let _ = decode(model(), &bytes[..end]);
+    }
+}
