@@ -126,7 +126,13 @@ async fn a_crash_in_any_step_is_survived() {
                 let why = world.owner().get(format!("{}/operations/latest", cluster("c1")), AKS).await.unwrap();
                 panic!("after a crash in {step}: {why}");
             }
-            changed.changed().await.unwrap();
+            let waited = tokio::time::timeout(std::time::Duration::from_secs(8), changed.changed()).await;
+            if waited.is_err() {
+                let running: Vec<String> =
+                    world.front.operations().running().iter().map(|o| format!("{} {}", o.resource, o.name)).collect();
+                let seen = world.faults.seen.lock().clone();
+                panic!("stuck after a crash in {step}: {running:?}, steps {seen:?}, {:?}", world.everything());
+            }
         }
         assert_eq!(node_names(&world, "c1").len(), 1, "{step}");
         world.delete("c1").await.unwrap();
