@@ -253,16 +253,17 @@ fn port_forward(lab: &Lab) -> Result<()> {
     use std::io::{BufRead, BufReader, Read, Write};
     let mut forward = lab.kubectl_spawn("port-forward service/shells :80")?;
     let output = forward.0.stdout.take().context("no output")?;
-    let line = BufReader::new(output).lines().next().context("kubectl port-forward printed nothing")??;
+    // Kept to the end: kubectl prints each connection, and would die of a closed pipe.
+    let mut lines = BufReader::new(output).lines();
+    let line = lines.next().context("kubectl port-forward printed nothing")??;
     let address = line.split(' ').nth(2).context("no address")?.to_owned();
     let mut stream = std::net::TcpStream::connect(&address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-    // kubectl may end the connection with a reset once the far side has closed it; what counts came before.
-    let mut answer = Vec::new();
-    let ended = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer);
-    ensure!(answer.contains("shells-"), "{answer} {ended:?}");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.contains("shells-"), "{answer}");
+    drop(lines);
     Ok(())
 }
 
