@@ -37,13 +37,13 @@ pub async fn read(body: kit::http::Body) -> Result<bytes::Bytes, ApiError> {
 ///
 /// # Errors
 /// When it cannot be read or its type is unknown.
-pub fn value(media: &str, bytes: &[u8]) -> Result<Value, ApiError> {
+pub fn value(model: &api_model::Model, media: &str, bytes: &[u8]) -> Result<Value, ApiError> {
     match media {
         "application/json" | "text/json" | "*/*" => serde_json::from_slice(bytes).map_err(|error| {
             ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
         }),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
-        crate::protobuf::MEDIA_TYPE => crate::protobuf::decode(bytes),
+        crate::protobuf::MEDIA_TYPE => crate::protobuf::decode(model, bytes),
         _ => Err(ApiError::unsupported_media_type(media, ACCEPTED)),
     }
 }

@@ -11,6 +11,8 @@ pub enum Encoding {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' binary form.
+    Protobuf,
 }
 
 impl Encoding {
@@ -19,6 +21,7 @@ impl Encoding {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => crate::protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -83,33 +86,49 @@ pub fn accepted(header: &str) -> Vec<Accepted<'_>> {
     found.into_iter().map(|(_, accepted)| accepted).collect()
 }
 
-/// Chooses a form. Tables and metadata are offered when `shapes` says so.
+/// What may be chosen besides plain JSON and YAML.
+#[derive(Debug, Clone, Copy)]
+pub struct Offers {
+    /// Tables and metadata.
+    pub shapes: bool,
+    /// The kind has a binary form; metadata always has.
+    pub binary: bool,
+}
+
+/// Chooses a form. The binary one is chosen only when nothing else will do: objects are kept as JSON, so that
+/// costs nothing to send, while the binary form has to be made.
 ///
 /// # Errors
 /// 406 when nothing that is accepted is offered.
-pub fn choose(headers: &HeaderMap, pretty: bool, shapes: bool) -> Result<Form, ApiError> {
+pub fn choose(headers: &HeaderMap, pretty: bool, offers: Offers) -> Result<Form, ApiError> {
     let header = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut form = Form { pretty, ..Form::PLAIN };
     if header.trim().is_empty() {
         return Ok(form);
     }
+    let mut binary = None;
     for accepted in accepted(header) {
         form.encoding = match accepted.media {
             "application/json" | "*/*" | "application/*" => Encoding::Json,
             "application/yaml" | "application/x-yaml" | "text/yaml" => Encoding::Yaml,
+            crate::protobuf::MEDIA_TYPE => Encoding::Protobuf,
             _ => continue,
         };
         form.shape = match (accepted.parameter("as"), accepted.parameter("g")) {
             (None, _) => Shape::Object,
-            (Some(_), Some(group)) if !shapes || group != "meta.k8s.io" => continue,
+            (Some(_), Some(group)) if !offers.shapes || group != "meta.k8s.io" => continue,
             (Some(_), None) => continue,
             (Some("Table"), _) => Shape::Table,
             (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), _) => Shape::Metadata,
             _ => continue,
         };
-        return Ok(form);
+        if form.encoding != Encoding::Protobuf {
+            return Ok(form);
+        }
+        let made = form.shape == Shape::Metadata || (offers.binary && form.shape == Shape::Object);
+        binary = binary.or(made.then_some(form));
     }
-    Err(ApiError::not_acceptable(&["application/json", "application/yaml"]))
+    binary.ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE]))
 }
 
 #[cfg(test)]
@@ -119,13 +138,15 @@ mod tests {
     fn form(accept: &'static str) -> Option<Form> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
-        choose(&headers, false, true).ok()
+        choose(&headers, false, Offers { shapes: true, binary: true }).ok()
     }
 
     #[test]
-    fn protobuf_falls_through_to_what_can_be_had() {
+    fn protobuf_is_chosen_when_nothing_else_will_do() {
         assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some(Form::PLAIN));
-        assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
+        let binary = form("application/vnd.kubernetes.protobuf;stream=watch,application/cbor");
+        assert_eq!(binary, Some(Form { encoding: Encoding::Protobuf, ..Form::PLAIN }));
+        assert_eq!(form("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1"), None);
         let table = form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;q=0.5");
         assert_eq!(table.map(|form| form.shape), Some(Shape::Table));
         let partial = form("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");

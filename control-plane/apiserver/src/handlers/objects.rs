@@ -18,10 +18,12 @@ use crate::registry::{Target, object};
 use crate::watch::Filter;
 
 /// A renderer for what this request accepts.
-pub(super) fn renderer<'a>(api: &Api, asked: &Asked, target: &'a Target) -> Result<Renderer<'a>, ApiError> {
+pub(super) fn renderer<'a>(api: &'a Api, asked: &Asked, target: &'a Target) -> Result<Renderer<'a>, ApiError> {
+    let offers = negotiate::Offers { shapes: true, binary: target.served.custom.is_none() };
     Ok(Renderer {
         served: &target.served,
-        form: negotiate::choose(asked.headers(), asked.query.flag("pretty"), true)?,
+        model: &api.registry.model,
+        form: negotiate::choose(asked.headers(), asked.query.flag("pretty"), offers)?,
         include: include(&asked.query),
         now: api.registry.clock.now(),
     })
@@ -34,7 +36,7 @@ pub(super) fn answer(
     status: StatusCode,
     bytes: Bytes,
 ) -> Response {
-    respond(status, renderer.form, renderer.one(bytes), asked.headers(), &asked.warnings)
+    respond(renderer.model, status, renderer.form, renderer.one(bytes), asked.headers(), &asked.warnings)
 }
 
 /// Reads one object.
@@ -81,7 +83,7 @@ pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Re
     let renderer = renderer(api, asked, target)?;
     let options = list_options(asked, target)?;
     let listed = api.registry.list(&target.served.storage, &options).await?;
-    Ok(respond(StatusCode::OK, renderer.form, renderer.many(&listed), asked.headers(), &asked.warnings))
+    Ok(respond(renderer.model, StatusCode::OK, renderer.form, renderer.many(&listed), asked.headers(), &asked.warnings))
 }
 
 /// Follows changes.
@@ -101,10 +103,15 @@ pub(super) async fn watch(api: &Api, asked: &Asked, target: &Target) -> Result<R
 }
 
 /// The object that a request carries, checked and without unknown fields.
-async fn sent_object(asked: &mut Asked, target: &Target, options: &WriteOptions) -> Result<Value, ApiError> {
+async fn sent_object(
+    api: &Api,
+    asked: &mut Asked,
+    target: &Target,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
-    let mut object = body::value(&media, &bytes)?;
+    let mut object = body::value(&api.registry.model, &media, &bytes)?;
     body::check_type(&mut object, &target.served.resource.kind, &target.served.api_version())?;
     body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
     Ok(object)
@@ -114,7 +121,7 @@ async fn sent_object(asked: &mut Asked, target: &Target, options: &WriteOptions)
 pub(super) async fn create(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
-    let object = sent_object(asked, target, &options).await?;
+    let object = sent_object(api, asked, target, &options).await?;
     let who = Who::updates(&options.manager, "");
     let bytes = api.registry.create(target, object, &options, &who).await?;
     Ok(answer(asked, &renderer, StatusCode::CREATED, bytes))
@@ -124,7 +131,7 @@ pub(super) async fn create(api: &Api, asked: &mut Asked, target: &Target) -> Res
 pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
-    let object = sent_object(asked, target, &options).await?;
+    let object = sent_object(api, asked, target, &options).await?;
     let who = Who::updates(&options.manager, &target.subresource);
     let checked = matches!(target.subresource.as_str(), "" | "status");
     let modify = Modify { target, options: &options, who: &who, checked };
@@ -145,17 +152,17 @@ pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Res
     }
 }
 
-async fn delete_options(asked: &mut Asked) -> Result<DeleteOptions, ApiError> {
+async fn delete_options(api: &Api, asked: &mut Asked) -> Result<DeleteOptions, ApiError> {
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
-    let value = if bytes.is_empty() { None } else { Some(body::value(&media, &bytes)?) };
+    let value = if bytes.is_empty() { None } else { Some(body::value(&api.registry.model, &media, &bytes)?) };
     DeleteOptions::of(&asked.query, value.as_ref())
 }
 
 /// Deletes an object.
 pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
-    let options = delete_options(asked).await?;
+    let options = delete_options(api, asked).await?;
     let removed = api.registry.delete(target, &options).await?;
     if target.served.storage == crate::registry::custom::DEFINITIONS && !options.dry_run {
         api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
@@ -165,7 +172,7 @@ pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Res
         Removed::Gone(bytes) if !target.served.rules.returns_deleted => {
             let status = gone_status(target, &object::decode(&bytes).unwrap_or_default());
             let bytes = status.to_string().into();
-            Ok(respond(StatusCode::OK, plain(&renderer), bytes, asked.headers(), &asked.warnings))
+            Ok(respond(renderer.model, StatusCode::OK, plain(&renderer), bytes, asked.headers(), &asked.warnings))
         }
         Removed::Gone(bytes) | Removed::Marked(bytes) => {
             Ok(answer(asked, &renderer, StatusCode::OK, bytes))
@@ -180,7 +187,7 @@ fn plain(renderer: &Renderer<'_>) -> negotiate::Form {
 /// Deletes what a list would show.
 pub(super) async fn delete_collection(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
-    let mut options = delete_options(asked).await?;
+    let mut options = delete_options(api, asked).await?;
     // Preconditions are about one object.
     options.uid = None;
     options.resource_version = None;
@@ -202,5 +209,5 @@ pub(super) async fn delete_collection(api: &Api, asked: &mut Asked, target: &Tar
         }
     }
     let bytes = renderer.many(&listed);
-    Ok(respond(StatusCode::OK, renderer.form, bytes, asked.headers(), &asked.warnings))
+    Ok(respond(renderer.model, StatusCode::OK, renderer.form, bytes, asked.headers(), &asked.warnings))
 }

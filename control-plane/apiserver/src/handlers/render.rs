@@ -1,8 +1,9 @@
-//! Makes responses of objects: as they are, as tables, as metadata; JSON or YAML; compressed when asked.
+//! Makes responses of objects: as they are, as tables, as metadata; JSON, YAML or binary; compressed when asked.
 
 use std::io::Write;
 use std::sync::Arc;
 
+use api_model::Model;
 use api_model::table::{IncludeObject, table};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,6 +26,8 @@ const GZIP_BYTES_MIN: usize = 128 * 1024;
 pub struct Renderer<'a> {
     /// The resource.
     pub served: &'a Served,
+    /// The object model.
+    pub model: &'a Model,
     /// The form.
     pub form: Form,
     /// What table rows carry.
@@ -148,11 +151,26 @@ fn joined(kind: &str, version: &str, meta: &Value, items: &[Bytes]) -> Bytes {
 }
 
 /// A response of JSON bytes in the encoding asked for.
-pub fn respond(status: StatusCode, form: Form, bytes: Bytes, request: &HeaderMap, warnings: &[String]) -> Response {
+pub fn respond(
+    model: &Model,
+    status: StatusCode,
+    form: Form,
+    bytes: Bytes,
+    request: &HeaderMap,
+    warnings: &[String],
+) -> Response {
     let (content_type, bytes) = match (form.encoding, form.pretty) {
         (Encoding::Json, false) => (form.encoding.content_type(), bytes),
         (encoding, _) => match serde_json::from_slice::<Value>(&bytes) {
             Err(_) => ("application/json", bytes),
+            // What has no binary form goes as it is, and its type says so.
+            Ok(value) if encoding == Encoding::Protobuf => match api_model::protobuf::encode(model, &value) {
+                Ok(bytes) => (encoding.content_type(), bytes.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "an object could not be written in the binary form");
+                    ("application/json", bytes)
+                }
+            },
             Ok(value) if encoding == Encoding::Yaml => {
                 (encoding.content_type(), serde_yaml_ng::to_string(&value).unwrap_or_default().into())
             }

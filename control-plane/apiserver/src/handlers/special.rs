@@ -5,7 +5,7 @@ use http::StatusCode;
 use kit::http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::negotiate::{self, Form};
+use super::negotiate::{self, Form, Offers};
 use super::options::WriteOptions;
 use super::patch::Patch;
 use super::path::RequestInfo;
@@ -26,11 +26,11 @@ pub fn is_stream(info: &RequestInfo) -> bool {
 }
 
 fn plain_form(asked: &Asked) -> Result<Form, ApiError> {
-    negotiate::choose(asked.headers(), asked.query.flag("pretty"), false)
+    negotiate::choose(asked.headers(), asked.query.flag("pretty"), Offers { shapes: false, binary: true })
 }
 
-fn answer(asked: &Asked, form: Form, status: StatusCode, bytes: Bytes) -> Response {
-    respond(status, form, bytes, asked.headers(), &asked.warnings)
+fn answer(api: &Api, asked: &Asked, form: Form, status: StatusCode, bytes: Bytes) -> Response {
+    respond(&api.registry.model, status, form, bytes, asked.headers(), &asked.warnings)
 }
 
 /// Connects the client with what runs on a node.
@@ -80,7 +80,7 @@ pub(super) async fn virtual_object(api: &Api, asked: &mut Asked, target: &Target
     }
     let form = plain_form(asked)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
-    let mut object = sent(asked, &target.served.resource.kind, &target.served.api_version()).await?;
+    let mut object = sent(api, asked, &target.served.resource.kind, &target.served.api_version()).await?;
     body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
     if target.served.storage == "core/bindings" {
         return bind_through_collection(api, asked, target, &object, &options, form).await;
@@ -89,13 +89,13 @@ pub(super) async fn virtual_object(api: &Api, asked: &mut Asked, target: &Target
     let made =
         crate::authz::reviews::create(plural, &target.namespace, &target.user, object, &api.authorizer, &api.authenticator)
             .await?;
-    Ok(answer(asked, form, StatusCode::CREATED, made.to_string().into()))
+    Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
 }
 
-async fn sent(asked: &mut Asked, kind: &str, api_version: &str) -> Result<Value, ApiError> {
+async fn sent(api: &Api, asked: &mut Asked, kind: &str, api_version: &str) -> Result<Value, ApiError> {
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
-    let mut object = body::value(&media, &bytes)?;
+    let mut object = body::value(&api.registry.model, &media, &bytes)?;
     body::check_type(&mut object, kind, api_version)?;
     Ok(object)
 }
@@ -120,27 +120,27 @@ async fn bind_through_collection(
         ..target.clone()
     };
     api.registry.bind(&pod, binding, options).await?;
-    Ok(answer(asked, form, StatusCode::CREATED, success()))
+    Ok(answer(api, asked, form, StatusCode::CREATED, success()))
 }
 
 /// `POST …/pods/<name>/binding`.
 pub(super) async fn bind(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
-    let binding = sent(asked, "Binding", "v1").await?;
+    let binding = sent(api, asked, "Binding", "v1").await?;
     check_name(target, &binding)?;
     api.registry.bind(target, &binding, &options).await?;
-    Ok(answer(asked, form, StatusCode::CREATED, success()))
+    Ok(answer(api, asked, form, StatusCode::CREATED, success()))
 }
 
 /// `POST …/pods/<name>/eviction`.
 pub(super) async fn evict(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
     let dry_run = asked.query.dry_run()?;
-    let eviction = sent(asked, "Eviction", "policy/v1").await?;
+    let eviction = sent(api, asked, "Eviction", "policy/v1").await?;
     check_name(target, &eviction)?;
     api.registry.evict(target, &eviction, dry_run).await?;
-    Ok(answer(asked, form, StatusCode::CREATED, success()))
+    Ok(answer(api, asked, form, StatusCode::CREATED, success()))
 }
 
 fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
@@ -157,12 +157,12 @@ fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
 /// `POST …/serviceaccounts/<name>/token`.
 pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
-    let mut request = sent(asked, "TokenRequest", "authentication.k8s.io/v1").await?;
+    let mut request = sent(api, asked, "TokenRequest", "authentication.k8s.io/v1").await?;
     admit::mutate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
     admit::validate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
     api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
     let made = api.tokens.issue(&*api.registry, &target.namespace, &target.name, request, &target.user)?;
-    Ok(answer(asked, form, StatusCode::CREATED, made.to_string().into()))
+    Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
 }
 
 /// `GET …/scale`.
@@ -170,7 +170,7 @@ pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Resu
     let form = plain_form(asked)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
     let object = target.served.from_storage(entry.parse());
-    Ok(answer(asked, form, StatusCode::OK, scale_of(&target.served, &object).to_string().into()))
+    Ok(answer(api, asked, form, StatusCode::OK, scale_of(&target.served, &object).to_string().into()))
 }
 
 /// `PUT` and `PATCH …/scale`.
@@ -178,7 +178,7 @@ pub(super) async fn set_scale(api: &Api, asked: &mut Asked, target: &Target) -> 
     let form = plain_form(asked)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
     let bytes = if asked.info.verb == "update" {
-        let wanted = sent(asked, "Scale", "autoscaling/v1").await?;
+        let wanted = sent(api, asked, "Scale", "autoscaling/v1").await?;
         check_name(target, &wanted)?;
         api.registry.rescale(target, &options, &mut |_| Ok(wanted.clone())).await?
     } else {
@@ -189,5 +189,5 @@ pub(super) async fn set_scale(api: &Api, asked: &mut Asked, target: &Target) -> 
         let schema = schema.unwrap_or_else(|| (*target.served.resource.schema).clone());
         api.registry.rescale(target, &options, &mut |current| patch.apply(&schema, current)).await?
     };
-    Ok(answer(asked, form, StatusCode::OK, bytes))
+    Ok(answer(api, asked, form, StatusCode::OK, bytes))
 }

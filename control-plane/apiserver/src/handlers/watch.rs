@@ -14,7 +14,7 @@ use kit::http::{Body, BoxError, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep};
 
-use super::negotiate::{Form, Shape};
+use super::negotiate::{Encoding, Form, Shape};
 use super::render::partial;
 use crate::ApiError;
 use crate::registry::read::version;
@@ -95,7 +95,7 @@ pub async fn watch(
         Err(oldest) => {
             let wanted = wanted.unwrap_or_default();
             let error = ApiError::expired(format!("too old resource version: {wanted} ({oldest})"));
-            stream.first.push_back(frame("ERROR", error.status().to_string().as_bytes()));
+            stream.first.push_back(stream.encoder.frame("ERROR", &error.status()));
         }
     }
     Ok(response(stream, form))
@@ -106,6 +106,7 @@ fn response(stream: WatchStream, form: Form) -> Response {
     let mut response = http::Response::new(body);
     *response.status_mut() = StatusCode::OK;
     let content_type = match form.shape {
+        _ if form.encoding == Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         Shape::Object => "application/json",
         _ => "application/json;stream=watch",
     };
@@ -144,17 +145,18 @@ struct Encoder {
 
 impl Encoder {
     fn event(&mut self, kind: Kind, change: &Change) -> Bytes {
-        let plain = self.form.shape == Shape::Object;
+        let plain = self.form.shape == Shape::Object && self.form.encoding != Encoding::Protobuf;
         if plain && self.served.is_storage_version() {
             return change.frame(kind);
         }
         let Some(entry) = change.entry(kind) else { return Bytes::new() };
         match self.form.shape {
-            Shape::Metadata => frame(kind.text(), &partial(&entry.bytes)),
-            Shape::Object => {
-                let object = self.served.from_storage(entry.parse());
-                frame(kind.text(), object.to_string().as_bytes())
+            Shape::Metadata if self.form.encoding != Encoding::Protobuf => frame(kind.text(), &partial(&entry.bytes)),
+            Shape::Metadata => {
+                let object = serde_json::from_slice(&partial(&entry.bytes)).unwrap_or_default();
+                self.frame(kind.text(), &object)
             }
+            Shape::Object => self.frame(kind.text(), &self.served.from_storage(entry.parse())),
             Shape::Table => {
                 let object = self.served.from_storage(entry.parse());
                 let now = self.registry.clock.now();
@@ -185,7 +187,21 @@ impl Encoder {
             object["rows"] = json!([{"cells": [], "object": row}]);
             object["columnDefinitions"] = Value::Null;
         }
-        frame("BOOKMARK", object.to_string().as_bytes())
+        self.frame("BOOKMARK", &object)
+    }
+
+    /// An event in the encoding asked for.
+    fn frame(&self, event: &str, object: &Value) -> Bytes {
+        if self.form.encoding != Encoding::Protobuf {
+            return frame(event, object.to_string().as_bytes());
+        }
+        let model = &self.registry.model;
+        let made = api_model::protobuf::watch_event(model, event, object).or_else(|error| {
+            tracing::warn!(%error, "an event could not be written in the binary form");
+            let status = ApiError::internal("an event could not be written in the binary form").status();
+            api_model::protobuf::watch_event(model, "ERROR", &status)
+        });
+        made.unwrap_or_default().into()
     }
 }
 

@@ -115,7 +115,40 @@ async fn names_are_made_and_bodies_may_be_yaml() {
     assert!(String::from_utf8_lossy(&shown.bytes).contains("k: v"));
     let unknown = ["content-type: application/cbor"];
     server.send("POST", MAPS, &unknown, b"\xd9\xd9\xf7".to_vec()).await.refused(415);
-    server.send("GET", MAPS, &["accept: application/vnd.kubernetes.protobuf"], Vec::new()).await.refused(406);
+    server.send("GET", MAPS, &["accept: application/cbor"], Vec::new()).await.refused(406);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_are_sent_and_read_in_the_binary_form() {
+    use api_model::protobuf::{decode, encode};
+    const MEDIA: &str = "application/vnd.kubernetes.protobuf";
+    let server = start().await;
+    let model = api_model::Model::load("1.35").unwrap();
+    let (send, accept) = (format!("content-type: {MEDIA}"), format!("accept: {MEDIA}"));
+    let bytes = encode(&model, &map("binary")).unwrap();
+    let made = server.send("POST", MAPS, &[&send, &accept], bytes).await;
+    assert_eq!((made.status, made.headers["content-type"].as_bytes()), (201, MEDIA.as_bytes()));
+    let shown = server.get(&format!("{MAPS}/binary")).await.ok();
+    assert_eq!(shown["data"]["a"], "1");
+    assert_eq!(decode(&model, &made.bytes).unwrap(), shown);
+
+    let listed = server.send("GET", MAPS, &[&accept], Vec::new()).await;
+    let listed = decode(&model, &listed.bytes).unwrap();
+    assert_eq!((&listed["kind"], &listed["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
+    assert!(listed["items"].as_array().unwrap().iter().any(|item| item["metadata"] == shown["metadata"]));
+
+    let watch = format!("{MAPS}?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Dbinary");
+    let watched = server.send("GET", &watch, &[&format!("{accept};stream=watch")], Vec::new()).await;
+    assert_eq!(watched.headers["content-type"], format!("{MEDIA};stream=watch"));
+    let (length, event) = watched.bytes.split_at(4);
+    assert_eq!(u32::from_be_bytes(length.try_into().unwrap()) as usize, event.len());
+    assert!(event.starts_with(b"\x0a\x05ADDED"));
+    let start = event.windows(4).position(|bytes| bytes == b"k8s\0").unwrap();
+    assert_eq!(decode(&model, &event[start..]).unwrap(), shown);
+
+    server.send("POST", MAPS, &[&send], b"{}".to_vec()).await.refused(400);
+    let unknown = b"k8s\0\x0a\x15\x0a\x0bexample.com\x12\x06Widget".to_vec();
+    server.send("POST", MAPS, &[&send], unknown).await.refused(415);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
