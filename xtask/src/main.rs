@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask <chore>`. Each chore is a module with `Args` and `run`.
 
+mod bench;
 mod corpus;
 mod tidy;
 
@@ -8,6 +9,8 @@ use clap::Parser;
 /// Chores of the repository.
 #[derive(Parser)]
 enum Chore {
+    /// Measure what SPEC.md promises.
+    Bench(bench::Args),
     /// Generate (or, with `--check`, verify) the data file of a Kubernetes minor version.
     Corpus(corpus::Args),
     /// Check that the repository is as it should be.
@@ -16,6 +19,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
+        Chore::Bench(args) => bench::run(&args),
         Chore::Corpus(args) => corpus::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }

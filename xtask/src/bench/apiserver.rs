@@ -1,0 +1,247 @@
+//! Load on an API server, anybody's: the operations clients of Kubernetes do most.
+//!
+//! All objects live in one namespace of their own, which is deleted at the end. Pods ask for a scheduler that
+//! does not exist, so nothing runs them.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::figures::Report;
+use super::kubeconfig::Target;
+use super::load::{Api, drive};
+use super::watch;
+
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+/// Lists of everything are large; more of them at once would measure the client's memory.
+const LISTERS: usize = 4;
+const ACCOUNT_LIMIT: Duration = Duration::from_secs(20);
+
+/// Which server, and how much.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How to reach and sign in to the API server; its current context counts.
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// A process of the server (with its database's, if that is another): processor time and memory are shown.
+    #[arg(long)]
+    pid: Vec<i32>,
+    #[command(flatten)]
+    size: Size,
+}
+
+/// How much load.
+#[derive(clap::Args, Clone)]
+pub struct Size {
+    /// How many `ConfigMaps` of 1 kB there are at the end.
+    #[arg(long, default_value_t = 10_000)]
+    objects: usize,
+    /// How many gets, patches and pods.
+    #[arg(long, default_value_t = 4_000)]
+    operations: usize,
+    /// How many clients at once, each with a connection of its own.
+    #[arg(long, default_value_t = 32)]
+    clients: usize,
+    /// How many watchers, each with a connection of its own.
+    #[arg(long, default_value_t = 200)]
+    watchers: usize,
+    /// How many changes each watcher sees.
+    #[arg(long, default_value_t = 300)]
+    watched_writes: usize,
+    /// The longest a phase may take, in seconds.
+    #[arg(long, default_value_t = 60)]
+    limit: u64,
+}
+
+impl Args {
+    /// Loads the server that the kubeconfig names.
+    pub async fn run(&self, report: &mut Report) -> Result<()> {
+        run(&Target::read(&self.kubeconfig)?, &self.pid, &self.size, report).await
+    }
+}
+
+/// Everything the phases share.
+struct Bench<'a> {
+    target: &'a Target,
+    clients: Vec<Api>,
+    pids: &'a [i32],
+    size: &'a Size,
+    limit: Duration,
+    namespace: String,
+}
+
+/// Loads a server; what was made is deleted, also after a failure.
+pub async fn run(target: &Target, pids: &[i32], size: &Size, report: &mut Report) -> Result<()> {
+    if size.clients == 0 || size.objects == 0 {
+        bail!("without clients and objects there is nothing to measure");
+    }
+    let clients = (0..size.clients).map(|_| target.connect()).collect::<Result<Vec<_>>>()?;
+    let namespace = format!("lazurite-bench-{}", std::process::id());
+    let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    clients[0].send(Method::POST, "/api/v1/namespaces", Some((JSON, body.to_string()))).await?;
+    let limit = Duration::from_secs(size.limit);
+    let bench = Bench { target, clients, pids, size, limit, namespace };
+    let outcome = bench.phases(report).await;
+    let cleaned = bench.clean().await;
+    outcome.and(cleaned)
+}
+
+impl Bench<'_> {
+    async fn phases(&self, report: &mut Report) -> Result<()> {
+        let first = self.size.objects.min(1_000);
+        self.create(report, 0, first).await?;
+        self.list(report, first, 40).await?;
+        if self.size.objects > first {
+            self.create(report, first, self.size.objects).await?;
+            self.list(report, self.size.objects, 12).await?;
+        }
+        self.get(report).await?;
+        self.patch(report).await?;
+        self.watch(report).await?;
+        self.pods(report).await
+    }
+
+    fn config_maps(&self) -> String {
+        format!("/api/v1/namespaces/{}/configmaps", self.namespace)
+    }
+
+    async fn create(&self, report: &mut Report, from: usize, to: usize) -> Result<()> {
+        let path = self.config_maps();
+        let name = format!("create ConfigMaps {from}..{to}");
+        let load = drive(&name, to - from, &self.clients, self.pids, self.limit, move |index, api| {
+            let path = path.clone();
+            async move { api.send(Method::POST, &path, Some((JSON, config_map(from + index).to_string()))).await }
+        });
+        report.load(load.await?);
+        Ok(())
+    }
+
+    async fn list(&self, report: &mut Report, objects: usize, count: usize) -> Result<()> {
+        let clients = &self.clients[..self.clients.len().min(LISTERS)];
+        for (what, query, count) in [
+            ("all", "", count),
+            ("all from the cache", "?resourceVersion=0", count),
+            ("a tenth by label", "?labelSelector=bench-tenth%3D3", 2 * count),
+        ] {
+            let path = format!("{}{query}", self.config_maps());
+            let name = format!("list {what} of {objects}");
+            let load = drive(&name, count, clients, self.pids, self.limit, move |_, api| {
+                let path = path.clone();
+                async move { api.send(Method::GET, &path, None).await }
+            });
+            report.load(load.await?);
+        }
+        Ok(())
+    }
+
+    async fn get(&self, report: &mut Report) -> Result<()> {
+        let (path, objects) = (self.config_maps(), self.size.objects);
+        let load = drive("get", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
+            let path = format!("{path}/{}", name_of(spread(index, objects)));
+            async move { api.send(Method::GET, &path, None).await }
+        });
+        report.load(load.await?);
+        Ok(())
+    }
+
+    async fn patch(&self, report: &mut Report) -> Result<()> {
+        let objects = self.size.objects;
+        let path = self.config_maps();
+        let merge = drive("merge patch", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
+            let path = format!("{path}/{}", name_of(spread(index, objects)));
+            let body = json!({"data": {"patched": index.to_string()}}).to_string();
+            async move { api.send(Method::PATCH, &path, Some((MERGE, body))).await }
+        });
+        report.load(merge.await?);
+        let path = self.config_maps();
+        let apply = drive("server-side apply", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
+            let name = name_of(spread(index, objects));
+            let path = format!("{path}/{name}?fieldManager=lazurite-bench&force=true");
+            let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                              "data": {"applied": index.to_string()}})
+            .to_string();
+            async move { api.send(Method::PATCH, &path, Some((APPLY, body))).await }
+        });
+        report.load(apply.await?);
+        Ok(())
+    }
+
+    async fn watch(&self, report: &mut Report) -> Result<()> {
+        let plan = watch::Plan {
+            target: self.target,
+            path: self.config_maps(),
+            names: (0..self.size.objects.min(10)).map(name_of).collect(),
+            watchers: self.size.watchers,
+            writes: self.size.watched_writes,
+            limit: self.limit,
+        };
+        report.load(plan.run(&self.clients, self.pids).await?);
+        Ok(())
+    }
+
+    async fn pods(&self, report: &mut Report) -> Result<()> {
+        let account = format!("/api/v1/namespaces/{}/serviceaccounts/default", self.namespace);
+        let begun = Instant::now();
+        while self.clients[0].send(Method::GET, &account, None).await.is_err() {
+            if begun.elapsed() > ACCOUNT_LIMIT {
+                eprintln!("bench: pods are left out: nobody makes the service account `default`");
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
+        let load = drive("create Pods", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
+            let path = path.clone();
+            async move { api.send(Method::POST, &path, Some((JSON, pod(index).to_string()))).await }
+        });
+        report.load(load.await?);
+        Ok(())
+    }
+
+    /// The namespace's controller may be slow or absent, so the contents go first.
+    async fn clean(&self) -> Result<()> {
+        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}).to_string();
+        for path in [
+            format!("/api/v1/namespaces/{}/pods", self.namespace),
+            self.config_maps(),
+            format!("/api/v1/namespaces/{}", self.namespace),
+        ] {
+            self.clients[0].send(Method::DELETE, &path, Some((JSON, now.clone()))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of an object.
+fn name_of(index: usize) -> String {
+    format!("bench-{index:06}")
+}
+
+/// An object far from the one before.
+fn spread(index: usize, objects: usize) -> usize {
+    index * 7919 % objects
+}
+
+/// A `ConfigMap` of about 1 kB.
+fn config_map(index: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name_of(index), "labels": {"bench-tenth": (index % 10).to_string()}},
+        "data": {"seq": "none", "text": "abcdefghijklmnopqrstuvwxyz012345".repeat(32)}})
+}
+
+/// A pod nobody schedules.
+fn pod(index: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name_of(index), "labels": {"app": "bench"}},
+        "spec": {"schedulerName": "nobody", "containers": [{
+            "name": "main", "image": "bench:1", "ports": [{"containerPort": 80}],
+            "env": [{"name": "A", "value": "b"}],
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}}]}})
+}
