@@ -6,9 +6,9 @@ LAZURITE := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/laz
 TOOLS    := .tools
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 ROOTED   := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
-PACKAGES := containerd runc nftables iproute2
+PACKAGES := containerd runc nftables iproute2 protobuf-compiler
 
-.PHONY: up down env demo status doctor build packages tools test tidy bench clean
+.PHONY: up down env demo status doctor build packages tools test soak tidy bench clean
 
 ## Build Lazurite, install what real nodes need, start it and wait until it answers.
 up: packages build
@@ -47,6 +47,10 @@ tools:
 ## Every test there is.
 test: packages build tools
 	@scripts/test
+
+## The endurance tests in full: 20 creates and deletes, 50 power cuts.
+soak: packages build tools
+	@LAZURITE_CREATES=20 LAZURITE_KILLS=50 LAZURITE_BIN=$(CURDIR)/$(LAZURITE) cargo nextest run -p e2e crash --no-capture
 
 tidy:
 	@cargo xtask tidy

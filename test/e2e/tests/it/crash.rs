@@ -1,4 +1,6 @@
 //! Creates and deletes in a row, and power cuts at random moments of `az aks create`.
+//!
+//! A few rounds each time; `make soak` runs 20 and 50.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ fn nothing_left(lab: &Lab) -> Result<()> {
 fn creates_and_deletes_in_a_row_leave_nothing() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
     lab.az("group create -n rg -l eastus")?;
-    for round in 0..rounds("LAZURITE_CREATES", 20) {
+    for round in 0..rounds("LAZURITE_CREATES", 5) {
         lab.az("aks create -g rg -n c --node-count 1 --generate-ssh-keys")?;
         lab.az("aks delete -g rg -n c --yes")?;
         nothing_left(&lab).map_err(|error| error.context(format!("round {round}")))?;
@@ -43,7 +45,7 @@ fn power_cuts_during_create_end_in_succeeded_or_a_failed_that_a_repeat_repairs()
     lab.az("group create -n rg -l eastus")?;
     let mut random = rand::rng();
     let (mut succeeded, mut repaired) = (0, 0);
-    for round in 0..rounds("LAZURITE_KILLS", 50) {
+    for round in 0..rounds("LAZURITE_KILLS", 10) {
         let create = lab.az_spawn("aks create -g rg -n c --node-count 1 --generate-ssh-keys")?;
         std::thread::sleep(Duration::from_millis(random.random_range(400..6_000)));
         lab.kill()?;
