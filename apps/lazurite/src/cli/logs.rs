@@ -12,13 +12,15 @@ const TAIL_MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) fn run(follow: bool, tail: usize) -> Result<()> {
     let state = State::locate();
     let mut at = print(&state, tail, &mut std::io::stdout())?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(Duration::from_millis(200));
         let mut file = std::fs::File::open(state.log_file()).context("the log is gone")?;
         file.seek(SeekFrom::Start(at))?;
         at += std::io::copy(&mut file, &mut std::io::stdout())?;
     }
-    Ok(())
 }
 
 /// Prints the last lines of the log to standard error, for a failed start.
