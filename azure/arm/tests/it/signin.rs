@@ -11,7 +11,8 @@ async fn token_requests_are_refused_with_entras_numbers() {
     let tenant = world.entra.tenant_id();
     let (app, secret) = (world.owner.app_id.as_str(), world.owner.secret.as_str());
     let scope = "https://management.azure.com/.default";
-    let table: [(&str, &[(&str, &str)], u16, u32); 6] = [
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+    let table: [(&str, Fields<'_>, u16, u32); 6] = [
         (&tenant, &[("grant_type", "client_credentials"), ("client_id", app), ("client_secret", "wrong"), ("scope", scope)], 401, 7_000_215),
         (&tenant, &[("grant_type", "client_credentials"), ("client_id", "nobody"), ("client_secret", secret), ("scope", scope)], 400, 700_016),
         ("elsewhere", &[("grant_type", "client_credentials"), ("client_id", app), ("client_secret", secret), ("scope", scope)], 400, 90_002),

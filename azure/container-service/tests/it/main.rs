@@ -1,5 +1,7 @@
 //! Managed clusters through the real front door, against a simulated fabric and fake control planes.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
+
 mod lifecycle;
 mod refusals;
 mod world;

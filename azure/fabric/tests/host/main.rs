@@ -2,6 +2,8 @@
 //!
 //! This binary plays three roles: the tests, the starter of machines and what runs in them (`node boot`).
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
+
 mod guest;
 mod scenes;
 
@@ -11,9 +13,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "node", "boot"] => return linux::machine::start_if_asked().unwrap_or_else(guest::boot),
-        _ => {}
+    if let [_, "node", "boot"] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return linux::machine::start_if_asked().unwrap_or_else(guest::boot);
     }
     let trial = |name: &'static str, scene: fn() -> Result<(), String>| {
         Trial::test(name, move || match missing() {
