@@ -161,10 +161,10 @@ fn check_offered(cluster: &Resource) -> Result<(), Fault> {
             return refuse(pointer.replace('/', "."));
         }
     }
-    if let Some(addons) = cluster.properties.get("addonProfiles").and_then(Value::as_object) {
-        if let Some((name, _)) = addons.iter().find(|(_, addon)| flag(addon, "/enabled")) {
-            return refuse(format!("addonProfiles.{name}"));
-        }
+    if let Some(addons) = cluster.properties.get("addonProfiles").and_then(Value::as_object)
+        && let Some((name, _)) = addons.iter().find(|(_, addon)| flag(addon, "/enabled"))
+    {
+        return refuse(format!("addonProfiles.{name}"));
     }
     if !list(&cluster.properties, "/apiServerAccessProfile/authorizedIPRanges").is_empty() {
         return refuse("apiServerAccessProfile.authorizedIPRanges".into());

@@ -115,12 +115,12 @@ impl Shared {
         let work = self.work(ctx, cluster, pool);
         let progress = Progress::new(ctx, &operation, self.inject.clone(), work.cut.clone());
         let run = Run { shared: self.clone(), work, deed, operation: operation.id().to_owned(), lane, progress };
-        operation.work(run.to_end())
+        operation.work(run.until_end())
     }
 }
 
 impl Run {
-    async fn to_end(self) -> Result<(), ArmError> {
+    async fn until_end(self) -> Result<(), ArmError> {
         let outcome = turn_and_run(&self).await;
         if let Err(error) = self.shared.journal.forget(&self.operation) {
             tracing::error!(error = %kit::Chain(&error), "failed to forget a journal");
