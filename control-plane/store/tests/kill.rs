@@ -2,6 +2,8 @@
 //!
 //! The test starts itself as a child that prints each acknowledged write, kills it at a random moment, and reads the file.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -56,11 +56,13 @@ async fn relaxed_writes_reach_the_disk_by_themselves() {
     let store = Embedded::open(&path, options, &Tasks::new()).unwrap();
     store.commit(put("/lease", "1".into()).relaxed()).await.unwrap();
     for _ in 0..1_000 {
-        let core = store.core.lock();
-        if !core.flushing && core.unsaved.is_empty() {
+        let saved = {
+            let core = store.core.lock();
+            !core.flushing && core.unsaved.is_empty()
+        };
+        if saved {
             return;
         }
-        drop(core);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("it still waits");
