@@ -215,21 +215,21 @@ mod tests {
         let start = at("2026-01-01T00:00:00Z");
         let mut d = deployment(serde_json::json!({}));
         let new = set_of("web-1", 2, 1);
-        let mut status = counts(&d, &[new.clone()], Some(&new), start);
+        let mut status = counts(&d, std::slice::from_ref(&new), Some(&new), start);
         assert_eq!(condition(&status, AVAILABLE).unwrap().status, "False");
-        assert_eq!(progress(&d, &mut status, Some(&new), &[new.clone()], start), None);
+        assert_eq!(progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), start), None);
         assert_eq!(condition(&status, PROGRESSING).unwrap().reason.as_deref(), Some("ReplicaSetUpdated"));
 
         d.status = Some(status);
-        let mut status = counts(&d, &[new.clone()], Some(&new), start);
-        let check = progress(&d, &mut status, Some(&new), &[new.clone()], start);
+        let mut status = counts(&d, std::slice::from_ref(&new), Some(&new), start);
+        let check = progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), start);
         assert_eq!(check, Some(at("2026-01-01T00:00:10Z")));
-        progress(&d, &mut status, Some(&new), &[new.clone()], at("2026-01-01T00:00:10Z"));
+        progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), at("2026-01-01T00:00:10Z"));
         assert_eq!(condition(&status, PROGRESSING).unwrap().reason.as_deref(), Some("ProgressDeadlineExceeded"));
 
         let new = set_of("web-1", 2, 2);
-        let mut status = counts(&d, &[new.clone()], Some(&new), start);
-        progress(&d, &mut status, Some(&new), &[new.clone()], start);
+        let mut status = counts(&d, std::slice::from_ref(&new), Some(&new), start);
+        progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), start);
         let done = condition(&status, PROGRESSING).unwrap();
         assert_eq!(done.message.as_deref(), Some("ReplicaSet \"web-1\" has successfully progressed."));
         assert!(is_complete(&d, &status));
