@@ -1,5 +1,7 @@
 //! Names in, answers out.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
+
 use addons::dns::zone::{Found, Zone};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;

@@ -1,5 +1,7 @@
 //! Objects in, rules out; and the kernel's own judgement of them where there is root.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
+
 use std::net::Ipv4Addr;
 
 use expect_test::expect_file;

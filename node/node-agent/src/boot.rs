@@ -182,7 +182,7 @@ async fn run(
     config.cgroup_root = Some("/sys/fs/cgroup".into());
     config.os_image = os_image();
     if let Ok(disk) = nix::sys::statvfs::statvfs("/var") {
-        config.ephemeral_storage_bytes = disk.blocks() as u64 * disk.fragment_size() as u64;
+        config.ephemeral_storage_bytes = disk.blocks() * disk.fragment_size();
     }
     let kubelet = kubelet::start(config, tasks).await.map_err(|e| BootError::Kubelet(e.into()))?;
     let proxy = kube_proxy::Config {

@@ -12,9 +12,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "node", "boot"] => return node_agent::main(),
-        _ => {}
+    if let [_, "node", "boot"] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return node_agent::main();
     }
     kit::tls::install_provider();
     let trial = |name: &'static str, scene: fn() -> Result<(), String>| {
