@@ -44,7 +44,7 @@ pub async fn start(config: Config, tasks: &kit::Tasks) -> Result<Kubelet, StartE
     if !config.runtime.is_simulated() {
         kit::files::make_dir(&config.pod_log_dir)?;
     }
-    let version = config.runtime.version().await.map_err(StartError::Runtime)?;
+    let version = first_version(config.runtime.as_ref()).await?;
     let address = config.listen;
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -67,6 +67,26 @@ pub async fn start(config: Config, tasks: &kit::Tasks) -> Result<Kubelet, StartE
         tasks.spawn("log rotation", async move { rotate::keep(rotated).await });
     }
     Ok(Kubelet { address: bound, readiness: shared.readiness.subscribe() })
+}
+
+/// How long a container runtime may take from its first connection to its first answer.
+const RUNTIME_START_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+const RUNTIME_ASK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// The runtime's version, as soon as it tells. containerd accepts connections before its CRI service is there
+/// ("server is not initialized yet"), longest when it finds containers of an earlier run, and says nothing when
+/// that ends.
+async fn first_version(
+    runtime: &dyn crate::runtime::Runtime,
+) -> Result<crate::runtime::VersionResponse, StartError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match runtime.version().await {
+            Ok(version) => return Ok(version),
+            Err(error) if begun.elapsed() > RUNTIME_START_LIMIT => return Err(StartError::Runtime(error)),
+            Err(_) => tokio::time::sleep(RUNTIME_ASK_PAUSE).await,
+        }
+    }
 }
 
 fn assemble(config: Config, version: &crate::runtime::VersionResponse, tasks: &kit::Tasks) -> Shared {
