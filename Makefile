@@ -8,7 +8,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 ROOTED   := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 PACKAGES := containerd runc nftables iproute2 protobuf-compiler
 
-.PHONY: up down env demo status doctor build packages tools test soak tidy bench clean
+.PHONY: up down env demo status doctor build packages tools test soak tidy deny bench clean
 
 ## Build Lazurite, install what real nodes need, start it and wait until it answers.
 up: packages build
@@ -54,6 +54,10 @@ soak: packages build tools
 
 tidy:
 	@cargo xtask tidy
+
+## Licences, versions and sources of dependencies.
+deny:
+	@scripts/deny
 
 bench: build
 	@cargo xtask bench $(ARGS)
