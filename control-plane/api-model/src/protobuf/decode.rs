@@ -18,7 +18,8 @@ pub(super) fn object(messages: &Messages, bytes: &[u8], depth: usize) -> Result<
     let Some(at) = messages.of_kind(&api_version, &kind) else {
         return Err(ProtobufError::Unknown { kind, api_version });
     };
-    let value = message(messages, at, envelope.raw, depth).ok_or(ProtobufError::Broken("a field is broken"))?;
+    let value =
+        message(messages, at, envelope.raw, depth).ok_or(ProtobufError::Broken("a field is broken"))?;
     let mut map = match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -47,7 +48,13 @@ pub(super) fn message(messages: &Messages, at: usize, mut bytes: &[u8], depth: u
     Some(Value::Object(out))
 }
 
-fn add(messages: &Messages, out: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: usize) -> Option<()> {
+fn add(
+    messages: &Messages,
+    out: &mut Map<String, Value>,
+    field: &Field,
+    wire: Wire<'_>,
+    depth: usize,
+) -> Option<()> {
     match field.count {
         Count::Spread => {
             if let Value::Object(inner) = one(messages, field.kind, wire, depth)? {

@@ -29,7 +29,12 @@ pub(super) fn object(messages: &Messages, object: &Value) -> Result<Vec<u8>, Pro
 }
 
 /// A message.
-pub(super) fn message(messages: &Messages, at: usize, value: &Value, depth: usize) -> Result<Vec<u8>, ProtobufError> {
+pub(super) fn message(
+    messages: &Messages,
+    at: usize,
+    value: &Value,
+    depth: usize,
+) -> Result<Vec<u8>, ProtobufError> {
     let wrong = || ProtobufError::Value("an object".to_owned());
     let message = messages.get(at).filter(|_| depth <= DEPTH_MAX).ok_or_else(wrong)?;
     if let Some(special) = Special::of(message.name) {
@@ -57,7 +62,13 @@ pub(super) fn message(messages: &Messages, at: usize, value: &Value, depth: usiz
     Ok(out)
 }
 
-fn put(messages: &Messages, out: &mut Vec<u8>, field: &Field, value: &Value, depth: usize) -> Result<(), ProtobufError> {
+fn put(
+    messages: &Messages,
+    out: &mut Vec<u8>,
+    field: &Field,
+    value: &Value,
+    depth: usize,
+) -> Result<(), ProtobufError> {
     let wrong = || ProtobufError::Value(field.name.to_owned());
     match field.count {
         Count::One | Count::Spread => one(messages, out, field, field.number, value, depth)?,

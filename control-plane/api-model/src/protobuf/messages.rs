@@ -74,7 +74,8 @@ impl Messages {
     pub(super) fn of_kind(&self, api_version: &str, kind: &str) -> Option<usize> {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         // These belong to all groups.
-        let everywhere = kind.ends_with("Options") && !kind.starts_with("Pod") || (kind == "Status" && api_version == "v1");
+        let everywhere = kind.ends_with("Options") && !kind.starts_with("Pod")
+            || (kind == "Status" && api_version == "v1");
         if everywhere && let Some(at) = self.names.get(format!("{META}.{kind}").as_str()) {
             return Some(*at);
         }

@@ -146,7 +146,13 @@ fn target(message: &Message, number: u64) -> Option<usize> {
 }
 
 /// The messages under one number.
-fn all(messages: &Messages, message: &Message, mut bytes: &[u8], wanted: u64, depth: usize) -> Option<Vec<Value>> {
+fn all(
+    messages: &Messages,
+    message: &Message,
+    mut bytes: &[u8],
+    wanted: u64,
+    depth: usize,
+) -> Option<Vec<Value>> {
     let at = target(message, wanted)?;
     let mut found = Vec::new();
     while !bytes.is_empty() {

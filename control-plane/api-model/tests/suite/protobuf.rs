@@ -3,6 +3,7 @@
 use super::model;
 use api_model::protobuf::{ProtobufError, decode, encode, has, watch_event};
 use api_model::schema::{NodeId, NodeKind, Scalar, Types};
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// A value of a type with every field set; what refers to itself stands in itself once.
@@ -34,14 +35,18 @@ fn sample(types: &Types, id: NodeId, inside: &mut Vec<NodeId>) -> Option<Value> 
             }
             inside.push(id);
             // An object within an object has no type of its own in this form.
-            let object = ["apiVersion", "kind", "metadata"].iter().all(|name| fields.iter().any(|f| &*f.name == *name));
+            let object = ["apiVersion", "kind", "metadata"]
+                .iter()
+                .all(|name| fields.iter().any(|f| &*f.name == *name));
             let wanted = fields.iter().filter(|f| !object || !matches!(&*f.name, "apiVersion" | "kind"));
             let made: Map<String, Value> =
                 wanted.filter_map(|f| Some((f.name.to_string(), sample(types, f.node, inside)?))).collect();
             inside.pop();
             if fields.is_empty() && made.is_empty() { json!({}) } else { Value::Object(made) }
         }
-        NodeKind::Map(value) => json!({"one": sample(types, *value, inside)?, "two": sample(types, *value, inside)?}),
+        NodeKind::Map(value) => {
+            json!({"one": sample(types, *value, inside)?, "two": sample(types, *value, inside)?})
+        }
         NodeKind::List { item, .. } => json!([sample(types, *item, inside)?, sample(types, *item, inside)?]),
     })
 }
@@ -50,8 +55,8 @@ fn sample(types: &Types, id: NodeId, inside: &mut Vec<NodeId>) -> Option<Value> 
 fn every_field_of_every_kind_comes_back() {
     let mut failures = Vec::new();
     for resource in model().resources() {
-        let api_version =
-            if resource.group.is_empty() { resource.version.clone() } else { format!("{}/{}", resource.group, resource.version) };
+        let api_version = format!("{}/{}", resource.group, resource.version);
+        let api_version = api_version.trim_start_matches('/');
         let mut object = sample(resource.schema.types(), resource.schema.id(), &mut Vec::new()).unwrap();
         object["kind"] = json!(resource.kind);
         object["apiVersion"] = json!(api_version);
@@ -68,7 +73,8 @@ fn difference(was: &Value, back: &Result<Value, ProtobufError>, path: &str) -> S
     match back {
         Err(error) => error.to_string(),
         Ok(back) => {
-            let names: Vec<&String> = was.as_object().into_iter().chain(back.as_object()).flat_map(Map::keys).collect();
+            let names: Vec<&String> =
+                was.as_object().into_iter().chain(back.as_object()).flat_map(Map::keys).collect();
             for name in names {
                 let (old, new) = (&was[name], &back[name]);
                 if old != new {
@@ -103,7 +109,8 @@ fn lists_and_events_are_written() {
     let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"},
         "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]});
     assert_eq!(decode(model(), &encode(model(), &list).unwrap()), Ok(list));
-    let partial = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
+    let partial =
+        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
     assert_eq!(decode(model(), &encode(model(), &partial).unwrap()), Ok(partial));
 
     let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}});
@@ -126,8 +133,33 @@ fn what_cannot_be_is_refused() {
     let wrong = json!({"kind": "Pod", "apiVersion": "v1", "spec": {"hostNetwork": "yes"}});
     assert!(matches!(encode(model(), &wrong), Err(ProtobufError::Value(_))));
     assert!(matches!(decode(model(), b"{}"), Err(ProtobufError::Broken(_))));
-    let bytes = encode(model(), &json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}})).unwrap();
+    let bytes =
+        encode(model(), &json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}})).unwrap();
     for end in 0..bytes.len() {
         let _ = decode(model(), &bytes[..end]);
+    }
+}
+
+proptest! {
+    /// Any kind, any byte of it changed, any end: it is read or refused, and what is read can be written.
+    #[test]
+    fn damaged_objects_do_no_harm(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let resource = which.get(model().resources());
+        let mut object = sample(resource.schema.types(), resource.schema.id(), &mut Vec::new()).unwrap();
+        object["kind"] = json!(resource.kind);
+        object["apiVersion"] = json!(format!("{}/{}", resource.group, resource.version).trim_start_matches('/'));
+        let mut bytes = encode(model(), &object).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(end.index(bytes.len() * 4).max(4));
+        if let Ok(read) = decode(model(), &bytes) {
+            let _ = encode(model(), &read);
+        }
     }
 }
