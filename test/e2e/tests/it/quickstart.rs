@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Fabric, Lab, image, lazurite, wait_for, wait_for_ok};
+use e2e::{Fabric, Lab, host, image, lazurite, wait_for, wait_for_ok};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -21,6 +21,8 @@ fn a_cluster_runs_a_workload_and_leaves_nothing() -> Result<()> {
     service_account_may_what_rbac_lets_it(&lab)?;
     daily_kubectl(&lab)?;
     restart_keeps_everything(&lab)?;
+    down_takes_all_off_the_host_and_up_brings_it_back(&lab)?;
+    a_deleted_instance_comes_back(&lab)?;
     pools_come_and_go(&lab)?;
     lab.az("aks delete -g rg-dev -n dev-cluster --yes")?;
     let machines = std::fs::read_dir(lab.state().join("machines"))?.count();
@@ -290,6 +292,41 @@ fn restart_keeps_everything(lab: &Lab) -> Result<()> {
     let pod = shells(lab)?.into_iter().next().context("no shell")?.name;
     wait_for_ok("exec after a restart", SOON, || lab.kubectl_words(&["exec", &pod, "--", "true"]))?;
     Ok(())
+}
+
+fn down_takes_all_off_the_host_and_up_brings_it_back(lab: &Lab) -> Result<()> {
+    let before = machine_starts(lab)?;
+    lab.lazurite(&["down"])?;
+    let left = host::left_behind();
+    ensure!(left.is_empty(), "left on the host after `lazurite down`: {left:?}");
+    lab.up()?;
+    wait_for("machines of a new boot", SOON, || Ok((machine_starts(lab)? != before).then_some(())))?;
+    let pod = shells(lab)?.into_iter().next().context("no shell")?.name;
+    wait_for_ok("exec after a new boot", SOON * 2, || lab.kubectl_words(&["exec", &pod, "--", "true"]))?;
+    lab.kubectl("wait --for=condition=Ready node --all --timeout=90s")?;
+    lab.kubectl("rollout status deployment shells --timeout=90s")?;
+    Ok(())
+}
+
+fn a_deleted_instance_comes_back(lab: &Lab) -> Result<()> {
+    let group = "MC_rg-dev_dev-cluster_eastus";
+    let set = lab.az_json(&format!("vmss list -g {group}"))?[0]["name"].as_str().context("no scale set")?.to_owned();
+    let ids = |lab: &Lab| -> Result<Vec<String>> {
+        let instances = lab.az_json(&format!("vmss list-instances -g {group} -n {set}"))?;
+        let all = instances.as_array().into_iter().flatten();
+        Ok(all.filter_map(|instance| instance["instanceId"].as_str().map(str::to_owned)).collect())
+    };
+    let before = ids(lab)?;
+    let gone = before.last().context("no instance")?.clone();
+    lab.az(&format!("vmss delete-instances -g {group} -n {set} --instance-ids {gone}"))?;
+    wait_for("a new instance", SOON, || {
+        let now = ids(lab)?;
+        Ok((now.len() == 3 && !now.contains(&gone)).then_some(()))
+    })?;
+    wait_for("three ready nodes", SOON * 2, || {
+        let nodes = lab.kubectl("get nodes --no-headers")?;
+        Ok((nodes.lines().count() == 3 && nodes.lines().all(|line| line.contains(" Ready"))).then_some(()))
+    })
 }
 
 fn uids(pods: &Value) -> Vec<&str> {
