@@ -43,11 +43,16 @@ fn creates_and_deletes_in_a_row_leave_nothing() -> Result<()> {
 fn power_cuts_during_create_end_in_succeeded_or_a_failed_that_a_repeat_repairs() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
     lab.az("group create -n rg -l eastus")?;
+    // One that is not disturbed says how long the moments to choose from reach.
+    let begun = Instant::now();
+    lab.az("aks create -g rg -n c --node-count 1 --generate-ssh-keys")?;
+    let whole = u64::try_from(begun.elapsed().as_millis())?;
+    lab.az("aks delete -g rg -n c --yes")?;
     let mut random = rand::rng();
     let (mut succeeded, mut repaired) = (0, 0);
     for round in 0..rounds("LAZURITE_KILLS", 10) {
         let create = lab.az_spawn("aks create -g rg -n c --node-count 1 --generate-ssh-keys")?;
-        std::thread::sleep(Duration::from_millis(random.random_range(400..6_000)));
+        std::thread::sleep(Duration::from_millis(random.random_range(whole / 5..whole)));
         lab.kill()?;
         drop(create);
         lab.up()?;
