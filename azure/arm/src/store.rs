@@ -50,6 +50,16 @@ fn failed<E: Into<redb::Error>>(deed: &'static str) -> impl FnOnce(E) -> StoreEr
     move |source| StoreError::Database { deed, source: Box::new(source.into()) }
 }
 
+/// Makes the file before redb does, or closes one that an older version left open: resources hold secrets
+/// (custom data with bootstrap tokens), so nobody but the owner may ever open it.
+fn owner_only(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |source| kit::files::FileError { deed: "protect", path: path.to_owned(), source };
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(())
+}
+
 /// The file.
 #[derive(Clone)]
 pub(crate) struct Database(Arc<redb::Database>);
@@ -65,6 +75,7 @@ impl Database {
         if let Some(dir) = path.parent() {
             kit::files::make_dir(dir)?;
         }
+        owner_only(path)?;
         let database = redb::Database::create(path).map_err(failed("open"))?;
         let txn = database.begin_write().map_err(failed("open"))?;
         txn.open_table(RESOURCES).map_err(failed("open"))?;

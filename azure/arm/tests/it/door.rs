@@ -6,6 +6,32 @@ use serde_json::{Value, json};
 use crate::harness::{HOST, World};
 
 #[tokio::test]
+async fn a_token_past_its_expiry_is_refused_with_both_times() {
+    let issued: jiff::Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+    let clock = kit::clock::FixedClock::new(issued);
+    let world = World::with_clock(clock.clone()).await;
+    let path = "/subscriptions?api-version=2022-12-01";
+    let ask = || http::Request::get(path).header("host", HOST).header("authorization", format!("Bearer {}", world.token));
+    assert_eq!(world.send(ask(), "").await.status, 200);
+    clock.set("2026-03-04T12:30:00Z".parse().unwrap());
+    let answer = world.send(ask(), "").await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (401, "ExpiredAuthenticationToken"));
+    let (start, end) = ("The access token expiry UTC time '2026-03-0", "is earlier than current UTC time '2026-03-04T12:30:00Z'.");
+    assert!(answer.message().starts_with(start) && answer.message().ends_with(end), "{}", answer.message());
+    let fresh = world.sign_in(&world.owner.app_id, &world.owner.secret, "https://management.azure.com/.default").await;
+    assert_eq!(world.as_who(&fresh, Method::GET, "/subscriptions", Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new().await;
+    let path = world.state().join("arm.redb");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[tokio::test]
 async fn who_has_no_valid_token_is_refused() {
     let world = World::new().await;
     let path = "/subscriptions?api-version=2022-12-01";

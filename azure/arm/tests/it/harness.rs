@@ -165,10 +165,9 @@ impl Answered {
 
 pub const HOST: &str = "localhost:8443";
 
-async fn open(dir: &Path) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
+async fn open(dir: &Path, clock: Arc<dyn kit::Clock>) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
     let tasks = kit::Tasks::new();
     let hosts = FrontConfig::usual_hosts();
-    let clock = Arc::new(kit::SystemClock);
     let config = entra::Config { state_dir: dir.to_owned(), hosts: hosts.clone(), clock: clock.clone(), issuers: Arc::new(entra::NoIssuers) };
     let entra = Entra::open(config, &tasks).await.unwrap();
     let adapter = Arc::new(Adapter(entra.clone()));
@@ -199,11 +198,21 @@ async fn open(dir: &Path) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
 impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self::at(dir).await
+        Self::at(dir, Arc::new(kit::SystemClock)).await
     }
 
-    async fn at(dir: tempfile::TempDir) -> Self {
-        let (entra, front, tasks) = open(dir.path()).await;
+    /// A cloud whose time is the test's.
+    pub async fn with_clock(clock: kit::clock::FixedClock) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock)).await
+    }
+
+    /// Where the cloud's state is.
+    pub fn state(&self) -> &Path {
+        self.dir.as_ref().unwrap().path()
+    }
+
+    async fn at(dir: tempfile::TempDir, clock: Arc<dyn kit::Clock>) -> Self {
+        let (entra, front, tasks) = open(dir.path(), clock).await;
         let text = std::fs::read_to_string(dir.path().join("owner")).unwrap();
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
         let owner = Bootstrap { app_id: words[0].clone(), object_id: words[1].clone(), secret: words[2].clone() };
@@ -220,7 +229,7 @@ impl World {
         let Self { entra, front, .. } = self;
         drop(front);
         drop(entra);
-        Self::at(dir).await
+        Self::at(dir, Arc::new(kit::SystemClock)).await
     }
 
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
