@@ -1,10 +1,11 @@
 //! `exec`, `attach` and `portforward`: an upgraded connection between the client and the kubelet.
 
+use http::StatusCode;
 use kit::http::{Request, Response};
 
 use super::forward::{self, Kind};
 use super::target::{Query, container, kubelet_path, node};
-use super::{Connect, Streaming, unreachable};
+use super::{Connect, Streaming, refusal, unreachable};
 use crate::attributes::{ApiError, text};
 
 /// The four streams, by the client's and by the kubelet's name.
@@ -65,6 +66,10 @@ impl Streaming {
         forward::check_protocols(request.headers(), kind)?;
         let (onward, client) = forward::onward(request, &path)?;
         let answer = self.kubelets.send(node, onward).await.map_err(|error| unreachable(node, &error))?;
+        // Plain text would be read as a Status by clients, and some text is an empty one.
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refusal(answer).await);
+        }
         Ok(forward::answer(answer, client))
     }
 }

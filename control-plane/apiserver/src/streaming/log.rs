@@ -4,11 +4,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use kit::http::{Request, Response};
 
 use super::target::{Query, container, kubelet_path, node};
-use super::{Connect, Streaming, unreachable};
+use super::{Connect, Streaming, refusal, unreachable};
 use crate::attributes::{ApiError, text};
-
-/// The longest refusal of a kubelet that is passed on.
-const REFUSAL_MAX_BYTES: usize = 16 * 1024;
 
 impl Streaming {
     pub(super) async fn log(&self, connect: Connect<'_>, request: Request) -> Result<Response, ApiError> {
@@ -46,23 +43,6 @@ fn plain(status: StatusCode) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
-}
-
-/// A kubelet's refusal as a `Status`: its text is upstream's message.
-async fn refusal(answer: Response) -> ApiError {
-    let code = answer.status().as_u16();
-    let body = kit::http::read(answer.into_body(), REFUSAL_MAX_BYTES).await.unwrap_or_default();
-    let said = String::from_utf8_lossy(&body).trim().to_owned();
-    let reason = match code {
-        400 => "BadRequest",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "NotFound",
-        500 => "InternalError",
-        _ => "",
-    };
-    let said = if said.is_empty() { "the server rejected our request for an unknown reason".into() } else { said };
-    ApiError::new(code, reason, said)
 }
 
 /// The options for the kubelet, checked as upstream checks `PodLogOptions`.

@@ -18,6 +18,9 @@ use kit::http::{Request, Response};
 use crate::attributes::{ApiError, Objects};
 use crate::tunnel::{KubeletError, Kubelets};
 
+/// The longest refusal of a kubelet that is passed on.
+const REFUSAL_MAX_BYTES: usize = 16 * 1024;
+
 /// What a request wants to be connected to; the caller has authorised it.
 #[derive(Debug, Clone, Copy)]
 pub struct Connect<'a> {
@@ -62,6 +65,23 @@ impl Streaming {
 fn unreachable(node: &str, error: &KubeletError) -> ApiError {
     let error = ApiError::internal(format!("error dialing backend: node {node}: {}", kit::Chain(error)));
     ApiError { details: None, ..error }
+}
+
+/// A kubelet's refusal as a `Status`: its text is upstream's message.
+async fn refusal(answer: Response) -> ApiError {
+    let code = answer.status().as_u16();
+    let body = kit::http::read(answer.into_body(), REFUSAL_MAX_BYTES).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&body).trim().to_owned();
+    let reason = match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        500 => "InternalError",
+        _ => "",
+    };
+    let said = if said.is_empty() { "the server rejected our request for an unknown reason".into() } else { said };
+    ApiError::new(code, reason, said)
 }
 
 #[cfg(test)]

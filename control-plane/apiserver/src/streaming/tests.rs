@@ -27,6 +27,10 @@ async fn kubelet(mut request: Request) -> Response {
         let why = "container \"waiting\" in pod \"p\" is waiting to start: ContainerCreating";
         return kit::http::bytes_response(StatusCode::BAD_REQUEST, "text/plain", why);
     }
+    if asked.contains("simulated") {
+        let why = "this node is simulated: nothing runs";
+        return kit::http::bytes_response(StatusCode::NOT_IMPLEMENTED, "text/plain", why);
+    }
     if request.headers().contains_key("upgrade") {
         let upgraded = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
@@ -229,6 +233,8 @@ async fn exec_and_port_forward_are_passed_on_byte_for_byte() {
     assert_eq!(upgraded(&world, "portforward", "", &tunnelled).await.unwrap_err().0, 400);
     let none = upgraded(&world, "exec", "command=sh", &spdy).await.unwrap_err();
     assert!(none.1.contains("at least 1 of stdin, stdout, stderr"), "{none:?}");
+    let (code, said) = upgraded(&world, "exec", "command=simulated&stdout=true", &spdy).await.unwrap_err();
+    assert_eq!((code, said.as_str()), (501, "this node is simulated: nothing runs"), "a refusal becomes a Status");
     assert!(world.tasks.drain(Duration::from_secs(5)).await);
 }
 
