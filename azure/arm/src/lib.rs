@@ -22,6 +22,7 @@ pub mod error;
 pub mod front;
 pub mod id;
 pub mod identity;
+pub mod json;
 pub mod locations;
 pub mod operations;
 pub mod resource;

@@ -22,7 +22,6 @@ pub mod control_planes;
 pub mod drift;
 pub mod fault;
 pub mod journal;
-mod json;
 pub mod lanes;
 mod machines;
 pub mod names;
@@ -37,7 +36,7 @@ pub mod versions;
 
 use std::sync::Arc;
 
-use arm::Provider;
+use arm::{Provider, json};
 
 pub use control_planes::{
     ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,

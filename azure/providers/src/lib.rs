@@ -11,7 +11,8 @@ pub mod compute;
 pub mod fabric_driver;
 #[cfg(feature = "fake")]
 pub mod fake;
-mod json;
 pub mod managed_identity;
 pub mod network;
 pub mod registry;
+
+use arm::json;
