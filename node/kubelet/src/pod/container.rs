@@ -9,9 +9,10 @@ use k8s_cri::v1::{
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
 use super::expand::expand;
-use super::spec::{Kind, Spec, hash, is_sidecar};
+use super::spec::{Kind, Restart, Spec, hash, is_sidecar};
 use super::{resources, security};
 use crate::labels;
+use crate::runtime::simulated;
 
 /// The facts a definition needs beside the pod.
 pub struct Site<'a> {
@@ -57,8 +58,13 @@ pub fn config(
         (labels::TERMINATION_POLICY.to_owned(), policy.to_owned()),
         (labels::GRACE_PERIOD.to_owned(), spec.grace_s().to_string()),
     ]);
-    if kind == Kind::Init && !is_sidecar(container) {
-        annotations.insert(crate::runtime::simulated::RUNS_TO_END.to_owned(), "true".to_owned());
+    let ends = match kind {
+        Kind::Init if !is_sidecar(container) => Some(simulated::AT_ONCE),
+        Kind::Main if spec.restart_of(kind, container) != Restart::Always => Some(simulated::SOON),
+        _ => None,
+    };
+    if let Some(ends) = ends {
+        annotations.insert(simulated::RUNS_TO_END.to_owned(), ends.to_owned());
     }
     Ok(ContainerConfig {
         metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: site.attempt }),

@@ -1,19 +1,23 @@
 //! Runs nothing and says so: sandboxes and containers are entries in a table.
 //!
-//! Containers count as running from their start to their stop; nothing ends by itself, except that an
-//! init container is over at once (with exit code 0), because nobody waits for what is not there.
-//! Logs, exec, attach and port-forward answer that the fabric is simulated.
+//! Containers count as running from their start to their stop. Two kinds end by themselves, with exit code 0
+//! and a message that their command was not run: an init container at once, because nobody waits for what is
+//! not there, and a container that is not restarted after [`SHORT_RUN`], so that Jobs complete.
+//! Logs, exec, attach and port-forward answer that the node is simulated.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use ipnet::Ipv4Net;
 use k8s_cri::v1::*;
 use kit::Clock;
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
 
 use super::{Answer, PodUid, Readiness, RuntimeError, RuntimeEvent};
 use crate::labels;
@@ -22,11 +26,22 @@ use crate::labels;
 pub const EXPLANATION: &str =
     "this node is simulated: no process is behind its containers, so there is nothing to read or to run in";
 
+/// How long a container "runs" whose pod is to end by itself.
+pub const SHORT_RUN: Duration = Duration::from_secs(1);
+
+/// What the status of a container says that ended by itself.
+const NOT_RUN: &str = "this node is simulated: the container's command was not run";
+
+/// Ends that nobody has read yet; a reader that lost some is told so by the end of its stream.
+const ENDS_KEPT: usize = 1024;
+
 /// A runtime without processes.
 pub struct Simulated {
     clock: Arc<dyn Clock>,
     pods: Ipv4Net,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Ids of containers that ended by themselves.
+    ends: broadcast::Sender<String>,
 }
 
 #[derive(Default)]
@@ -40,12 +55,30 @@ struct State {
 impl Simulated {
     /// A node whose pods get addresses of `pods`.
     pub fn new(pods: Ipv4Net, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, pods, state: Mutex::default() }
+        Self { clock, pods, state: Arc::default(), ends: broadcast::Sender::new(ENDS_KEPT) }
+    }
+
+    /// Ends a container after the short run, unless it or the whole node is gone by then.
+    fn end_soon(&self, id: &str) {
+        let (state, ends) = (Arc::downgrade(&self.state), self.ends.clone());
+        let (clock, id) = (self.clock.clone(), id.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(SHORT_RUN).await;
+            let Some(state) = state.upgrade() else { return };
+            if let Some((_, status)) = state.lock().containers.get_mut(&id) {
+                complete(status, now_ns(&*clock));
+            }
+            let _ = ends.send(id);
+        });
     }
 
     fn now_ns(&self) -> i64 {
-        i64::try_from(self.clock.now().as_nanosecond()).unwrap_or(i64::MAX)
+        now_ns(&*self.clock)
     }
+}
+
+fn now_ns(clock: &dyn Clock) -> i64 {
+    i64::try_from(clock.now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 impl State {
@@ -92,7 +125,11 @@ impl super::Runtime for Simulated {
     }
 
     async fn events(&self) -> Answer<BoxStream<'static, RuntimeEvent>> {
-        Ok(Box::pin(futures::stream::pending()))
+        let ends = futures::stream::unfold(self.ends.subscribe(), async |mut ends| {
+            let id = ends.recv().await.ok()?;
+            Some((RuntimeEvent { id }, ends))
+        });
+        Ok(ends.boxed())
     }
 
     fn is_simulated(&self) -> bool {
@@ -204,8 +241,13 @@ impl super::Runtime for Simulated {
         let (_, status) = state.containers.get_mut(id).ok_or_else(|| not_found("container", id))?;
         status.state = ContainerState::ContainerRunning.into();
         status.started_at = now;
-        if status.annotations.contains_key(RUNS_TO_END) {
-            end(status, now, 0);
+        match status.annotations.get(RUNS_TO_END).map(String::as_str) {
+            Some(AT_ONCE) => complete(status, now),
+            Some(_) => {
+                drop(state);
+                self.end_soon(id);
+            }
+            None => {}
         }
         Ok(())
     }
@@ -290,8 +332,19 @@ impl super::Runtime for Simulated {
     }
 }
 
-/// Annotation on a container's configuration: it is an init container, which ends.
+/// Annotation on a container's configuration: it ends by itself, [`AT_ONCE`] or [`SOON`].
 pub(crate) const RUNS_TO_END: &str = "lazurite.dev/runs-to-end";
+/// An init container.
+pub(crate) const AT_ONCE: &str = "at-once";
+/// A container that is not restarted when it succeeds.
+pub(crate) const SOON: &str = "soon";
+
+fn complete(container: &mut ContainerStatus, now: i64) {
+    if container.state() == ContainerState::ContainerRunning {
+        end(container, now, 0);
+        container.message = NOT_RUN.to_owned();
+    }
+}
 
 fn end(container: &mut ContainerStatus, now: i64, exit_code: i32) {
     if container.state() == ContainerState::ContainerRunning {

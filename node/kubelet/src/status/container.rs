@@ -38,8 +38,9 @@ fn end_of(input: &Input<'_>, seen: &Seen) -> ContainerState {
         (true, 0) => "Completed".to_owned(),
         (true, _) => "Error".to_owned(),
     };
-    let said = input.messages.get(&status.id).cloned();
-    let message = said.or_else(|| Some(status.message.clone())).filter(|text| !text.is_empty());
+    // The container's last words, else what the runtime has to say about the end.
+    let said = input.messages.get(&status.id).filter(|words| !words.is_empty());
+    let message = Some(said.unwrap_or(&status.message).clone()).filter(|text| !text.is_empty());
     terminated(ContainerStateTerminated {
         container_id: Some(id(input, seen)),
         exit_code: status.exit_code,

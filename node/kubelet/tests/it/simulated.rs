@@ -73,6 +73,26 @@ async fn a_pod_runs_and_goes() {
 }
 
 #[tokio::test]
+async fn what_is_not_restarted_completes_and_says_that_nothing_ran() {
+    let directory = tempfile::tempdir().unwrap();
+    let harness = start(directory.path()).await;
+    for policy in ["Never", "OnFailure"] {
+        let name = format!("job-{}", policy.to_lowercase());
+        harness.pod(&name, json!({"restartPolicy": policy, "containers": [{"name": "c", "image": "busybox"}]}));
+        let pod = harness
+            .api
+            .wait("the pod to complete", SOON, |api| {
+                api.get("pods", "default", &name).filter(|pod| pod["status"]["phase"] == "Succeeded")
+            })
+            .await;
+        let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(0), &json!("Completed")));
+        assert!(ended["message"].as_str().unwrap().contains("simulated"), "{ended}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_missing_config_map_is_named_and_its_coming_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let harness = start(directory.path()).await;
