@@ -1,5 +1,8 @@
 //! What a cluster holds from its first moment: the nodes' bootstrap token, and kube-system's add-ons.
 
+mod guard;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use container_service::ControlPlaneSpec;
@@ -8,47 +11,84 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
+use guard::Mark;
+
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// The field manager of what the cloud owns in a cluster.
+const MANAGER: &str = "aks";
 
-/// Applies the objects, again and again until all are there.
+/// Applies the objects until all are there, and from then on puts back those that belong to the cloud.
 pub(super) fn keep(client: kube::Client, spec: &ControlPlaneSpec, bootstrap_token: &str, tasks: &Tasks) {
-    let mut objects = vec![token_secret(bootstrap_token)];
+    let mut objects = vec![Owned::new(token_secret(bootstrap_token))];
     let cluster = addons::manifests::Cluster {
         dns_service_ip: spec.dns_service_ip,
         cluster_domain: "cluster.local".to_owned(),
         image: crate::service::image::system_image(),
     };
     match addons::manifests::all(&cluster) {
-        Ok(manifests) => objects.extend(manifests),
+        Ok(manifests) => objects.extend(manifests.into_iter().map(Owned::new)),
         Err(error) => tracing::error!(error = %kit::Chain(&error), "add-ons cannot be installed"),
     }
-    let cluster = spec.cluster.clone();
+    let (cluster, group) = (spec.cluster.clone(), tasks.clone());
     tasks.spawn("add-ons", async move {
         let mut pause = RETRY_FIRST;
-        while let Err(error) = apply_all(&client, &objects).await {
-            tracing::warn!(%cluster, error = %kit::Chain(&error), "add-ons are not complete yet");
+        let marks = loop {
+            match apply_all(&client, &objects).await {
+                Ok(marks) => break marks,
+                Err(error) => {
+                    tracing::warn!(%cluster, error = %kit::Chain(&error), "add-ons are not complete yet");
+                }
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_LAST);
-        }
+        };
+        guard::start(&client, &cluster, objects, &marks, &group);
     });
 }
 
-async fn apply_all(client: &kube::Client, objects: &[Value]) -> Result<(), kube::Error> {
-    for object in objects {
+/// Namespace (empty for cluster-wide objects) and name.
+type Key = (String, String);
+
+/// An object as the cloud wants it.
+struct Owned {
+    resource: ApiResource,
+    key: Key,
+    object: Value,
+}
+
+impl Owned {
+    fn new(object: Value) -> Self {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
-        let namespace = text("/metadata/namespace");
-        let api: Api<DynamicObject> = if namespace.is_empty() {
-            Api::all_with(client.clone(), &resource)
-        } else {
-            Api::namespaced_with(client.clone(), &namespace, &resource)
-        };
-        api.patch(&text("/metadata/name"), &PatchParams::apply("aks").force(), &Patch::Apply(object)).await?;
+        let key = (text("/metadata/namespace"), text("/metadata/name"));
+        Self { resource, key, object }
     }
-    Ok(())
+
+    /// Makes the object what it should be; changes nothing when it is.
+    async fn apply(&self, client: &kube::Client) -> Result<Mark, kube::Error> {
+        let (namespace, name) = &self.key;
+        let api: Api<DynamicObject> = if namespace.is_empty() {
+            Api::all_with(client.clone(), &self.resource)
+        } else {
+            Api::namespaced_with(client.clone(), namespace, &self.resource)
+        };
+        let applied = api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&self.object)).await?;
+        Ok(Mark::of(&applied.metadata))
+    }
+}
+
+async fn apply_all(
+    client: &kube::Client,
+    objects: &[Owned],
+) -> Result<HashMap<(ApiResource, Key), Mark>, kube::Error> {
+    let mut marks = HashMap::new();
+    for one in objects {
+        marks.insert((one.resource.clone(), one.key.clone()), one.apply(client).await?);
+    }
+    Ok(marks)
 }
 
 /// The Secret behind a bootstrap token.
