@@ -30,6 +30,12 @@ impl State {
         Self(base.join("lazurite"))
     }
 
+    /// This directory.
+    #[cfg(test)]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0

@@ -28,13 +28,14 @@ const REGISTRY_AUDIENCES: [&str; 4] = [
 pub(super) async fn open_entra(
     state: &State,
     clock: Arc<dyn kit::Clock>,
+    issuers: Arc<dyn entra::IssuerKeys>,
     tasks: &kit::Tasks,
 ) -> Result<Arc<Entra>> {
     let config = entra::Config {
         state_dir: state.path().to_owned(),
         hosts: arm::FrontConfig::usual_hosts(),
         clock,
-        issuers: Arc::new(entra::NoIssuers),
+        issuers,
     };
     Entra::open(config, tasks).await.context("failed to open the directory")
 }

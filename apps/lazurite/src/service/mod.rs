@@ -14,9 +14,12 @@ mod adapters;
 mod client_files;
 mod hosting;
 pub(crate) mod image;
+mod issuers;
 mod machines;
 mod own;
 mod router;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -92,7 +95,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let (front_address, api_address) = (front_listener.local_addr()?, api_listener.local_addr()?);
 
     let authority = client_files::authority(state)?;
-    let entra = adapters::open_entra(state, clock.clone(), tasks).await?;
+    let issuers = Arc::new(issuers::ClusterIssuers::default());
+    let entra = adapters::open_entra(state, clock.clone(), issuers.clone(), tasks).await?;
     client_files::write(state, &authority, &entra, front_address).await?;
     let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
 
@@ -112,6 +116,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         models: parking_lot::Mutex::default(),
     };
     let hosting = hosting::Hosting::new(shared, tasks.child());
+    issuers.bind(&hosting);
     let front = build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
     hosting.set_cloud(front.service());
     machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
@@ -268,18 +273,31 @@ fn restrict(dir: &Path) -> Result<()> {
         .with_context(|| format!("failed to protect `{}`", dir.display()))
 }
 
-/// One service per state directory.
+/// How long the kernel may take to clear away a service that was killed.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// One service per state directory. A service that was just killed may hold the lock for a moment longer:
+/// its last thread, or a child between fork and exec, has not ended yet.
 fn lock(state: &State) -> Result<nix::fcntl::Flock<File>> {
     let path = state.join("lock");
-    let file = OpenOptions::new()
+    let begun = std::time::Instant::now();
+    let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
         .with_context(|| format!("failed to open `{}`", path.display()))?;
-    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-        .map_err(|(_, error)| error)
-        .with_context(|| format!("another service uses `{}`", state.path().display()))
+    loop {
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((_, error)) if state.running().is_some() || begun.elapsed() > LOCK_LIMIT => {
+                return Err(error)
+                    .with_context(|| format!("another service uses `{}`", state.path().display()));
+            }
+            Err((same, _)) => file = same,
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 async fn wait_for_signal() -> Result<()> {

@@ -130,6 +130,12 @@ impl Hosting {
         self.planes.read().get(&key(cluster)).cloned()
     }
 
+    /// The running plane whose published issuer this is.
+    pub(crate) fn by_issuer(&self, issuer: &str) -> Option<Arc<Plane>> {
+        let planes = self.planes.read();
+        planes.values().find(|plane| plane.is_issuer(issuer)).cloned()
+    }
+
     fn running(&self, cluster: &str) -> Result<Arc<Plane>, ControlPlaneError> {
         self.plane(cluster).ok_or_else(|| ControlPlaneError::NotFound { cluster: cluster.to_owned() })
     }

@@ -109,6 +109,12 @@ impl Plane {
         self.server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]))
     }
 
+    /// Whether this is the cluster's OIDC issuer. Without one its tokens name the API server itself, which
+    /// publishes its keys to nobody outside.
+    pub(crate) fn is_issuer(&self, issuer: &str) -> bool {
+        self.spec.issuer == issuer && issuer != format!("https://{}", self.spec.fqdn)
+    }
+
     /// The nodes as last seen.
     pub(crate) fn nodes(&self) -> Vec<NodeStatus> {
         self.nodes.state().iter().map(|node| status_of(node)).collect()
