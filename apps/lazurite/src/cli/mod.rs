@@ -1,13 +1,19 @@
 //! The command line. Data goes to standard output, everything else to standard error.
 
+mod aks;
+mod arm;
 mod doctor;
 mod down;
 mod env;
+mod group;
 mod image;
 mod logs;
+mod output;
 mod remote;
+mod shape;
 mod status;
 mod up;
+mod wait;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -71,6 +77,10 @@ enum Command {
     },
     /// Print what makes a shell's az, kubectl and terraform speak to Lazurite: eval "$(lazurite env)"
     Env,
+    /// Clusters and their node pools, as `az aks` has them
+    Aks(aks::Aks),
+    /// Resource groups, as `az group` has them
+    Group(group::Group),
     /// Images that clusters can run without the internet
     #[command(subcommand)]
     Image(image::Image),
@@ -112,9 +122,13 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Logs { follow, tail } => logs::run(follow, tail)?,
         Command::Doctor { output } => return doctor::run(output),
         Command::Env => env::run()?,
+        Command::Aks(aks) => return Ok(aks.run()),
+        Command::Group(group) => return Ok(group.run()),
         Command::Image(image) => image.run()?,
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "lazurite", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "lazurite", &mut script);
+            output::write_out(&script)?;
         }
         Command::Serve(serve) => crate::service::run(&serve)?,
         Command::Node(node) => return Ok(node.run()),

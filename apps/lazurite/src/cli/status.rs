@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Output;
+use super::output::say;
 use super::remote::{Remote, block_on};
 use crate::place::{Home, ServiceFile, State};
 
@@ -14,8 +15,8 @@ pub(crate) fn run(output: Output) -> Result<ExitCode> {
     let state = State::locate();
     let Some(running) = state.running() else {
         match output {
-            Output::Json => println!("{}", json!({"running": false, "state": state.path()})),
-            Output::Table => println!("stopped    state in {}", state.path().display()),
+            Output::Json => say(json!({"running": false, "state": state.path()}))?,
+            Output::Table => say(format_args!("stopped    state in {}", state.path().display()))?,
         }
         return Ok(ExitCode::from(3));
     };
@@ -23,9 +24,9 @@ pub(crate) fn run(output: Output) -> Result<ExitCode> {
     match output {
         Output::Json => {
             let all = json!({"running": true, "service": running, "state": state.path(), "clusters": clusters});
-            println!("{}", serde_json::to_string_pretty(&all)?);
+            say(serde_json::to_string_pretty(&all)?)?;
         }
-        Output::Table => table(&state, &running, &clusters),
+        Output::Table => table(&state, &running, &clusters)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -45,33 +46,33 @@ async fn clusters() -> Result<Vec<Value>> {
     }
 }
 
-fn table(state: &State, running: &ServiceFile, clusters: &[Value]) {
-    println!("running    pid {}, version {}", running.pid, running.version);
-    println!("front      https://localhost:{}", running.front.port());
-    println!("api        https://localhost:{}", running.api.port());
-    println!("nodes      {}", running.fabric);
-    println!("state      {}", state.path().display());
+fn table(state: &State, running: &ServiceFile, clusters: &[Value]) -> Result<()> {
+    say(format_args!("running    pid {}, version {}", running.pid, running.version))?;
+    say(format_args!("front      https://localhost:{}", running.front.port()))?;
+    say(format_args!("api        https://localhost:{}", running.api.port()))?;
+    say(format_args!("nodes      {}", running.fabric))?;
+    say(format_args!("state      {}", state.path().display()))?;
     if clusters.is_empty() {
-        println!("clusters   none");
-        return;
+        return say("clusters   none");
     }
-    println!();
-    println!("{:<20} {:<16} {:<12} {:<11} {:>5}", "CLUSTER", "GROUP", "STATE", "VERSION", "NODES");
+    say("")?;
+    say(format_args!("{:<20} {:<16} {:<12} {:<11} {:>5}", "CLUSTER", "GROUP", "STATE", "VERSION", "NODES"))?;
     for cluster in clusters {
         let properties = &cluster["properties"];
         let nodes: u64 = properties["agentPoolProfiles"]
             .as_array()
             .map(|pools| pools.iter().filter_map(|pool| pool["count"].as_u64()).sum())
             .unwrap_or_default();
-        println!(
+        say(format_args!(
             "{:<20} {:<16} {:<12} {:<11} {:>5}",
             text(&cluster["name"]),
             cluster["id"].as_str().and_then(|id| id.split('/').nth(4)).unwrap_or("-"),
             text(&properties["provisioningState"]),
             text(&properties["currentKubernetesVersion"]),
             nodes
-        );
+        ))?;
     }
+    Ok(())
 }
 
 fn text(value: &Value) -> &str {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{FabricChoice, Serve, doctor, logs, remote};
+use super::{FabricChoice, Serve, doctor, env, logs, remote};
 use crate::place::{Home, ServiceFile, State};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -103,8 +103,14 @@ fn next_steps(running: &ServiceFile) {
     eprintln!();
     eprintln!("Next, in a shell:");
     eprintln!("  eval \"$(make -s env)\"        # or: eval \"$(lazurite env)\"");
-    eprintln!("  az group create -n rg-dev -l eastus");
-    eprintln!("  az aks create -g rg-dev -n dev-cluster --node-count 3 --generate-ssh-keys");
-    eprintln!("  az aks get-credentials -g rg-dev -n dev-cluster");
+    let az = if env::has_az() { "az" } else { "lazurite" };
+    eprintln!("  {az} group create -n rg-dev -l eastus");
+    eprintln!("  {az} aks create -g rg-dev -n dev-cluster --node-count 3 --generate-ssh-keys");
+    eprintln!("  {az} aks get-credentials -g rg-dev -n dev-cluster");
     eprintln!("  kubectl get nodes -o wide");
+    if !env::has_az() {
+        eprintln!();
+        eprintln!("az is not on the PATH, so `lazurite aks create` and its like stand in for it here.");
+        eprintln!("{}", env::HOW_TO_GET_AZ);
+    }
 }

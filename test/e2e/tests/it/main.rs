@@ -4,3 +4,4 @@ mod crash;
 mod quickstart;
 mod refusals;
 mod simulated;
+mod without_az;

@@ -32,10 +32,8 @@ pub(super) fn render(plane: &Plane, who: Credential, api: SocketAddr) -> Result<
     })?;
     let spec = &plane.spec;
     let user = format!("{name}_{}_{}", spec.resource_group, spec.name);
-    let context = match who {
-        Credential::Admin => format!("{}-admin", spec.name),
-        Credential::User => spec.name.clone(),
-    };
+    // Clients rename an administrator's context to `<name>-admin` when they merge it.
+    let context = &spec.name;
     // JSON is YAML, and az and kubectl read it as such; a YAML writer would only change the looks.
     let document = json!({
         "apiVersion": "v1",
