@@ -1,7 +1,7 @@
 //! What machines are made of here: the fabric, chosen at start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -16,6 +16,9 @@ use crate::place::State;
 
 /// How long nodes may take from boot to ready before their pool counts as failed.
 const NODES_READY_LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// The exit code of a machine that has nowhere to write.
+const NO_DISK: i32 = 1;
 
 /// The fabric, and what depends on which it is.
 pub(super) struct Machines {
@@ -87,6 +90,20 @@ fn sizes() -> Sizes {
     Sizes(providers::compute::sizes::SIZES.iter().map(of).collect())
 }
 
+/// A machine's "disk": keys and secret volumes are in it, so nobody else may look inside.
+fn closed_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    // Only the last one is closed: real machines pass through those above it.
+    if let Some(above) = dir.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+}
+
 /// Machines without processes: the join and a kubelet with a simulated runtime, as tasks of the service.
 struct SimulatedMachines {
     /// Where the API servers listen on the host.
@@ -98,8 +115,13 @@ struct SimulatedMachines {
 #[async_trait]
 impl MachineStarter for SimulatedMachines {
     async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
+        let directory = self.dir.join(files.id.as_str());
+        if let Err(error) = closed_dir(&directory) {
+            report.log(&format!("failed to make `{}`: {error}", directory.display()));
+            return NO_DISK;
+        }
         let machine = node_agent::simulated::Machine {
-            directory: self.dir.join(files.id.as_str()),
+            directory,
             custom_data: files.custom_data,
             machine_json: files.machine_json,
             api_servers: self.api,
