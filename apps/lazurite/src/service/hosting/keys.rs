@@ -34,12 +34,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// New keys.
-    pub(crate) fn make(spec: &ControlPlaneSpec, address: Ipv4Addr) -> Result<Self> {
+    /// New keys, without an address yet. Takes some tens of milliseconds of processor.
+    pub(crate) fn make() -> Result<Self> {
         let authority = Authority::new("ca", AUTHORITY_VALID)?;
-        let _ = spec;
         Ok(Self {
-            address,
+            address: Ipv4Addr::UNSPECIFIED,
             ca_pem: authority.certificate_pem().to_owned(),
             ca_key_pem: authority.key_pem().to_owned(),
             service_account_key_pem: kit::pki::rsa_key_pem()?,

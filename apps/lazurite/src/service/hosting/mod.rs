@@ -196,21 +196,25 @@ impl ControlPlanes for Hosting {
         let keys = match keys::Keys::read(&dir).map_err(failed("read a control plane's keys"))? {
             Some(keys) => keys,
             None => {
+                // An RSA key takes its time: not on a thread that others wait for, and not in a turn.
+                let made = tokio::task::spawn_blocking(keys::Keys::make).await;
+                let mut keys = made.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
                 // The address is chosen and stored in one turn of all clusters: no two get the same.
                 let all = self.turn("");
                 let _all = all.lock().await;
-                let keys = keys::Keys::make(&spec, self.free_address()).map_err(failed("make keys"))?;
+                keys.address = self.free_address();
                 keys.write(&dir).map_err(failed("store a control plane's keys"))?;
                 keys
             }
         };
         keys::write_spec(&dir, &spec).map_err(failed("store a control plane's settings"))?;
-        let mut image = self.shared.image.clone();
-        let _ = image.wait_for(|made| *made).await;
         let plane = Plane::start(spec, keys, &dir, &self.shared, &self.tasks).await?;
         let status = plane.status();
         self.planes.write().insert(key(&plane.spec.cluster), plane);
         self.publish_names();
+        // Machines come after this, and find the image on their disk at the first boot.
+        let mut image = self.shared.image.clone();
+        let _ = image.wait_for(|made| *made).await;
         Ok(status)
     }
 
