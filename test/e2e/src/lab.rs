@@ -315,8 +315,9 @@ impl Lab {
 
     /// `lazurite down --purge`; afterwards nothing of the laboratory may be on the host.
     pub fn finish(self) -> Result<()> {
+        let state = self.state();
         self.lazurite(&["down", "--purge"])?;
-        let left = crate::host::left_behind();
+        let left = crate::host::left_behind(&state);
         if left.is_empty() { Ok(()) } else { bail!("left on the host: {}", left.join(", ")) }
     }
 }

@@ -1,5 +1,6 @@
 //! Resources as az shows them: a cluster's and a pool's `properties` are lifted to the top, names are spelt
-//! its way (`enableRBAC` is `enableRbac`), what is not set is null, and whatever has an id names its group.
+//! its way (`enableRBAC` is `enableRbac`), whatever has an id names its group, and what is not set at the top is
+//! null. Deeper down az shows more nulls, which a query cannot tell from nothing.
 
 use serde_json::{Map, Value};
 

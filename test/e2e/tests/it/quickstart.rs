@@ -297,7 +297,7 @@ fn restart_keeps_everything(lab: &Lab) -> Result<()> {
 fn down_takes_all_off_the_host_and_up_brings_it_back(lab: &Lab) -> Result<()> {
     let before = machine_starts(lab)?;
     lab.lazurite(&["down"])?;
-    let left = host::left_behind();
+    let left = host::left_behind(&lab.state());
     ensure!(left.is_empty(), "left on the host after `lazurite down`: {left:?}");
     lab.up()?;
     wait_for("machines of a new boot", SOON, || Ok((machine_starts(lab)? != before).then_some(())))?;
