@@ -1,5 +1,6 @@
 //! Resources to wish: a pure translation, in the order of ids, so that equal resources give equal wishes.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use arm::{Resource, ResourceId, Resources};
@@ -23,7 +24,15 @@ pub fn wanted(resources: &Resources, names: &[(String, Ipv4Addr)]) -> Wanted {
     let balancers = uses::all(resources, "Microsoft.Network/loadBalancers");
     Wanted {
         generation: 0,
-        networks: networks.iter().map(|n| network(resources, n, &instances, &balancers)).collect(),
+        networks: {
+            let exits = exits(resources, &balancers);
+            let mut pools: HashMap<String, Vec<&ResourceId>> = HashMap::new();
+            for instance in &instances {
+                pools.entry(instance.subnet.top().key().to_owned()).or_default().extend(&instance.pools);
+            }
+            let of = |network: &Resource| pools.get(network.id.key()).map(Vec::as_slice).unwrap_or_default();
+            networks.iter().map(|n| network(resources, n, of(n), &exits)).collect()
+        },
         machines: instances.iter().filter_map(|instance| machine(resources, instance)).collect(),
         balancers: balancers.iter().flat_map(|b| frontends(resources, b, &instances)).collect(),
         names: names.to_vec(),
@@ -33,8 +42,8 @@ pub fn wanted(resources: &Resources, names: &[(String, Ipv4Addr)]) -> Wanted {
 fn network(
     resources: &Resources,
     network: &Resource,
-    instances: &[Instance],
-    balancers: &[std::sync::Arc<Resource>],
+    pools: &[&ResourceId],
+    exits: &[(ResourceId, Ipv4Addr)],
 ) -> Network {
     let subnets = resources.list_type(&network.id, "Microsoft.Network/virtualNetworks/subnets");
     Network {
@@ -42,7 +51,7 @@ fn network(
         resource_id: network.id.to_string(),
         prefixes: virtual_networks::prefixes(&network.properties),
         outbound: nat(resources, &subnets)
-            .or_else(|| outbound(resources, &network.id, instances, balancers)),
+            .or_else(|| exits.iter().find(|(pool, _)| pools.contains(&pool)).map(|(_, address)| *address)),
         subnets: subnets.iter().filter_map(|s| subnet(resources, s)).collect(),
     }
 }
@@ -98,33 +107,23 @@ fn nat(resources: &Resources, subnets: &[std::sync::Arc<Resource>]) -> Option<Ip
     })
 }
 
-/// The frontend of an outbound rule whose pool has machines of the network.
-fn outbound(
-    resources: &Resources,
-    network: &ResourceId,
-    instances: &[Instance],
-    balancers: &[std::sync::Arc<Resource>],
-) -> Option<Ipv4Addr> {
+/// Every outbound rule that has an address: the pool it is for, and the address.
+fn exits(resources: &Resources, balancers: &[std::sync::Arc<Resource>]) -> Vec<(ResourceId, Ipv4Addr)> {
+    let mut exits = Vec::new();
     for balancer in balancers {
         for rule in list(&balancer.properties, "/outboundRules") {
             let Ok(Some(pool)) = reference(rule, "/properties/backendAddressPool/id") else { continue };
-            if !instances.iter().any(|i| i.subnet.top() == *network && i.pools.contains(&pool)) {
-                continue;
-            }
-            let frontends = list(rule, "/properties/frontendIPConfigurations");
-            let address = frontends.iter().find_map(|wanted| {
+            let address = list(rule, "/properties/frontendIPConfigurations").iter().find_map(|wanted| {
                 let id = reference(wanted, "/id").ok()??;
                 let frontend = list(&balancer.properties, "/frontendIPConfigurations")
                     .iter()
                     .find(|frontend| uses::is(frontend, "/id", &id))?;
                 public_address(resources, frontend, "/properties/publicIPAddress/id")
             });
-            if address.is_some() {
-                return address;
-            }
+            exits.extend(address.map(|address| (pool, address)));
         }
     }
-    None
+    exits
 }
 
 fn machine(resources: &Resources, instance: &Instance) -> Option<Machine> {
