@@ -94,7 +94,8 @@ impl Arm {
 
     /// The path of all clusters of a group, or of the subscription.
     pub(crate) fn clusters(&self, group: Option<&str>) -> String {
-        let scope = group.map_or_else(|| format!("/subscriptions/{}", self.subscription), |group| self.group(group));
+        let scope =
+            group.map_or_else(|| format!("/subscriptions/{}", self.subscription), |group| self.group(group));
         format!("{scope}/providers/Microsoft.ContainerService/managedClusters")
     }
 
@@ -202,9 +203,11 @@ mod tests {
 
     #[test]
     fn refusals_are_read_nested_and_flat() {
-        let nested = Refused::of(StatusCode::CONFLICT, &json!({"error": {"code": "Busy", "message": "Later."}}));
+        let nested =
+            Refused::of(StatusCode::CONFLICT, &json!({"error": {"code": "Busy", "message": "Later."}}));
         assert_eq!(nested.to_string(), "(Busy) Later.\nCode: Busy\nMessage: Later.");
-        let flat = Refused::of(StatusCode::BAD_REQUEST, &json!({"code": "Bad", "message": "No.", "subcode": ""}));
+        let flat =
+            Refused::of(StatusCode::BAD_REQUEST, &json!({"code": "Bad", "message": "No.", "subcode": ""}));
         assert_eq!((flat.code.as_str(), flat.message.as_str()), ("Bad", "No."));
         assert_eq!(Refused::of(StatusCode::BAD_GATEWAY, &Value::Null).code, "502");
     }

@@ -94,7 +94,8 @@ impl Group {
                 common.print(shape::group(shown), None)
             }
             Command::List => {
-                let groups = arm.list(&format!("/subscriptions/{}/resourceGroups", arm.subscription())).await?;
+                let groups =
+                    arm.list(&format!("/subscriptions/{}/resourceGroups", arm.subscription())).await?;
                 common.print(groups.into_iter().map(shape::group).collect(), Some(COLUMNS))
             }
             Command::Exists { group } => {

@@ -130,7 +130,9 @@ fn order(query: &Ast) -> Option<Vec<String>> {
 fn fields<'a>(value: &'a Value, order: Option<&[String]>) -> Option<Vec<(&'a str, &'a Value)>> {
     let object = value.as_object()?;
     Some(match order {
-        Some(order) => order.iter().filter_map(|key| object.get_key_value(key)).map(|(k, v)| (k.as_str(), v)).collect(),
+        Some(order) => {
+            order.iter().filter_map(|key| object.get_key_value(key)).map(|(k, v)| (k.as_str(), v)).collect()
+        }
         None => object.iter().map(|(k, v)| (k.as_str(), v)).collect(),
     })
 }
@@ -193,7 +195,8 @@ fn table(result: &Value, columns: Option<&[Column]>, order: Option<&[String]>) -
     let cells: Vec<Vec<&str>> = rows
         .iter()
         .map(|row| {
-            let text = |heading: &&str| row.iter().find(|(name, _)| name == heading).map_or("", |(_, text)| text);
+            let text =
+                |heading: &&str| row.iter().find(|(name, _)| name == heading).map_or("", |(_, text)| text);
             headings.iter().map(text).collect()
         })
         .collect();
@@ -216,7 +219,10 @@ fn everything_simple(item: &Value, order: Option<&[String]>) -> Vec<(String, Str
         return fields
             .into_iter()
             .filter(|(name, value)| {
-                !matches!(*name, "id" | "type" | "etag") && !value.is_null() && !value.is_array() && !value.is_object()
+                !matches!(*name, "id" | "type" | "etag")
+                    && !value.is_null()
+                    && !value.is_array()
+                    && !value.is_object()
             })
             .map(|(name, value)| (capitalized(name), word(value)))
             .collect();
@@ -245,7 +251,8 @@ fn drawn(headings: &[&str], rows: &[Vec<&str>]) -> String {
         })
         .collect();
     let line = |texts: &[&str]| {
-        let padded: Vec<String> = texts.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        let padded: Vec<String> =
+            texts.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
     let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -266,8 +273,10 @@ mod tests {
 
     #[test]
     fn a_table_is_drawn_as_az_draws_it() {
-        let columns: &[Column] = &[("Name", &["/name"]), ("Location", &["/location"]), ("Fqdn", &["/a", "/b"])];
-        let drawn = table(&json!([{"name": "rg-dev", "location": "eastus", "b": "x"}]), Some(columns), None).unwrap();
+        let columns: &[Column] =
+            &[("Name", &["/name"]), ("Location", &["/location"]), ("Fqdn", &["/a", "/b"])];
+        let drawn =
+            table(&json!([{"name": "rg-dev", "location": "eastus", "b": "x"}]), Some(columns), None).unwrap();
         assert_eq!(drawn, "Name    Location    Fqdn\n------  ----------  ------\nrg-dev  eastus      x\n");
         assert_eq!(table(&json!([]), Some(columns), None).unwrap(), "\n");
         let drawn = table(&json!({"name": "a", "id": "/x", "on": true, "tags": null}), None, None).unwrap();

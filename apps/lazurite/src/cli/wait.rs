@@ -63,7 +63,10 @@ async fn poll(arm: &Arm, path: &str) -> Result<Answer> {
     let mut unanswered = 0;
     loop {
         match arm.exchange(Method::GET, path, None).await {
-            Err(error) if error.downcast_ref::<kit::client::ClientError>().is_some() && unanswered < UNANSWERED_MAX => {
+            Err(error)
+                if error.downcast_ref::<kit::client::ClientError>().is_some()
+                    && unanswered < UNANSWERED_MAX =>
+            {
                 unanswered += 1;
                 tokio::time::sleep(PAUSE).await;
             }

@@ -40,13 +40,15 @@ impl GetCredentials {
         let who = if self.admin { "listClusterAdminCredential" } else { "listClusterUserCredential" };
         let path = format!("{}/{who}", self.cluster.path(arm));
         let answer = arm.send(Method::POST, &path, None).await?.body;
-        let encoded = answer["kubeconfigs"][0]["value"].as_str().context("No Kubernetes credentials found.")?;
+        let encoded =
+            answer["kubeconfigs"][0]["value"].as_str().context("No Kubernetes credentials found.")?;
         let bytes = STANDARD.decode(encoded).context("the credentials are not base64")?;
         let file = self.file.clone().unwrap_or_else(default_file);
         if file.as_os_str() == "-" {
             return write_out(&bytes);
         }
-        let mut addition: Value = serde_yaml_ng::from_slice(&bytes).context("the credentials are not YAML")?;
+        let mut addition: Value =
+            serde_yaml_ng::from_slice(&bytes).context("the credentials are not YAML")?;
         rename(&mut addition, self.context.as_deref());
         let current = addition["current-context"].as_str().unwrap_or("UNKNOWN").to_owned();
         merge_into(&file, addition, self.overwrite_existing)?;
@@ -67,7 +69,9 @@ fn default_file() -> PathBuf {
 /// Gives the context the name that was asked for, and an administrator's its own.
 fn rename(config: &mut Value, wished: Option<&str>) {
     if let Some(wished) = wished {
-        for pointer in ["/contexts/0/name", "/contexts/0/context/cluster", "/clusters/0/name", "/current-context"] {
+        for pointer in
+            ["/contexts/0/name", "/contexts/0/context/cluster", "/clusters/0/name", "/current-context"]
+        {
             if let Some(name) = config.pointer_mut(pointer) {
                 *name = json!(wished);
             }
@@ -89,12 +93,15 @@ fn merge_into(file: &Path, addition: Value, overwrite: bool) -> Result<()> {
         );
     }
     let existing = match std::fs::read_to_string(file) {
-        Ok(text) => serde_yaml_ng::from_str(&text).with_context(|| format!("`{}` is not YAML", file.display()))?,
+        Ok(text) => {
+            serde_yaml_ng::from_str(&text).with_context(|| format!("`{}` is not YAML", file.display()))?
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
         Err(error) => return Err(error).with_context(|| format!("failed to read `{}`", file.display())),
     };
     let merged = merge(existing, addition, |name| {
-        let question = format!("A different object named {name} already exists in your kubeconfig file.\nOverwrite?");
+        let question =
+            format!("A different object named {name} already exists in your kubeconfig file.\nOverwrite?");
         Ok(overwrite || ask(&question)?.unwrap_or(false))
     })?;
     let text = serde_yaml_ng::to_string(&merged).context("failed to write YAML")?;

@@ -144,7 +144,9 @@ impl Name {
 
     async fn exists(&self, arm: &Arm) -> Result<bool> {
         let pools = self.of.pools(arm).await?;
-        Ok(pools.iter().any(|pool| pool["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(&self.name))))
+        Ok(pools
+            .iter()
+            .any(|pool| pool["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(&self.name))))
     }
 }
 
