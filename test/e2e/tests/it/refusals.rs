@@ -78,17 +78,11 @@ fn curl(arguments: &[&str]) -> Result<serde_json::Value> {
     serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("not JSON ({error}): {text}"))
 }
 
+/// What needs a moment that az is too slow to hit (a second write in flight) or a wait (an expired token) is proved in the
+/// process: container-service's and testkit's tests.
 #[test]
-fn a_second_create_in_flight_and_an_expired_token_are_refused() -> Result<()> {
+fn a_token_that_is_none_is_refused() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
-    lab.az("group create -n rg-dev -l eastus")?;
-    lab.az("aks create -g rg-dev -n dev --node-count 1 --generate-ssh-keys")?;
-    // Two deeds on one cluster at once: the second hears which one runs.
-    lab.az("aks nodepool add -g rg-dev --cluster-name dev -n extra --node-count 1 --no-wait")?;
-    let text = lab.az_refused("aks nodepool add -g rg-dev --cluster-name dev -n more --node-count 1");
-    if let Ok(text) = text {
-        ensure!(text.contains("OperationNotAllowed") && text.contains("in progress"), "{text}");
-    }
     let url = format!("{}/subscriptions?api-version=2022-12-01", endpoint(&lab)?);
     let answer = curl(&["-H", "Authorization: Bearer not-a-token", &url])?;
     ensure!(answer["error"]["code"] == "InvalidAuthenticationToken", "{answer}");
