@@ -94,7 +94,10 @@ async fn everything(args: &Args, report: &mut Report) -> Result<()> {
         bail!("real nodes need root; run as root or without `--real`");
     }
     let binary = args.binary.canonicalize().with_context(|| {
-        format!("`{}` is not there; build it: cargo build --release --package lazurite", args.binary.display())
+        format!(
+            "`{}` is not there; build it: cargo build --release --package lazurite",
+            args.binary.display()
+        )
     })?;
     hosting::starts(&binary, report).await?;
     if !args.no_planes {

@@ -64,10 +64,12 @@ fn root() -> Result<PathBuf> {
 
 fn sources(root: &Path) -> Result<Vec<Source>> {
     let mut found = Vec::new();
-    let mut left: Vec<PathBuf> =
-        ["base", "azure", "control-plane", "node", "apps", "test", "xtask"].map(|dir| root.join(dir)).to_vec();
+    let mut left: Vec<PathBuf> = ["base", "azure", "control-plane", "node", "apps", "test", "xtask"]
+        .map(|dir| root.join(dir))
+        .to_vec();
     while let Some(dir) = left.pop() {
-        let entries = std::fs::read_dir(&dir).with_context(|| format!("failed to list `{}`", dir.display()))?;
+        let entries =
+            std::fs::read_dir(&dir).with_context(|| format!("failed to list `{}`", dir.display()))?;
         for entry in entries {
             let path = entry?.path();
             if path.is_dir() {

@@ -63,7 +63,8 @@ impl Activity {
         self.table.put(&event.key, &event).await?;
         let old: Vec<String> = {
             let events = self.events.read();
-            let surplus = if events.len() > EVENTS_MAX + EVENTS_MAX / 10 { events.len() - EVENTS_MAX } else { 0 };
+            let surplus =
+                if events.len() > EVENTS_MAX + EVENTS_MAX / 10 { events.len() - EVENTS_MAX } else { 0 };
             events.keys().take(surplus).cloned().collect()
         };
         if !old.is_empty() {

@@ -152,7 +152,8 @@ pub struct DirectoryError {
 pub trait Directory: Send + Sync + 'static {
     /// Makes the managed identity of a resource (system-assigned), or of a `userAssignedIdentities` resource. The same
     /// resource always gets the same identity until it is deleted.
-    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError>;
+    async fn create_managed_identity(&self, resource: &ResourceId)
+    -> Result<ManagedIdentity, DirectoryError>;
     /// Removes it; one that is not there is fine.
     async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError>;
     /// A token of a managed identity, by its object id.
@@ -166,5 +167,9 @@ pub trait Directory: Send + Sync + 'static {
         credential: FederatedCredential,
     ) -> Result<(), DirectoryError>;
     /// Removes one; one that is not there is fine.
-    async fn delete_federated_credential(&self, resource: &ResourceId, name: &str) -> Result<(), DirectoryError>;
+    async fn delete_federated_credential(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+    ) -> Result<(), DirectoryError>;
 }

@@ -114,8 +114,11 @@ impl ArmClient {
         version: &str,
     ) -> Result<Reply, ArmError> {
         let status = response.status();
-        let operation = response.headers().get("x-lazurite-operation").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let bytes = crate::front::read_body(response.into_body(), usize::MAX).await.map_err(|_| ArmError::internal())?;
+        let operation =
+            response.headers().get("x-lazurite-operation").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let bytes = crate::front::read_body(response.into_body(), usize::MAX)
+            .await
+            .map_err(|_| ArmError::internal())?;
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if !status.is_success() {
             return Err(ArmError::read(status, &body));
@@ -197,7 +200,14 @@ impl Reply {
 
 /// Ids may hold blanks and the like; what already is encoded stays as it is.
 fn encode_path(path: &str) -> String {
-    const SET: percent_encoding::AsciiSet =
-        percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'\'');
+    const SET: percent_encoding::AsciiSet = percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'`')
+        .add(b'{')
+        .add(b'}')
+        .add(b'\'');
     percent_encoding::utf8_percent_encode(path, &SET).to_string()
 }

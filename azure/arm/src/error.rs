@@ -40,7 +40,14 @@ mod status {
 impl ArmError {
     /// An error with this status, code and message.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), target: None, details: Vec::new(), subcode: None }
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            target: None,
+            details: Vec::new(),
+            subcode: None,
+        }
     }
 
     /// The same, naming the part of the request that is wrong.
@@ -121,12 +128,20 @@ impl ArmError {
 
     /// 500 for a fault of ours; the cause belongs into the log, not here.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "Encountered internal server error.")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "Encountered internal server error.",
+        )
     }
 
     /// 501 for what is not built, naming it.
     pub fn not_implemented(what: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("{what} is not implemented by this cloud."))
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            format!("{what} is not implemented by this cloud."),
+        )
     }
 
     /// 404 for a resource that is not there.
@@ -236,7 +251,13 @@ fn interleaved(id: &crate::ResourceId) -> String {
 
 impl From<crate::id::IdError> for ArmError {
     fn from(error: crate::id::IdError) -> Self {
-        Self::bad_request("LinkedInvalidPropertyId", format!("Property id '{}' at path '' is invalid. Expect fully qualified resource Id that start with '/subscriptions/{{subscriptionId}}' or '/providers/{{resourceProviderNamespace}}/'.", error.text))
+        Self::bad_request(
+            "LinkedInvalidPropertyId",
+            format!(
+                "Property id '{}' at path '' is invalid. Expect fully qualified resource Id that start with '/subscriptions/{{subscriptionId}}' or '/providers/{{resourceProviderNamespace}}/'.",
+                error.text
+            ),
+        )
     }
 }
 

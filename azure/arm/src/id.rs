@@ -50,7 +50,8 @@ impl ResourceId {
 
     /// `/subscriptions/{subscription}/resourceGroups/{group}`.
     pub fn of_group(subscription: &str, group: &str) -> Self {
-        Self { subscription: Some(subscription.to_owned()), group: Some(group.to_owned()), ..Self::default() }.keyed()
+        Self { subscription: Some(subscription.to_owned()), group: Some(group.to_owned()), ..Self::default() }
+            .keyed()
     }
 
     /// A resource in a group. `full_type` is `Microsoft.Network/virtualNetworks`; for a child type
@@ -96,7 +97,9 @@ impl ResourceId {
             }
             let namespace = segments.next().ok_or_else(|| wrong("no provider namespace"))?.to_owned();
             let mut types = Vec::new();
-            while let Some(kind) = segments.next_if(|s| types.is_empty() || !s.eq_ignore_ascii_case("providers")) {
+            while let Some(kind) =
+                segments.next_if(|s| types.is_empty() || !s.eq_ignore_ascii_case("providers"))
+            {
                 let name = segments.next().ok_or_else(|| wrong("a type without a name"))?;
                 types.push((kind.to_owned(), name.to_owned()));
             }
@@ -336,7 +339,12 @@ mod tests {
         let table = [
             ("/", "Microsoft.Resources/tenants", "", "-"),
             ("/subscriptions/S", "Microsoft.Resources/subscriptions", "S", "/"),
-            ("/subscriptions/S/resourceGroups/g", "Microsoft.Resources/resourceGroups", "g", "/subscriptions/S"),
+            (
+                "/subscriptions/S/resourceGroups/g",
+                "Microsoft.Resources/resourceGroups",
+                "g",
+                "/subscriptions/S",
+            ),
             (
                 "/subscriptions/S/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s",
                 "Microsoft.Network/virtualNetworks/subnets",
@@ -377,7 +385,12 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in ["/subscriptions", "/subscriptions/s/providers/x", "/subscriptions/s/providers/x/t", "/nonsense/x"] {
+        for text in [
+            "/subscriptions",
+            "/subscriptions/s/providers/x",
+            "/subscriptions/s/providers/x/t",
+            "/nonsense/x",
+        ] {
             assert!(ResourceId::parse(text).is_err(), "{text}");
         }
     }
@@ -385,7 +398,10 @@ mod tests {
     #[test]
     fn ids_are_built() {
         let subnet = ResourceId::of_resource("s", "g", "Microsoft.Network/virtualNetworks/subnets", "v/x");
-        assert_eq!(subnet.to_string(), "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/x");
+        assert_eq!(
+            subnet.to_string(),
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/x"
+        );
         assert_eq!(subnet.top().child("subnets", "x"), subnet);
         assert_eq!(subnet.full_name(), "v/x");
     }

@@ -20,10 +20,14 @@ pub async fn resolve(
     let kind = requested.get("type").and_then(Value::as_str).unwrap_or("None");
     let words: Vec<String> = kind.split(',').map(|w| w.trim().to_ascii_lowercase()).collect();
     let has = |word: &str| words.iter().any(|w| w == word);
-    if let Some(wrong) = words.iter().find(|w| !["none", "systemassigned", "userassigned"].contains(&w.as_str())) {
+    if let Some(wrong) =
+        words.iter().find(|w| !["none", "systemassigned", "userassigned"].contains(&w.as_str()))
+    {
         return Err(ArmError::bad_request(
             "InvalidIdentityType",
-            format!("The identity type '{wrong}' is not valid. Allowed values are 'SystemAssigned', 'UserAssigned', 'SystemAssigned, UserAssigned' and 'None'."),
+            format!(
+                "The identity type '{wrong}' is not valid. Allowed values are 'SystemAssigned', 'UserAssigned', 'SystemAssigned, UserAssigned' and 'None'."
+            ),
         ));
     }
     let mut block = Map::new();
@@ -69,15 +73,24 @@ async fn user_assigned(
             continue;
         }
         let identity = ResourceId::parse(text)?;
-        let Some(found) = ctx.resources.get(&identity).filter(|r| r.kind_type.eq_ignore_ascii_case(USER_ASSIGNED)) else {
+        let Some(found) =
+            ctx.resources.get(&identity).filter(|r| r.kind_type.eq_ignore_ascii_case(USER_ASSIGNED))
+        else {
             return Err(ArmError::bad_request(
                 "FailedIdentityOperation",
-                format!("Identity operation for resource '{id}' failed with error 'Failed to perform resource identity operation. Status: 'BadRequest'. Response: 'Resource '{identity}' was not found.''."),
+                format!(
+                    "Identity operation for resource '{id}' failed with error 'Failed to perform resource identity operation. Status: 'BadRequest'. Response: 'Resource '{identity}' was not found.''."
+                ),
             ));
         };
         if !known(&identity) {
             let write = format!("{}/write", id.resource_type());
-            ctx.authorize_linked(&write, id, "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", &identity)?;
+            ctx.authorize_linked(
+                &write,
+                id,
+                "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+                &identity,
+            )?;
         }
         filled.insert(
             text.clone(),

@@ -31,8 +31,8 @@ pub mod types;
 
 pub use access::Access;
 pub use caller::{
-    Caller, CallerKind, Directory, DirectoryError, FederatedCredential, ManagedIdentity, PrincipalInfo, Token,
-    TokenError, TokenVerifier,
+    Caller, CallerKind, Directory, DirectoryError, FederatedCredential, ManagedIdentity, PrincipalInfo,
+    Token, TokenError, TokenVerifier,
 };
 pub use client::{ArmClient, Reply};
 pub use ctx::Ctx;
@@ -43,5 +43,6 @@ pub use operations::{Operation, OperationRecord, OperationStatus, Operations};
 pub use resource::Resource;
 pub use store::{Resources, StoreError, Table};
 pub use types::{
-    Acted, Call, Deleted, DeleteStatus, Patch, Provider, ProviderCalls, Put, ResourceType, TypeDescriptor, Written,
+    Acted, Call, DeleteStatus, Deleted, Patch, Provider, ProviderCalls, Put, ResourceType, TypeDescriptor,
+    Written,
 };

@@ -216,7 +216,12 @@ impl Operations {
     }
 
     /// Starts an operation on a resource; on disk when it returns. The operation of a PUT or PATCH.
-    pub async fn create(&self, resource: &ResourceId, name: &str, location: &str) -> Result<Operation, ArmError> {
+    pub async fn create(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+        location: &str,
+    ) -> Result<Operation, ArmError> {
         self.begin(resource, name, location, Deed::Write).await
     }
 
@@ -226,11 +231,22 @@ impl Operations {
     }
 
     /// Starts the operation of a POST.
-    pub async fn create_action(&self, resource: &ResourceId, name: &str, location: &str) -> Result<Operation, ArmError> {
+    pub async fn create_action(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+        location: &str,
+    ) -> Result<Operation, ArmError> {
         self.begin(resource, name, location, Deed::Action).await
     }
 
-    async fn begin(&self, resource: &ResourceId, name: &str, location: &str, deed: Deed) -> Result<Operation, ArmError> {
+    async fn begin(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+        location: &str,
+        deed: Deed,
+    ) -> Result<Operation, ArmError> {
         let record = OperationRecord {
             id: uuid::Uuid::new_v4().to_string(),
             resource: resource.clone(),

@@ -54,8 +54,20 @@ pub struct Resource {
 
 /// Top-level members that have a field of their own or that a client cannot set.
 const KNOWN: [&str; 14] = [
-    "id", "name", "type", "location", "tags", "identity", "sku", "kind", "zones", "managedBy", "properties", "etag",
-    "eTag", "systemData",
+    "id",
+    "name",
+    "type",
+    "location",
+    "tags",
+    "identity",
+    "sku",
+    "kind",
+    "zones",
+    "managedBy",
+    "properties",
+    "etag",
+    "eTag",
+    "systemData",
 ];
 
 impl Resource {
@@ -88,7 +100,8 @@ impl Resource {
         made.location = text("location")
             .map(|l| crate::locations::normal(&l))
             .or_else(|| existing.and_then(|e| e.location.clone()));
-        made.tags = object("tags").map(|tags| read_tags(&tags)).or_else(|| existing.and_then(|e| e.tags.clone()));
+        made.tags =
+            object("tags").map(|tags| read_tags(&tags)).or_else(|| existing.and_then(|e| e.tags.clone()));
         made.identity = object("identity");
         made.sku = object("sku");
         made.kind = text("kind");

@@ -55,7 +55,8 @@ fn failed<E: Into<redb::Error>>(deed: &'static str) -> impl FnOnce(E) -> StoreEr
 fn owner_only(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |source| kit::files::FileError { deed: "protect", path: path.to_owned(), source };
-    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let file =
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(())
 }
@@ -112,7 +113,9 @@ impl Database {
     /// Writes all changes or none; on disk when it returns.
     pub(crate) async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || this.write_now(&changes)).await.map_err(|_| StoreError::Cancelled)?
+        tokio::task::spawn_blocking(move || this.write_now(&changes))
+            .await
+            .map_err(|_| StoreError::Cancelled)?
     }
 
     fn read_resources(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
@@ -191,7 +194,11 @@ impl Resources {
     pub fn list(&self, scope: &ResourceId) -> Vec<Arc<Resource>> {
         let prefix = format!("{}/", scope.key());
         let memory = self.memory.read();
-        memory.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)).map(|(_, r)| r.clone()).collect()
+        memory
+            .range(prefix.clone()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(_, r)| r.clone())
+            .collect()
     }
 
     /// Everything of one type below `scope`.

@@ -183,7 +183,13 @@ pub trait ResourceType: Send + Sync + 'static {
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError>;
 
     /// A POST on the resource.
-    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, body: Value) -> Result<Acted, ArmError> {
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
         let _ = (ctx, body);
         Err(ArmError::not_implemented(format_args!("The action '{}/{name}'", existing.kind_type)))
     }
@@ -215,7 +221,12 @@ pub trait ResourceType: Send + Sync + 'static {
     /// Called once at start for each operation of this type that the last run of the service did not end. An answer of
     /// `Ok` means that the type has taken the operation on and will end it; the default ends it as failed and sets the
     /// resource's `provisioningState` to `Failed`, from where a repeated request repairs it.
-    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+    async fn resume(
+        &self,
+        ctx: &Ctx,
+        operation: Operation,
+        resource: Option<Resource>,
+    ) -> Result<(), ArmError> {
         let _ = (ctx, operation, resource);
         Err(ArmError::conflict(
             "OperationInterrupted",

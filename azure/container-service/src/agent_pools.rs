@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arm::{
-    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written,
+    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, TypeDescriptor,
+    Written,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -164,9 +165,17 @@ impl ResourceType for AgentPools {
         shown
     }
 
-    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+    async fn resume(
+        &self,
+        ctx: &Ctx,
+        operation: Operation,
+        resource: Option<Resource>,
+    ) -> Result<(), ArmError> {
         let (Some(record), Some(pool)) = (operation.record(), resource) else {
-            return Err(ArmError::conflict("OperationInterrupted", "The service was restarted. Repeat the request."));
+            return Err(ArmError::conflict(
+                "OperationInterrupted",
+                "The service was restarted. Repeat the request.",
+            ));
         };
         let name = Some(pool.name.clone());
         let _ = self.0.attach(ctx, &pool.id.top(), name, Deed::named(&record.name), operation);

@@ -153,8 +153,11 @@ fn check_identity(cluster: &Resource) -> Result<(), Fault> {
 
 fn check_offered(cluster: &Resource) -> Result<(), Fault> {
     let refuse = |property: String| {
-        Err(Fault::bad_request("NotImplemented", format!("{property} is not implemented by this service yet."))
-            .target(&property))
+        Err(Fault::bad_request(
+            "NotImplemented",
+            format!("{property} is not implemented by this service yet."),
+        )
+        .target(&property))
     };
     for pointer in NOT_OFFERED {
         if flag(&cluster.properties, &format!("/{pointer}")) {
@@ -170,7 +173,8 @@ fn check_offered(cluster: &Resource) -> Result<(), Fault> {
         return refuse("apiServerAccessProfile.authorizedIPRanges".into());
     }
     for (pointer, offered) in OFFERED_WORDS {
-        if let Some(other) = text(&cluster.properties, &format!("/{pointer}")).filter(|word| word != offered) {
+        if let Some(other) = text(&cluster.properties, &format!("/{pointer}")).filter(|word| word != offered)
+        {
             return refuse(format!("{} '{other}'", pointer.replace('/', ".")));
         }
     }
@@ -179,7 +183,10 @@ fn check_offered(cluster: &Resource) -> Result<(), Fault> {
             return refuse(pointer.replace('/', "."));
         }
     }
-    if number(&cluster.properties, "/networkProfile/loadBalancerProfile/managedOutboundIPs/count").unwrap_or(1) != 1 {
+    if number(&cluster.properties, "/networkProfile/loadBalancerProfile/managedOutboundIPs/count")
+        .unwrap_or(1)
+        != 1
+    {
         return refuse("networkProfile.loadBalancerProfile.managedOutboundIPs.count".into());
     }
     match cluster.sku.as_ref().and_then(|sku| text(sku, "/name")) {
@@ -317,7 +324,13 @@ fn first_private(cluster: &Resource, random: &mut impl Rng) -> ClusterPrivate {
     }
 }
 
-fn write_names(cluster: &mut Resource, private: &ClusterPrivate, location: &str, version: &str, tenant: &str) {
+fn write_names(
+    cluster: &mut Resource,
+    private: &ClusterPrivate,
+    location: &str,
+    version: &str,
+    tenant: &str,
+) {
     let properties = &mut cluster.properties;
     let prefix = text(properties, "/dnsPrefix").unwrap_or_default().to_owned();
     set(properties, &["fqdn"], names::fqdn(&prefix, &private.fqdn_suffix, location));
@@ -345,7 +358,10 @@ fn shape_pools(
     for wish in wishes {
         let name = text(&wish, "/name").unwrap_or_default().to_owned();
         if shaped.iter().any(|(other, _)| *other == name) {
-            return Err(Fault::parameter("agentPoolProfiles", format!("agent pool name '{name}' is used twice")));
+            return Err(Fault::parameter(
+                "agentPoolProfiles",
+                format!("agent pool name '{name}' is used twice"),
+            ));
         }
         let existing = stored.iter().find(|pool| pool.name == name);
         let mut properties = pool::shape(&name, &wish, existing.map(|pool| &pool.properties), around)?;

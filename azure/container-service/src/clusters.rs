@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use arm::{
-    Acted, ArmError, Ctx, Deleted, Operation, Patch, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written,
+    Acted, ArmError, Ctx, Deleted, Operation, Patch, Put, Resource, ResourceId, ResourceType, TypeDescriptor,
+    Written,
 };
 use async_trait::async_trait;
 use base64::Engine;
@@ -23,8 +24,16 @@ use crate::{names, pool, versions};
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
-    "2026-06-01", "2026-05-01", "2026-03-01", "2026-01-01", "2025-10-01", "2025-08-01", "2025-05-01", "2025-02-01",
-    "2024-09-01", "2024-05-01",
+    "2026-06-01",
+    "2026-05-01",
+    "2026-03-01",
+    "2026-01-01",
+    "2025-10-01",
+    "2025-08-01",
+    "2025-05-01",
+    "2025-02-01",
+    "2024-09-01",
+    "2024-05-01",
 ];
 
 /// `Microsoft.ContainerService/managedClusters`.
@@ -85,13 +94,14 @@ impl ManagedClusters {
             ));
         }
         check_running(cluster, "listing credentials")?;
-        let yaml = self.0.planes.kubeconfig(&cluster.id.to_string(), who).await.map_err(|error| match error {
-            ControlPlaneError::NotFound { .. } => ArmError::conflict(
-                "OperationNotAllowed",
-                "The control plane of the cluster is not ready yet; its credentials cannot be listed.",
-            ),
-            error => plane_error(error),
-        })?;
+        let yaml =
+            self.0.planes.kubeconfig(&cluster.id.to_string(), who).await.map_err(|error| match error {
+                ControlPlaneError::NotFound { .. } => ArmError::conflict(
+                    "OperationNotAllowed",
+                    "The control plane of the cluster is not ready yet; its credentials cannot be listed.",
+                ),
+                error => plane_error(error),
+            })?;
         Ok(base64::engine::general_purpose::STANDARD.encode(yaml))
     }
 
@@ -120,8 +130,14 @@ impl ManagedClusters {
         check_idle(ctx, cluster, None)?;
         let stopped = state::is_stopped(cluster);
         let (name, going, refused) = match deed {
-            Deed::Stop => ("stop", "Stopping", "managed cluster is not currently running, stopping cannot be performed"),
-            _ => ("start", "Starting", "managed cluster is not currently stopped, starting cannot be performed"),
+            Deed::Stop => {
+                ("stop", "Stopping", "managed cluster is not currently running, stopping cannot be performed")
+            }
+            _ => (
+                "start",
+                "Starting",
+                "managed cluster is not currently stopped, starting cannot be performed",
+            ),
         };
         if (deed == Deed::Stop) == stopped {
             return Err(ArmError::conflict("OperationNotAllowed", refused));
@@ -203,8 +219,12 @@ impl ResourceType for ManagedClusters {
     async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
         let lower = name.to_ascii_lowercase();
         match lower.split('/').collect::<Vec<_>>().as_slice() {
-            ["listclusteradmincredential"] => self.credentials(existing, Credential::Admin, "clusterAdmin").await,
-            ["listclusterusercredential"] => self.credentials(existing, Credential::User, "clusterUser").await,
+            ["listclusteradmincredential"] => {
+                self.credentials(existing, Credential::Admin, "clusterAdmin").await
+            }
+            ["listclusterusercredential"] => {
+                self.credentials(existing, Credential::User, "clusterUser").await
+            }
             ["listclustermonitoringusercredential"] => {
                 self.credentials(existing, Credential::User, "clusterMonitoringUser").await
             }
@@ -253,14 +273,22 @@ impl ResourceType for ManagedClusters {
         shown
     }
 
-    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+    async fn resume(
+        &self,
+        ctx: &Ctx,
+        operation: Operation,
+        resource: Option<Resource>,
+    ) -> Result<(), ArmError> {
         let (Some(record), Some(cluster)) = (operation.record(), resource) else {
             // A crash before the cluster was stored: nothing was made but its identity.
             if let Some(record) = operation.record() {
                 ctx.resources.remove(&record.resource).await?;
                 ctx.directory.delete_managed_identity(&record.resource).await?;
             }
-            return Err(ArmError::conflict("OperationInterrupted", "The service was restarted. Repeat the request."));
+            return Err(ArmError::conflict(
+                "OperationInterrupted",
+                "The service was restarted. Repeat the request.",
+            ));
         };
         let deed = Deed::named(&record.name);
         if deed == Deed::Write && cluster.provisioning_state() == Some("Deleting") {

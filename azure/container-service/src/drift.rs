@@ -114,7 +114,14 @@ async fn reconcile(shared: &Shared, ctx: &Ctx, cluster: &str) -> Next {
     let differences = differences(ctx, &found);
     for difference in &differences {
         let Difference { pool, field, wanted, found } = difference;
-        tracing::warn!(cluster, pool, field, wanted, found, "a pool differs from its scale set and is repaired");
+        tracing::warn!(
+            cluster,
+            pool,
+            field,
+            wanted,
+            found,
+            "a pool differs from its scale set and is repaired"
+        );
     }
     if differences.is_empty() {
         return Next::Rest;

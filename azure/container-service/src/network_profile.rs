@@ -94,9 +94,8 @@ fn fill_range(profile: &mut Value, one: &str, many: &str, otherwise: Option<&str
 pub fn check(profile: &Value, nodes: &[Ipv4Net]) -> Result<Ranges, Fault> {
     mode(profile)?;
     check_words(profile)?;
-    let service = range(profile, "serviceCidr")?.ok_or_else(|| {
-        Fault::parameter("networkProfile.serviceCIDR", "a service CIDR is required")
-    })?;
+    let service = range(profile, "serviceCidr")?
+        .ok_or_else(|| Fault::parameter("networkProfile.serviceCIDR", "a service CIDR is required"))?;
     if service.prefix_len() < 12 {
         return Err(Fault::parameter(
             "networkProfile.serviceCIDR",
@@ -109,7 +108,9 @@ pub fn check(profile: &Value, nodes: &[Ipv4Net]) -> Result<Ranges, Fault> {
         if overlap(&service, node) {
             return Err(Fault::bad_request(
                 "ServiceCidrOverlapExistingSubnetsCidr",
-                format!("The specified service CIDR {service} is conflicted with an existing subnet CIDR {node}"),
+                format!(
+                    "The specified service CIDR {service} is conflicted with an existing subnet CIDR {node}"
+                ),
             )
             .target("networkProfile.serviceCIDR"));
         }
@@ -140,7 +141,8 @@ fn check_words(profile: &Value) -> Result<(), Fault> {
     }
     match text(profile, "/outboundType").unwrap_or("loadBalancer") {
         "loadBalancer" => {}
-        known @ ("userDefinedRouting" | "managedNATGateway" | "userAssignedNATGateway" | "none" | "block") => {
+        known
+        @ ("userDefinedRouting" | "managedNATGateway" | "userAssignedNATGateway" | "none" | "block") => {
             return Err(not_offered("outboundType", known));
         }
         other => {
@@ -233,7 +235,10 @@ mod tests {
         for (profile, expected) in [
             (json!({}), "10.0.0.0/16 10.0.0.10 Some(10.244.0.0/16)"),
             (json!({"networkPlugin": "kubenet"}), "10.0.0.0/16 10.0.0.10 Some(10.244.0.0/16)"),
-            (json!({"serviceCidr": "10.200.0.0/16"}), "DnsServiceIpOutOfServiceCidr networkProfile.dnsServiceIP"),
+            (
+                json!({"serviceCidr": "10.200.0.0/16"}),
+                "DnsServiceIpOutOfServiceCidr networkProfile.dnsServiceIP",
+            ),
             (
                 json!({"serviceCidr": "10.225.0.0/16", "dnsServiceIP": "10.225.0.10"}),
                 "ServiceCidrOverlapExistingSubnetsCidr networkProfile.serviceCIDR",

@@ -34,7 +34,8 @@ pub struct Surroundings<'a> {
 }
 
 /// Properties only the service writes; what a caller sends of them is ignored.
-const READ_ONLY: &[&str] = &["provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "eTag", "etag"];
+const READ_ONLY: &[&str] =
+    &["provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "eTag", "etag"];
 
 /// The pool's properties after a caller's wish: `wish` over `existing`, defaults filled in, refusals first.
 pub fn shape(
@@ -52,7 +53,8 @@ pub fn shape(
         keep(&mut pool, existing);
         check_unchanged(&pool, existing)?;
     }
-    let size = around.sizes.require(text(&pool, "/vmSize").unwrap_or(sizes::DEFAULT), around.location)?.clone();
+    let size =
+        around.sizes.require(text(&pool, "/vmSize").unwrap_or(sizes::DEFAULT), around.location)?.clone();
     set(&mut pool, &["vmSize"], size.name.clone());
     check_version(&mut pool, around.version)?;
     fill(&mut pool, &size, around);
@@ -69,7 +71,9 @@ fn keep(pool: &mut Value, existing: &Value) {
 }
 
 fn check_unchanged(pool: &Value, existing: &Value) -> Result<(), Fault> {
-    for property in ["vmSize", "osDiskSizeGB", "osDiskType", "maxPods", "vnetSubnetID", "osType", "type", "osSKU"] {
+    for property in
+        ["vmSize", "osDiskSizeGB", "osDiskType", "maxPods", "vnetSubnetID", "osType", "type", "osSKU"]
+    {
         let (new, old) = (&pool[property], &existing[property]);
         let same = match (new.as_str(), old.as_str()) {
             (Some(new), Some(old)) => new.eq_ignore_ascii_case(old),
@@ -140,7 +144,10 @@ fn check(pool: &Value, size: &Size) -> Result<(), Fault> {
         Some("User") => false,
         other => {
             let other = other.unwrap_or_default();
-            return Err(Fault::parameter("agentPoolProfile.mode", format!("'{other}' is not one of System, User")));
+            return Err(Fault::parameter(
+                "agentPoolProfile.mode",
+                format!("'{other}' is not one of System, User"),
+            ));
         }
     };
     let least = i64::from(system);
@@ -149,7 +156,9 @@ fn check(pool: &Value, size: &Size) -> Result<(), Fault> {
         let kind = if system { "system" } else { "user" };
         return Err(Fault::parameter(
             "agentPoolProfile.count",
-            format!("the node count of a {kind} node pool must be between {least} and {COUNT_MAX}, but is {count}"),
+            format!(
+                "the node count of a {kind} node pool must be between {least} and {COUNT_MAX}, but is {count}"
+            ),
         ));
     }
     let max_pods = number(pool, "/maxPods").unwrap_or(0);
@@ -162,7 +171,9 @@ fn check(pool: &Value, size: &Size) -> Result<(), Fault> {
     if max_pods * count.max(least) < 30 && system {
         return Err(Fault::parameter(
             "agentPoolProfile.maxPods",
-            format!("a system node pool must be able to run at least 30 pods, but {count} x {max_pods} is less"),
+            format!(
+                "a system node pool must be able to run at least 30 pods, but {count} x {max_pods} is less"
+            ),
         ));
     }
     if system && (size.cpus < 2 || size.memory_bytes < 4 << 30) {
@@ -229,9 +240,9 @@ fn check_offered(pool: &Value) -> Result<(), Fault> {
 fn check_labels_and_taints(pool: &Value) -> Result<(), Fault> {
     if let Some(labels) = pool.get("nodeLabels").and_then(Value::as_object) {
         for name in labels.keys() {
-            let reserved = name
-                .split_once('/')
-                .is_some_and(|(prefix, _)| prefix == "kubernetes.azure.com" || prefix.ends_with("kubernetes.io"));
+            let reserved = name.split_once('/').is_some_and(|(prefix, _)| {
+                prefix == "kubernetes.azure.com" || prefix.ends_with("kubernetes.io")
+            });
             if reserved {
                 return Err(Fault::parameter(
                     "agentPoolProfile.nodeLabels",
@@ -349,7 +360,11 @@ mod tests {
                 json!({"maxPods": 251}),
                 "InvalidParameter agentPoolProfile.kubernetesConfig.kubeletConfig.maxPods",
             ),
-            ("a", json!({"mode": "System", "count": 1, "maxPods": 10}), "InvalidParameter agentPoolProfile.maxPods"),
+            (
+                "a",
+                json!({"mode": "System", "count": 1, "maxPods": 10}),
+                "InvalidParameter agentPoolProfile.maxPods",
+            ),
             (
                 "a",
                 json!({"orchestratorVersion": "1.20"}),

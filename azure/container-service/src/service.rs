@@ -114,7 +114,8 @@ impl Shared {
         }
         let work = self.work(ctx, cluster, pool);
         let progress = Progress::new(ctx, &operation, self.inject.clone(), work.cut.clone());
-        let run = Run { shared: self.clone(), work, deed, operation: operation.id().to_owned(), lane, progress };
+        let run =
+            Run { shared: self.clone(), work, deed, operation: operation.id().to_owned(), lane, progress };
         operation.work(run.until_end())
     }
 }

@@ -103,9 +103,9 @@ pub fn upgrade_profile(id: &str, version: &str, pools: &[(String, String)]) -> V
 pub fn pool_listing(id: &str) -> Value {
     let versions: Vec<Value> = SERVED
         .iter()
-        .map(|served| {
-            json!({ "default": *served == DEFAULT, "isPreview": null, "kubernetesVersion": served })
-        })
+        .map(
+            |served| json!({ "default": *served == DEFAULT, "isPreview": null, "kubernetesVersion": served }),
+        )
         .collect();
     json!({
         "id": format!("{id}/availableagentpoolversions"),

@@ -39,7 +39,8 @@ fn opened(certificate: &Certificate, header: &jsonwebtoken::Header) -> Option<(D
     let der = STANDARD.decode(&certificate.der).ok()?;
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&der).ok()?;
     let key = DecodingKey::from_rsa_der(&parsed.public_key().subject_public_key.data);
-    let named = |algorithm: &'static digest::Algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, &der));
+    let named =
+        |algorithm: &'static digest::Algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, &der));
     let bare = |text: &str| text.trim_end_matches('=').to_owned();
     let fits = match (&header.x5t, &header.x5t_s256, &header.kid) {
         (Some(x5t), ..) => bare(x5t) == named(&digest::SHA1_FOR_LEGACY_USE_ONLY),
@@ -59,8 +60,17 @@ impl Entra {
 
     /// Checks that an assertion was signed with one of the application's certificates.
     fn by_certificate(&self, app: &Application, assertion: &str, base: &str) -> Result<(), Refused> {
-        let wrong = |text: &str| Refused::new("invalid_client", 700_027, format!("The certificate with identifier used to sign the client assertion is not registered on application. {text}"));
-        let header = jsonwebtoken::decode_header(assertion).map_err(|_| Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed."))?;
+        let wrong = |text: &str| {
+            Refused::new(
+                "invalid_client",
+                700_027,
+                format!(
+                    "The certificate with identifier used to sign the client assertion is not registered on application. {text}"
+                ),
+            )
+        };
+        let header = jsonwebtoken::decode_header(assertion)
+            .map_err(|_| Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed."))?;
         let now = self.now().to_string();
         let valid = app.certificates.iter().filter(|c| c.end > now);
         let claims = valid
@@ -71,14 +81,26 @@ impl Entra {
             .claims;
         let (issuer, subject) = (text(&claims, "iss"), text(&claims, "sub"));
         if !issuer.eq_ignore_ascii_case(&app.app_id) || !subject.eq_ignore_ascii_case(&app.app_id) {
-            return Err(Refused::new("invalid_client", 700_021, "Client assertion application identifier doesn't match 'client_id' parameter."));
+            return Err(Refused::new(
+                "invalid_client",
+                700_021,
+                "Client assertion application identifier doesn't match 'client_id' parameter.",
+            ));
         }
         let ours = audiences(&claims).iter().any(|a| a.starts_with(base) || a.contains(&self.tenant_id()));
         if !ours {
-            return Err(Refused::new("invalid_client", 700_023, "Client assertion audience claim does not match Realm issuer."));
+            return Err(Refused::new(
+                "invalid_client",
+                700_023,
+                "Client assertion audience claim does not match Realm issuer.",
+            ));
         }
         if !self.fresh(&claims) {
-            return Err(Refused::new("invalid_client", 700_024, "Client assertion is not within its valid time range."));
+            return Err(Refused::new(
+                "invalid_client",
+                700_024,
+                "Client assertion is not within its valid time range.",
+            ));
         }
         Ok(())
     }
@@ -86,33 +108,66 @@ impl Entra {
     /// Checks a token of another issuer against the trusts of an application or managed identity.
     async fn by_federation(&self, trusts: &[Federated], assertion: &str) -> Result<(), Refused> {
         let malformed = || Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed.");
-        let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(assertion).map_err(|_| malformed())?;
+        let claims: Value =
+            jsonwebtoken::dangerous::insecure_decode_claims(assertion).map_err(|_| malformed())?;
         let (issuer, subject) = (text(&claims, "iss").to_owned(), text(&claims, "sub").to_owned());
         let by_issuer: Vec<&Federated> = trusts.iter().filter(|t| t.issuer == issuer).collect();
         if by_issuer.is_empty() {
-            return Err(Refused::new("invalid_client", 700_211, format!("No matching federated identity record found for presented assertion issuer '{issuer}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation")));
+            return Err(Refused::new(
+                "invalid_client",
+                700_211,
+                format!(
+                    "No matching federated identity record found for presented assertion issuer '{issuer}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+                ),
+            ));
         }
         let by_subject: Vec<&&Federated> = by_issuer.iter().filter(|t| t.subject == subject).collect();
         if by_subject.is_empty() {
-            return Err(Refused::new("invalid_client", 700_213, format!("No matching federated identity record found for presented assertion subject '{subject}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation")));
+            return Err(Refused::new(
+                "invalid_client",
+                700_213,
+                format!(
+                    "No matching federated identity record found for presented assertion subject '{subject}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+                ),
+            ));
         }
         let given = audiences(&claims);
         if !by_subject.iter().any(|t| t.audiences.iter().any(|a| given.contains(&a.as_str()))) {
-            return Err(Refused::new("invalid_client", 700_212, format!("No matching federated identity record found for presented assertion audience '{}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation", given.join(","))));
+            return Err(Refused::new(
+                "invalid_client",
+                700_212,
+                format!(
+                    "No matching federated identity record found for presented assertion audience '{}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation",
+                    given.join(",")
+                ),
+            ));
         }
         let Some(keys) = self.config.issuers.keys(&issuer).await else {
-            return Err(Refused::new("invalid_request", 50_166, format!("Request to External OIDC endpoint '{issuer}' failed.")));
+            return Err(Refused::new(
+                "invalid_request",
+                50_166,
+                format!("Request to External OIDC endpoint '{issuer}' failed."),
+            ));
         };
         let kid = jsonwebtoken::decode_header(assertion).map_err(|_| malformed())?.kid;
         let mut candidates = keys.keys.iter().filter(|k| kid.is_none() || k.common.key_id == kid);
         let signed = candidates.any(|jwk| {
-            DecodingKey::from_jwk(jwk).is_ok_and(|key| jsonwebtoken::decode::<Value>(assertion, &key, &rules()).is_ok())
+            DecodingKey::from_jwk(jwk)
+                .is_ok_and(|key| jsonwebtoken::decode::<Value>(assertion, &key, &rules()).is_ok())
         });
         if !signed {
-            return Err(Refused::new("invalid_client", 5_000_811, "Unable to verify token signature. The signing key identifier does not match any valid registered keys."));
+            return Err(Refused::new(
+                "invalid_client",
+                5_000_811,
+                "Unable to verify token signature. The signing key identifier does not match any valid registered keys.",
+            ));
         }
         if !self.fresh(&claims) {
-            return Err(Refused::new("invalid_client", 700_024, "Client assertion is not within its valid time range."));
+            return Err(Refused::new(
+                "invalid_client",
+                700_024,
+                "Client assertion is not within its valid time range.",
+            ));
         }
         Ok(())
     }
@@ -129,7 +184,9 @@ impl Entra {
         let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(assertion)
             .map_err(|_| Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed."))?;
         match app {
-            Some(app) if text(&claims, "iss").eq_ignore_ascii_case(client_id) => self.by_certificate(app, assertion, base),
+            Some(app) if text(&claims, "iss").eq_ignore_ascii_case(client_id) => {
+                self.by_certificate(app, assertion, base)
+            }
             _ => self.by_federation(trusts, assertion).await,
         }
     }

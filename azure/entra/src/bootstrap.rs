@@ -104,11 +104,19 @@ impl Entra {
     }
 
     /// Makes a user who can sign in. `upn` without a domain gets the tenant's.
-    pub async fn create_user(&self, upn: &str, name: &str, password: &str, admin: bool) -> Result<String, EntraError> {
+    pub async fn create_user(
+        &self,
+        upn: &str,
+        name: &str,
+        password: &str,
+        admin: bool,
+    ) -> Result<String, EntraError> {
         let domain = self.domain();
         let upn = if upn.contains('@') { upn.to_owned() } else { format!("{upn}@{domain}") };
         let (password, now) = (password.to_owned(), self.now().to_string());
-        let hash = tokio::task::spawn_blocking(move || secrets::hash_password(&password)).await.map_err(|_| EntraError::Cancelled)?;
+        let hash = tokio::task::spawn_blocking(move || secrets::hash_password(&password))
+            .await
+            .map_err(|_| EntraError::Cancelled)?;
         self.store
             .change(|state| {
                 if state.user(&upn).is_some() {

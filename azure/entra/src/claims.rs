@@ -54,7 +54,9 @@ impl Entra {
         let Some(wanted) = wanted else { return Ok("00000003-0000-0000-c000-000000000000".to_owned()) };
         let resource = match wanted.strip_suffix("/.default") {
             Some(resource) => resource,
-            None if wanted.contains("://") || wanted.contains('/') => wanted.rsplit_once('/').map_or(wanted, |(r, _)| r),
+            None if wanted.contains("://") || wanted.contains('/') => {
+                wanted.rsplit_once('/').map_or(wanted, |(r, _)| r)
+            }
             None => wanted,
         };
         self.check_resource(resource)?;
@@ -64,7 +66,8 @@ impl Entra {
     /// Refuses resources that are not of this cloud.
     pub(crate) fn check_resource(&self, resource: &str) -> Result<(), Refused> {
         let bare = resource.trim_end_matches('/').trim_start_matches("spn:").to_ascii_lowercase();
-        let host = bare.strip_prefix("https://").map(|rest| rest.split(['/', ':']).next().unwrap_or("").to_owned());
+        let host =
+            bare.strip_prefix("https://").map(|rest| rest.split(['/', ':']).next().unwrap_or("").to_owned());
         let of_host = host.is_some_and(|host| {
             self.config.hosts.iter().any(|h| h.eq_ignore_ascii_case(&host))
                 || host.ends_with(".vault.azure.net")
@@ -84,7 +87,9 @@ impl Entra {
         Err(Refused::new(
             "invalid_resource",
             500_011,
-            format!("The resource principal named {resource} was not found in the tenant named Lazurite. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant."),
+            format!(
+                "The resource principal named {resource} was not found in the tenant named Lazurite. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant."
+            ),
         ))
     }
 
@@ -104,7 +109,13 @@ impl Entra {
     }
 
     /// An access token of a service principal.
-    pub(crate) fn app_token(&self, principal: &ServicePrincipal, audience: &str, proof: Proof, seconds: i64) -> Result<String, EntraError> {
+    pub(crate) fn app_token(
+        &self,
+        principal: &ServicePrincipal,
+        audience: &str,
+        proof: Proof,
+        seconds: i64,
+    ) -> Result<String, EntraError> {
         let mut claims = self.common(audience, seconds);
         let groups = self.store.state.read().groups_of(&principal.id);
         claims["appid"] = json!(principal.app_id);
@@ -124,7 +135,13 @@ impl Entra {
     }
 
     /// An access token of a user through a client.
-    pub(crate) fn user_token(&self, user: &User, client_id: &str, audience: &str, proof: Proof) -> Result<String, EntraError> {
+    pub(crate) fn user_token(
+        &self,
+        user: &User,
+        client_id: &str,
+        audience: &str,
+        proof: Proof,
+    ) -> Result<String, EntraError> {
         let mut claims = self.common(audience, ACCESS_S);
         let groups = self.store.state.read().groups_of(&user.id);
         claims["appid"] = json!(client_id);
@@ -149,7 +166,13 @@ impl Entra {
     }
 
     /// An id token of a user for a client.
-    pub(crate) fn id_token(&self, user: &User, client_id: &str, base: &str, nonce: Option<&str>) -> Result<String, EntraError> {
+    pub(crate) fn id_token(
+        &self,
+        user: &User,
+        client_id: &str,
+        base: &str,
+        nonce: Option<&str>,
+    ) -> Result<String, EntraError> {
         let now = self.now().as_second();
         let tenant = self.tenant_id();
         let mut claims = json!({

@@ -18,7 +18,11 @@ impl Entra {
             (false, true) => "https://sts.windows.net/{tenantid}/".to_owned(),
             (false, false) => self.issuer(),
         };
-        let graph = if base.ends_with("//login.microsoftonline.com") { "graph.microsoft.com" } else { base.trim_start_matches("https://") };
+        let graph = if base.ends_with("//login.microsoftonline.com") {
+            "graph.microsoft.com"
+        } else {
+            base.trim_start_matches("https://")
+        };
         json!({
             "token_endpoint": format!("{base}/{shown}/oauth2{mid}/token"),
             "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
@@ -48,7 +52,8 @@ impl Entra {
     /// The answer to instance discovery: this host is an authority of its own.
     pub(crate) fn instance_discovery(&self, base: &str) -> Value {
         let host = base.trim_start_matches("https://");
-        let mut aliases = vec![json!({"preferred_network": host, "preferred_cache": host, "aliases": [host]})];
+        let mut aliases =
+            vec![json!({"preferred_network": host, "preferred_cache": host, "aliases": [host]})];
         if host == "login.microsoftonline.com" {
             aliases = vec![json!({"preferred_network": host, "preferred_cache": "login.windows.net",
                 "aliases": [host, "login.windows.net", "login.microsoft.com", "sts.windows.net"]})];

@@ -180,7 +180,8 @@ impl Entra {
     /// Whether a path is one of this service's, for hosts that serve the resource manager as well
     /// (`https://localhost:8443`).
     pub fn owns_path(&self, path: &str) -> bool {
-        let words: Vec<String> = path.split('/').filter(|s| !s.is_empty()).map(str::to_ascii_lowercase).collect();
+        let words: Vec<String> =
+            path.split('/').filter(|s| !s.is_empty()).map(str::to_ascii_lowercase).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         matches!(
             words[..],

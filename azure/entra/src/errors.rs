@@ -17,7 +17,8 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(error: &'static str, number: u32, text: impl Into<String>) -> Self {
-        let status = if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        let status =
+            if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
         Self { status, error, number, text: text.into() }
     }
 
@@ -35,7 +36,9 @@ impl Refused {
             ..Self::new(
                 "unauthorized_client",
                 700_016,
-                format!("Application with identifier '{client_id}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."),
+                format!(
+                    "Application with identifier '{client_id}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."
+                ),
             )
         }
     }
@@ -44,7 +47,9 @@ impl Refused {
         Self::new(
             "invalid_request",
             90_002,
-            format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."),
+            format!(
+                "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
+            ),
         )
     }
 
@@ -52,12 +57,17 @@ impl Refused {
         Self::new(
             "invalid_client",
             7_000_215,
-            format!("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app_id}'."),
+            format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app_id}'."
+            ),
         )
     }
 
     pub(crate) fn server() -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::new("server_error", 90_033, "A transient error has occurred. Please try again.") }
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Self::new("server_error", 90_033, "A transient error has occurred. Please try again.")
+        }
     }
 
     pub(crate) fn response(&self, now: jiff::Timestamp, base: &str) -> Response {

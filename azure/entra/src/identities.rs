@@ -58,7 +58,10 @@ pub struct PrincipalInfo {
 }
 
 fn owned_by<'a>(state: &'a store::State, resource_id: &str) -> Option<&'a ServicePrincipal> {
-    state.principals.values().find(|p| p.resource_id.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(resource_id)))
+    state
+        .principals
+        .values()
+        .find(|p| p.resource_id.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(resource_id)))
 }
 
 impl Entra {
@@ -103,14 +106,23 @@ impl Entra {
     /// Removes it; one that is not there is fine.
     pub async fn managed_identity_delete(&self, resource_id: &str) -> Result<(), EntraError> {
         self.store
-            .change(|state| Ok(((), owned_by(state, resource_id).map(|p| store::remove("sp", &p.id)).into_iter().collect())))
+            .change(|state| {
+                Ok((
+                    (),
+                    owned_by(state, resource_id).map(|p| store::remove("sp", &p.id)).into_iter().collect(),
+                ))
+            })
             .await
     }
 
     /// The managed identity with this object id or application id.
     pub fn managed_identity(&self, principal_or_client: &str) -> Option<Identity> {
         let state = self.store.state.read();
-        let found = state.principals.get(principal_or_client).or_else(|| state.principal_of(principal_or_client))?.clone();
+        let found = state
+            .principals
+            .get(principal_or_client)
+            .or_else(|| state.principal_of(principal_or_client))?
+            .clone();
         drop(state);
         (found.kind == PrincipalKind::ManagedIdentity).then(|| self.identity_of(&found))
     }
@@ -122,7 +134,11 @@ impl Entra {
     }
 
     /// A token of a managed identity, for instance metadata and for the cloud's own work.
-    pub fn managed_identity_token(&self, principal_id: &str, audience: &str) -> Result<IssuedToken, EntraError> {
+    pub fn managed_identity_token(
+        &self,
+        principal_id: &str,
+        audience: &str,
+    ) -> Result<IssuedToken, EntraError> {
         let found = self.store.state.read().principals.get(principal_id).cloned();
         let principal = found
             .filter(|p| p.kind == PrincipalKind::ManagedIdentity && p.enabled)
@@ -138,7 +154,11 @@ impl Entra {
     }
 
     /// Adds or replaces a trust of a managed identity.
-    pub async fn managed_identity_federate(&self, resource_id: &str, trust: Federation) -> Result<(), EntraError> {
+    pub async fn managed_identity_federate(
+        &self,
+        resource_id: &str,
+        trust: Federation,
+    ) -> Result<(), EntraError> {
         self.store
             .change(|state| {
                 let missing = || EntraError::NotFound { id: resource_id.to_owned() };
@@ -174,10 +194,20 @@ impl Entra {
         let state = self.store.state.read();
         let id = object_id.to_ascii_lowercase();
         if let Some(p) = state.principals.get(&id) {
-            return Some(PrincipalInfo { kind: "ServicePrincipal", name: p.name.clone(), app_id: Some(p.app_id.clone()), upn: None });
+            return Some(PrincipalInfo {
+                kind: "ServicePrincipal",
+                name: p.name.clone(),
+                app_id: Some(p.app_id.clone()),
+                upn: None,
+            });
         }
         if let Some(u) = state.users.get(&id) {
-            return Some(PrincipalInfo { kind: "User", name: u.name.clone(), app_id: None, upn: Some(u.upn.clone()) });
+            return Some(PrincipalInfo {
+                kind: "User",
+                name: u.name.clone(),
+                app_id: None,
+                upn: Some(u.upn.clone()),
+            });
         }
         let group = state.groups.get(&id)?;
         Some(PrincipalInfo { kind: "Group", name: group.name.clone(), app_id: None, upn: None })

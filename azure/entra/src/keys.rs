@@ -22,8 +22,15 @@ impl Key {
         let encoding = EncodingKey::from_rsa_pem(stored.pem.as_bytes()).map_err(EntraError::Key)?;
         let jwk = Jwk::from_encoding_key(&encoding, Algorithm::RS256).map_err(EntraError::Key)?;
         let AlgorithmParameters::RSA(parameters) = jwk.algorithm else { return Err(EntraError::NotRsa) };
-        let decoding = DecodingKey::from_rsa_components(&parameters.n, &parameters.e).map_err(EntraError::Key)?;
-        Ok(Self { kid: stored.kid.clone(), encoding, decoding, modulus: parameters.n, exponent: parameters.e })
+        let decoding =
+            DecodingKey::from_rsa_components(&parameters.n, &parameters.e).map_err(EntraError::Key)?;
+        Ok(Self {
+            kid: stored.kid.clone(),
+            encoding,
+            decoding,
+            modulus: parameters.n,
+            exponent: parameters.e,
+        })
     }
 
     /// Signs claims.

@@ -54,7 +54,13 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn hash_password(password: &str) -> String {
     let salt = random(16);
     let mut out = [0u8; 32];
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, PASSWORD_ROUNDS, salt.as_bytes(), password.as_bytes(), &mut out);
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA256,
+        PASSWORD_ROUNDS,
+        salt.as_bytes(),
+        password.as_bytes(),
+        &mut out,
+    );
     format!("{salt}${}", URL_SAFE_NO_PAD.encode(out))
 }
 
@@ -62,7 +68,8 @@ pub(crate) fn hash_password(password: &str) -> String {
 pub(crate) fn password_fits(password: &str, hash: &str) -> bool {
     let Some((salt, kept)) = hash.split_once('$') else { return false };
     let Ok(kept) = URL_SAFE_NO_PAD.decode(kept) else { return false };
-    pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, PASSWORD_ROUNDS, salt.as_bytes(), password.as_bytes(), &kept).is_ok()
+    pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, PASSWORD_ROUNDS, salt.as_bytes(), password.as_bytes(), &kept)
+        .is_ok()
 }
 
 #[cfg(test)]

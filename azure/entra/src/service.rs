@@ -78,7 +78,9 @@ impl Service for Door {
             Err(status) => return kit::http::status(status),
         };
         let mut response = self.0.route(&incoming).await;
-        response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store, no-cache"));
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store, no-cache"));
         response
     }
 }
@@ -105,10 +107,14 @@ impl Entra {
             ["v2.0", ".well-known", "openid-configuration"] if get => ok(&self.discovery(base, tenant, true)),
             [".well-known", "openid-configuration"] if get => ok(&self.discovery(base, tenant, false)),
             ["discovery", "v2.0", "keys"] | ["discovery", "keys"] if get => ok(&self.jwks()),
-            ["oauth2", "v2.0", "token"] | ["oauth2", "token"] if incoming.method == Method::POST => self.token(incoming).await,
+            ["oauth2", "v2.0", "token"] | ["oauth2", "token"] if incoming.method == Method::POST => {
+                self.token(incoming).await
+            }
             ["oauth2", "v2.0", "devicecode"] | ["oauth2", "devicecode"] => self.device_code(incoming),
             ["oauth2", "v2.0", "authorize"] | ["oauth2", "authorize"] => self.authorize_page(incoming).await,
-            ["oauth2", "v2.0", "logout"] | ["oauth2", "logout"] => kit::http::bytes_response(StatusCode::OK, "text/plain", "You are signed out.\n"),
+            ["oauth2", "v2.0", "logout"] | ["oauth2", "logout"] => {
+                kit::http::bytes_response(StatusCode::OK, "text/plain", "You are signed out.\n")
+            }
             _ => not_found(),
         }
     }

@@ -48,7 +48,8 @@ fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, EntraError>
 /// An object's record. `kind` is `tenant`, `app`, `sp`, `user`, `group` or `refresh`.
 pub(crate) fn put<T: Serialize>(kind: &str, id: &str, value: &T) -> Result<Change, EntraError> {
     let key = format!("{kind}/{id}");
-    let bytes = serde_json::to_vec(value).map_err(|source| EntraError::Decode { key: key.clone(), source })?;
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| EntraError::Decode { key: key.clone(), source })?;
     Ok(Change::Put(key, bytes))
 }
 
@@ -96,7 +97,9 @@ impl State {
 
     /// A user by id or user principal name.
     pub fn user(&self, id_or_upn: &str) -> Option<&User> {
-        self.users.get(&id_or_upn.to_ascii_lowercase()).or_else(|| self.users.values().find(|u| u.upn.eq_ignore_ascii_case(id_or_upn)))
+        self.users
+            .get(&id_or_upn.to_ascii_lowercase())
+            .or_else(|| self.users.values().find(|u| u.upn.eq_ignore_ascii_case(id_or_upn)))
     }
 
     /// The groups an object is in, directly or through other groups.
@@ -136,7 +139,11 @@ impl Store {
                 state.load(key.value(), value.value())?;
             }
         }
-        Ok(Self { database: Arc::new(database), state: RwLock::new(state), turn: tokio::sync::Mutex::default() })
+        Ok(Self {
+            database: Arc::new(database),
+            state: RwLock::new(state),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Decides on the state and writes what was decided; nobody else writes in between. On disk when it returns.
@@ -151,7 +158,9 @@ impl Store {
         }
         let changes = Arc::new(changes);
         let (database, writing) = (self.database.clone(), changes.clone());
-        tokio::task::spawn_blocking(move || write(&database, &writing)).await.map_err(|_| EntraError::Cancelled)??;
+        tokio::task::spawn_blocking(move || write(&database, &writing))
+            .await
+            .map_err(|_| EntraError::Cancelled)??;
         let mut state = self.state.write();
         for change in changes.iter() {
             match change {
@@ -169,7 +178,9 @@ fn write(database: &redb::Database, changes: &[Change]) -> Result<(), EntraError
         let mut table = txn.open_table(OBJECTS).map_err(failed)?;
         for change in changes {
             match change {
-                Change::Put(key, bytes) => drop(table.insert(key.as_str(), bytes.as_slice()).map_err(failed)?),
+                Change::Put(key, bytes) => {
+                    drop(table.insert(key.as_str(), bytes.as_slice()).map_err(failed)?)
+                }
                 Change::Remove(key) => drop(table.remove(key.as_str()).map_err(failed)?),
             }
         }

@@ -68,7 +68,8 @@ impl Entra {
         let text = |claims: &Value, name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
         let Some(key) = keys.iter().find(|k| Some(&k.kid) == header.kid.as_ref()) else {
             // Another directory's token says so in its issuer; that helps the caller and tells nothing.
-            let foreign: Value = jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| VerifyError::Invalid)?;
+            let foreign: Value =
+                jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| VerifyError::Invalid)?;
             return Err(match text(&foreign, "iss") {
                 Some(issuer) if issuer != self.issuer() => VerifyError::Issuer { issuer },
                 _ => VerifyError::Invalid,
@@ -78,7 +79,9 @@ impl Entra {
         rules.required_spec_claims.clear();
         rules.validate_exp = false;
         rules.validate_aud = false;
-        let claims = jsonwebtoken::decode::<Value>(token, &key.decoding, &rules).map_err(|_| VerifyError::Invalid)?.claims;
+        let claims = jsonwebtoken::decode::<Value>(token, &key.decoding, &rules)
+            .map_err(|_| VerifyError::Invalid)?
+            .claims;
         let (now, at) = (self.now().as_second(), claims.get("exp").and_then(Value::as_i64).unwrap_or(0));
         if at + LEEWAY_S < now || claims.get("nbf").and_then(Value::as_i64).unwrap_or(0) > now + LEEWAY_S {
             let at = jiff::Timestamp::from_second(at).map(|t| t.to_string()).unwrap_or_default();
@@ -99,7 +102,9 @@ impl Entra {
             appid: text(&claims, "appid"),
             upn: text(&claims, "upn"),
             is_app: claims.get("idtyp").and_then(Value::as_str) == Some("app"),
-            groups: groups.map(|g| g.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()).unwrap_or_default(),
+            groups: groups
+                .map(|g| g.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+                .unwrap_or_default(),
             aud,
             all: claims,
         })

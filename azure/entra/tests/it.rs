@@ -37,7 +37,10 @@ impl Bench {
         let request = http::Request::builder().method(method).uri(path).header("host", "localhost:8443");
         let response = self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await;
         let (parts, body) = response.into_parts();
-        (parts.status, serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or(Value::Null))
+        (
+            parts.status,
+            serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or(Value::Null),
+        )
     }
 }
 
@@ -45,7 +48,10 @@ impl Bench {
 async fn a_token_is_valid_until_it_expires_and_only_for_its_audience() {
     let bench = Bench::new(Arc::new(NoIssuers)).await;
     let identity = bench.entra.managed_identity_create("/subscriptions/s/x").await.unwrap();
-    assert_eq!(bench.entra.managed_identity_create("/SUBSCRIPTIONS/s/X").await.unwrap().principal_id, identity.principal_id);
+    assert_eq!(
+        bench.entra.managed_identity_create("/SUBSCRIPTIONS/s/X").await.unwrap().principal_id,
+        identity.principal_id
+    );
     let token = bench.entra.managed_identity_token(&identity.principal_id, ARM).unwrap();
     let audiences = ["https://management.azure.com".to_owned()];
     let claims = bench.entra.verify(&token.access_token, &audiences).unwrap();
@@ -64,14 +70,16 @@ async fn a_token_is_valid_until_it_expires_and_only_for_its_audience() {
 async fn discovery_speaks_by_the_name_it_was_called() {
     let bench = Bench::new(Arc::new(NoIssuers)).await;
     let tenant = bench.entra.tenant_id();
-    let (_, v2) = bench.call(Method::GET, &format!("/{tenant}/v2.0/.well-known/openid-configuration"), &[]).await;
+    let (_, v2) =
+        bench.call(Method::GET, &format!("/{tenant}/v2.0/.well-known/openid-configuration"), &[]).await;
     assert_eq!(v2["token_endpoint"], format!("https://localhost:8443/{tenant}/oauth2/v2.0/token"));
     let (_, v1) = bench.call(Method::GET, &format!("/{tenant}/.well-known/openid-configuration"), &[]).await;
     assert_eq!(v1["issuer"], format!("https://sts.windows.net/{tenant}/"));
     let (_, keys) = bench.call(Method::GET, "/common/discovery/v2.0/keys", &[]).await;
     assert_eq!(keys["keys"][0]["kty"], "RSA");
     assert!(keys["keys"][0].get("d").is_none());
-    let (status, body) = bench.call(Method::GET, "/elsewhere/v2.0/.well-known/openid-configuration", &[]).await;
+    let (status, body) =
+        bench.call(Method::GET, "/elsewhere/v2.0/.well-known/openid-configuration", &[]).await;
     assert_eq!((status.as_u16(), body["error_codes"][0].as_u64()), (400, Some(90_002)));
 }
 
@@ -136,7 +144,10 @@ async fn what_opens_doors_is_for_the_owner_only_and_not_on_disk_in_the_clear() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new(Arc::new(NoIssuers)).await;
     let made = bench.entra.bootstrap("first").await.unwrap().unwrap();
-    assert_eq!(bench.entra.client_with_secret(&made.app_id, &made.secret).as_deref(), Some(made.object_id.as_str()));
+    assert_eq!(
+        bench.entra.client_with_secret(&made.app_id, &made.secret).as_deref(),
+        Some(made.object_id.as_str())
+    );
     assert_eq!(bench.entra.client_with_secret(&made.app_id, "wrong"), None);
     let path = bench._dir.path().join("entra.redb");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

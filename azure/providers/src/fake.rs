@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use arm::{
-    Caller, CallerKind, Directory, DirectoryError, FederatedCredential, ManagedIdentity, PrincipalInfo, ResourceId, Token,
-    TokenError, TokenVerifier,
+    Caller, CallerKind, Directory, DirectoryError, FederatedCredential, ManagedIdentity, PrincipalInfo,
+    ResourceId, Token, TokenError, TokenVerifier,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -43,7 +43,10 @@ pub fn caller(object_id: &str) -> Caller {
 
 #[async_trait]
 impl Directory for FakeDirectory {
-    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
+    async fn create_managed_identity(
+        &self,
+        resource: &ResourceId,
+    ) -> Result<ManagedIdentity, DirectoryError> {
         let made = || ManagedIdentity {
             principal_id: uuid::Uuid::new_v4().to_string(),
             client_id: uuid::Uuid::new_v4().to_string(),
@@ -72,7 +75,11 @@ impl Directory for FakeDirectory {
         })
     }
 
-    async fn put_federated_credential(&self, _: &ResourceId, _: FederatedCredential) -> Result<(), DirectoryError> {
+    async fn put_federated_credential(
+        &self,
+        _: &ResourceId,
+        _: FederatedCredential,
+    ) -> Result<(), DirectoryError> {
         Ok(())
     }
 

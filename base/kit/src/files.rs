@@ -67,8 +67,7 @@ pub fn write_atomic(path: &Path, content: &[u8], readers: Readers) -> Result<(),
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = dir.join(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
     let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -78,11 +78,7 @@ pub fn json<T: serde::Serialize + ?Sized>(status: StatusCode, value: &T) -> Resp
 }
 
 /// A response with these bytes and content type.
-pub fn bytes_response(
-    status: StatusCode,
-    content_type: &'static str,
-    bytes: impl Into<Bytes>,
-) -> Response {
+pub fn bytes_response(status: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response {
     let mut response = http::Response::new(full(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

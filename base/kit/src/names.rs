@@ -33,9 +33,8 @@ impl Names {
         if let Some(dns) = self.dns.read().clone() {
             return Ok(dns);
         }
-        let made = TokioResolver::builder_tokio()
-            .and_then(|builder| builder.build())
-            .map_err(io::Error::other)?;
+        let made =
+            TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(io::Error::other)?;
         let made = Arc::new(made);
         *self.dns.write() = Some(made.clone());
         Ok(made)

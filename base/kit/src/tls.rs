@@ -172,10 +172,7 @@ pub struct ClientIdentity {
 }
 
 /// A client's TLS set-up: trusts only `roots_pem`, shows `identity` when asked. No ALPN is set.
-pub fn client(
-    roots_pem: &str,
-    identity: Option<&ClientIdentity>,
-) -> Result<rustls::ClientConfig, TlsError> {
+pub fn client(roots_pem: &str, identity: Option<&ClientIdentity>) -> Result<rustls::ClientConfig, TlsError> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(roots_pem)? {
         roots.add(certificate)?;

@@ -85,8 +85,7 @@ where
 {
     let (requests, mut wanted) = mpsc::channel::<oneshot::Sender<yamux::Stream>>(64);
     let driver = async move {
-        let mut connection =
-            yamux::Connection::new(connection.compat(), config(), yamux::Mode::Client);
+        let mut connection = yamux::Connection::new(connection.compat(), config(), yamux::Mode::Client);
         let mut waiting: Option<oneshot::Sender<yamux::Stream>> = None;
         poll_fn(move |context| {
             loop {

@@ -92,7 +92,9 @@ impl Reader {
     fn simple(&self, word: &str) -> Option<NodeKind> {
         Some(match word {
             "any" => NodeKind::Any,
-            "object" | "fields" => NodeKind::Struct { fields: Vec::new(), preserve: true, rest: None, embedded: false },
+            "object" | "fields" => {
+                NodeKind::Struct { fields: Vec::new(), preserve: true, rest: None, embedded: false }
+            }
             "string" => NodeKind::Scalar(Scalar::String),
             "bool" => NodeKind::Scalar(Scalar::Bool),
             "int32" => NodeKind::Scalar(Scalar::Int32),

@@ -79,7 +79,8 @@ pub struct Group {
 }
 
 /// All verbs of a plain resource, sorted.
-pub const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub const ALL_VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
     /// `v1` or `apps/v1`.
@@ -94,7 +95,11 @@ impl Resource {
 
     /// Path of its group and version: `api/v1`, `apis/apps/v1`.
     pub fn group_path(&self) -> String {
-        if self.group.is_empty() { format!("api/{}", self.version) } else { format!("apis/{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            format!("api/{}", self.version)
+        } else {
+            format!("apis/{}/{}", self.group, self.version)
+        }
     }
 
     /// The subresource with that name.
@@ -113,7 +118,8 @@ impl Resource {
         let spec = definition.get("spec")?;
         let names = spec.get("names")?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>();
+        let texts =
+            |value: &Value| value.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>();
         let found = spec["versions"].as_array()?.iter().find(|v| v["name"] == version)?;
         if found["served"] != Value::Bool(true) {
             return None;
@@ -138,7 +144,11 @@ impl Resource {
             namespaced: spec["scope"] == "Namespaced",
             verbs: ALL_VERBS.iter().map(|v| (*v).to_owned()).collect(),
             subresources: custom_subresources(&found["subresources"], &group, version, &kind),
-            schema: custom::compile(model.types().clone(), root.as_ref(), found.pointer("/subresources/status").is_some()),
+            schema: custom::compile(
+                model.types().clone(),
+                root.as_ref(),
+                found.pointer("/subresources/status").is_some(),
+            ),
             columns: custom_columns(&found["additionalPrinterColumns"]),
             field_labels: labels,
             custom: true,

@@ -77,7 +77,8 @@ impl ApiServer {
             advertise: config.advertise,
             authority_pem: config.authority.certificate_pem().to_owned(),
         };
-        let written = ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
+        let written =
+            ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
         registry.started();
         tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
         registry.sync_custom();

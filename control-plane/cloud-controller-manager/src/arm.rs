@@ -69,10 +69,19 @@ impl Arm {
 
     /// The id of the node resource group.
     pub fn group(&self) -> String {
-        format!("/subscriptions/{}/resourceGroups/{}", self.config.subscription_id, self.config.resource_group)
+        format!(
+            "/subscriptions/{}/resourceGroups/{}",
+            self.config.subscription_id, self.config.resource_group
+        )
     }
 
-    async fn send(&self, method: &Method, path: &str, body: Option<&Value>, etag: Option<&str>) -> Result<Answer, ArmError> {
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<Answer, ArmError> {
         let token = self.config.token.token().await?;
         let broken = |what: String| ArmError::Answer { method: method.clone(), path: path.to_owned(), what };
         let local = SocketAddr::from(([127, 0, 0, 1], 443));
@@ -140,7 +149,13 @@ impl Arm {
     }
 
     /// Writes and waits to the end; `etag` guards against others' writes.
-    pub async fn put(&self, id: &str, version: &str, body: &Value, etag: Option<&str>) -> Result<Value, ArmError> {
+    pub async fn put(
+        &self,
+        id: &str,
+        version: &str,
+        body: &Value,
+        etag: Option<&str>,
+    ) -> Result<Value, ArmError> {
         self.write(&Method::PUT, id, version, Some(body), etag).await?;
         Ok(self.get(id, version).await?.unwrap_or(Value::Null))
     }
@@ -179,7 +194,13 @@ impl Arm {
     }
 
     /// ARM has no way to be told: it says itself how often to ask.
-    async fn wait(&self, id: &str, path: &str, is_operation: bool, mut pause: Duration) -> Result<(), ArmError> {
+    async fn wait(
+        &self,
+        id: &str,
+        path: &str,
+        is_operation: bool,
+        mut pause: Duration,
+    ) -> Result<(), ArmError> {
         loop {
             tokio::time::sleep(pause).await;
             let answer = self.send(&Method::GET, path, None, None).await?;
@@ -214,7 +235,9 @@ fn path_of(link: &str) -> String {
 
 fn retry_after(headers: &HeaderMap) -> Duration {
     let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    seconds.map_or(Duration::from_millis(500), Duration::from_secs).clamp(Duration::from_millis(200), Duration::from_secs(15))
+    seconds
+        .map_or(Duration::from_millis(500), Duration::from_secs)
+        .clamp(Duration::from_millis(200), Duration::from_secs(15))
 }
 
 fn refusal(method: &Method, path: &str, status: u16, body: &Value) -> ArmError {

@@ -40,9 +40,14 @@ impl Instance {
             location: vm["location"].as_str().unwrap_or_default().to_lowercase(),
             zone: vm["zones"].as_array().and_then(|z| z.first()).and_then(Value::as_str).map(str::to_owned),
             is_off: power.into_iter().any(|code| {
-                ["PowerState/stopped", "PowerState/deallocated", "PowerState/deallocating", "PowerState/stopping"]
-                    .iter()
-                    .any(|off| code.eq_ignore_ascii_case(off))
+                [
+                    "PowerState/stopped",
+                    "PowerState/deallocated",
+                    "PowerState/deallocating",
+                    "PowerState/stopping",
+                ]
+                .iter()
+                .any(|off| code.eq_ignore_ascii_case(off))
             }),
         })
     }
@@ -92,7 +97,9 @@ impl Instances {
             let id = format!("{}/virtualMachines?$expand=instanceView", self.arm.id(SCALE_SETS, name));
             let region = self.arm.config.location.to_lowercase();
             let listed = self.arm.list(&id, COMPUTE).await?;
-            all.extend(listed.iter().filter_map(Instance::of).map(|i| Instance { location: region.clone(), ..i }));
+            all.extend(
+                listed.iter().filter_map(Instance::of).map(|i| Instance { location: region.clone(), ..i }),
+            );
         }
         Ok(all)
     }
@@ -101,7 +108,8 @@ impl Instances {
     pub async fn of_node(&self, name: &str, may_be_old: bool) -> Result<Option<Instance>, ArmError> {
         let mut known = self.known.lock().await;
         let find = |all: &[Instance]| all.iter().find(|i| i.computer_name == name).cloned();
-        if may_be_old && known.0.is_some_and(|at| at.elapsed() < FRESH)
+        if may_be_old
+            && known.0.is_some_and(|at| at.elapsed() < FRESH)
             && let Some(found) = find(&known.1)
         {
             return Ok(Some(found));

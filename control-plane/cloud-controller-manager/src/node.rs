@@ -57,10 +57,16 @@ pub(crate) fn start(client: &kube::Client, arm: &Arm, informers: &Informers, loo
         }
     });
     let c = controller.clone();
-    loops.run("cloud-node-lifecycle-controller", 2, queue, async move { c.nodes.synced().await }, move |key| {
-        let controller = controller.clone();
-        async move { controller.look_after(key).await }
-    });
+    loops.run(
+        "cloud-node-lifecycle-controller",
+        2,
+        queue,
+        async move { c.nodes.synced().await },
+        move |key| {
+            let controller = controller.clone();
+            async move { controller.look_after(key).await }
+        },
+    );
 }
 
 fn taints(node: &Node) -> Vec<Taint> {
@@ -110,25 +116,34 @@ impl Controller {
     /// Gives a new node what only the cloud knows, then lets pods in.
     async fn introduce(&self, key: Key) -> Result<Next, Error> {
         let Some(node) = self.nodes.get(&key).filter(|n| !is_deleting(&n.metadata)) else { return Ok(None) };
-        let has_address = node
-            .status
-            .iter()
-            .flat_map(|s| s.addresses.iter().flatten())
-            .any(|a| a.type_ == "InternalIP");
+        let has_address =
+            node.status.iter().flat_map(|s| s.addresses.iter().flatten()).any(|a| a.type_ == "InternalIP");
         let is_new = has_taint(&node, UNINITIALIZED);
         if is_unmanaged(&node) || (!is_new && has_address) {
             return Ok(None);
         }
-        let found = self.instances.of_node(&key.name, true).await.map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
+        let found = self
+            .instances
+            .of_node(&key.name, true)
+            .await
+            .map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
         let Some(instance) = found else {
-            return Err(Error::other(format!("no instance of the node resource group is called `{}`", key.name)));
+            return Err(Error::other(format!(
+                "no instance of the node resource group is called `{}`",
+                key.name
+            )));
         };
-        let found = self.instances.addresses(&instance).await.map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
+        let found = self
+            .instances
+            .addresses(&instance)
+            .await
+            .map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
         let wanted = addresses(&key.name, found);
         let known = node.status.as_ref().and_then(|s| s.addresses.clone()).unwrap_or_default();
         if wanted.iter().any(|a| !known.contains(a)) {
             let patch = serde_json::json!({"status": {"addresses": wanted}});
-            let changed = self.api().patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            let changed =
+                self.api().patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
             self.nodes.observe(changed);
         }
         if !is_new {
@@ -143,7 +158,8 @@ impl Controller {
             },
             "spec": {"providerID": instance.provider_id(), "taints": rest},
         });
-        self.nodes.observe(self.api().patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await?);
+        self.nodes
+            .observe(self.api().patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await?);
         self.events.normal(reference(node.as_ref()), "Synced", "Node synced successfully");
         Ok(None)
     }
@@ -159,14 +175,19 @@ impl Controller {
             self.set_shutdown(&node, false).await?;
             return Ok(None);
         }
-        let found = self.instances.of_node(&key.name, false).await.map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
+        let found = self
+            .instances
+            .of_node(&key.name, false)
+            .await
+            .map_err(|e| Error::other(kit::Chain(&e).to_string()))?;
         match found {
             Some(instance) => {
                 self.set_shutdown(&node, instance.is_off).await?;
                 Ok(Some(LOOK_AGAIN))
             }
             None => {
-                let text = format!("Deleting node {} because it does not exist in the cloud provider", key.name);
+                let text =
+                    format!("Deleting node {} because it does not exist in the cloud provider", key.name);
                 self.events.normal(reference(node.as_ref()), "DeletingNode", text);
                 self.nodes.delete(&self.api(), &node, DeleteParams::default()).await?;
                 Ok(None)

@@ -43,36 +43,42 @@ pub(crate) fn start_root_ca(context: &Context) {
     let maps = context.informer::<ConfigMap>();
     let client = context.client("root-ca-cert-publisher");
     let pem = context.config.authority.certificate_pem().to_owned();
-    per_namespace(context, "root-ca-certificate-publisher-controller", ROOT_CA, &maps, move |maps, namespace| {
-        let (client, maps, pem) = (client.clone(), maps.clone(), pem.clone());
-        async move {
-            let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-            let data = BTreeMap::from([(ROOT_CA_KEY.to_owned(), pem)]);
-            match maps.find(&namespace, ROOT_CA) {
-                None => {
-                    let note = ("kubernetes.io/description".to_owned(), ROOT_CA_NOTE.to_owned());
-                    let map = ConfigMap {
-                        metadata: ObjectMeta {
-                            name: Some(ROOT_CA.into()),
-                            namespace: Some(namespace.clone()),
-                            annotations: Some(BTreeMap::from([note])),
+    per_namespace(
+        context,
+        "root-ca-certificate-publisher-controller",
+        ROOT_CA,
+        &maps,
+        move |maps, namespace| {
+            let (client, maps, pem) = (client.clone(), maps.clone(), pem.clone());
+            async move {
+                let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
+                let data = BTreeMap::from([(ROOT_CA_KEY.to_owned(), pem)]);
+                match maps.find(&namespace, ROOT_CA) {
+                    None => {
+                        let note = ("kubernetes.io/description".to_owned(), ROOT_CA_NOTE.to_owned());
+                        let map = ConfigMap {
+                            metadata: ObjectMeta {
+                                name: Some(ROOT_CA.into()),
+                                namespace: Some(namespace.clone()),
+                                annotations: Some(BTreeMap::from([note])),
+                                ..Default::default()
+                            },
+                            data: Some(data),
                             ..Default::default()
-                        },
-                        data: Some(data),
-                        ..Default::default()
-                    };
-                    ignore_races(maps.create(&api, &map).await)
+                        };
+                        ignore_races(maps.create(&api, &map).await)
+                    }
+                    Some(map) if map.data.as_ref() != Some(&data) => {
+                        let mut changed = map.as_ref().clone();
+                        changed.data = Some(data);
+                        maps.observe(api.replace(ROOT_CA, &PostParams::default(), &changed).await?);
+                        Ok(())
+                    }
+                    Some(_) => Ok(()),
                 }
-                Some(map) if map.data.as_ref() != Some(&data) => {
-                    let mut changed = map.as_ref().clone();
-                    changed.data = Some(data);
-                    maps.observe(api.replace(ROOT_CA, &PostParams::default(), &changed).await?);
-                    Ok(())
-                }
-                Some(_) => Ok(()),
             }
-        }
-    });
+        },
+    );
 }
 
 /// That somebody was quicker, or that the namespace is going, is no failure.

@@ -9,9 +9,7 @@ use informers::{Error, Informer, Key, Next, Queue, selector};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::policy::v1::{
-    PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus,
-};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, PostParams};
@@ -51,7 +49,8 @@ pub(crate) fn start(context: &Context) {
         let pod = change.object();
         for budget in budgets.list_in(pod.metadata.namespace.as_deref().unwrap_or_default()) {
             let selector = budget.spec.as_ref().and_then(|s| s.selector.as_ref());
-            let hit = |p: &Pod| selector.is_some_and(|s| selector::matches_opt(s, p.metadata.labels.as_ref()));
+            let hit =
+                |p: &Pod| selector.is_some_and(|s| selector::matches_opt(s, p.metadata.labels.as_ref()));
             if hit(pod) || change.old().is_some_and(|old| hit(old)) {
                 waiting.add(Key::of(budget.as_ref()));
             }
@@ -121,7 +120,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: Key) -> Result<Next, Error> {
-        let Some(budget) = self.budgets.get(&key).filter(|b| !is_deleting(&b.metadata)) else { return Ok(None) };
+        let Some(budget) = self.budgets.get(&key).filter(|b| !is_deleting(&b.metadata)) else {
+            return Ok(None);
+        };
         let Some(spec) = budget.spec.clone() else { return Ok(None) };
         let matches = |p: &Pod| {
             spec.selector.as_ref().is_some_and(|s| selector::matches_opt(s, p.metadata.labels.as_ref()))
@@ -170,7 +171,8 @@ fn still_granted(
         let is_there = pods.iter().any(|p| p.metadata.name.as_ref() == Some(name));
         if is_there && since(at.0, now) < GRANTED {
             granted.insert(name.clone(), at.clone());
-            let end = at.0.saturating_add(SignedDuration::try_from(GRANTED).unwrap_or_default()).unwrap_or(now);
+            let end =
+                at.0.saturating_add(SignedDuration::try_from(GRANTED).unwrap_or_default()).unwrap_or(now);
             recheck = Some(recheck.map_or(end, |r| r.min(end)));
         }
     }
@@ -183,7 +185,8 @@ fn conditions(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let (status, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    let (status, reason) =
+        if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
     let mut all = old.conditions.clone().unwrap_or_default();
     let known = all.iter().find(|c| c.type_ == "DisruptionAllowed" && c.status == status);
     let since = known.map_or(Time(now), |k| k.last_transition_time.clone());
@@ -209,7 +212,11 @@ mod tests {
             let value = |t: Option<&str>| {
                 t.map(|t| t.parse().map_or_else(|_| IntOrString::String(t.into()), IntOrString::Int))
             };
-            PodDisruptionBudgetSpec { max_unavailable: value(max), min_available: value(min), ..Default::default() }
+            PodDisruptionBudgetSpec {
+                max_unavailable: value(max),
+                min_available: value(min),
+                ..Default::default()
+            }
         };
         for (max, min, expected) in [
             (Some("1"), None, (4, 3)),

@@ -14,11 +14,7 @@ use crate::context::Context;
 use crate::discover::{self, Served};
 
 const CONDITIONS: [(&str, &str, &str); 5] = [
-    (
-        "NamespaceDeletionDiscoveryFailure",
-        "ResourcesDiscovered",
-        "All resources successfully discovered",
-    ),
+    ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
     (
         "NamespaceDeletionGroupVersionParsingFailure",
         "ParsedGroupVersions",
@@ -30,11 +26,7 @@ const CONDITIONS: [(&str, &str, &str); 5] = [
         "All content successfully deleted, may be waiting on finalization",
     ),
     ("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed"),
-    (
-        "NamespaceFinalizersRemaining",
-        "ContentHasNoFinalizers",
-        "All content-preserving finalizers finished",
-    ),
+    ("NamespaceFinalizersRemaining", "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
 ];
 
 struct Controller {
@@ -58,10 +50,16 @@ pub(crate) fn start(context: &Context) {
         namespaces: namespaces.clone(),
         clock: context.clock(),
     });
-    context.loops.run("namespace-controller", 4, queue, async move { namespaces.synced().await }, move |key| {
-        let controller = controller.clone();
-        async move { controller.sync(key).await }
-    });
+    context.loops.run(
+        "namespace-controller",
+        4,
+        queue,
+        async move { namespaces.synced().await },
+        move |key| {
+            let controller = controller.clone();
+            async move { controller.sync(key).await }
+        },
+    );
 }
 
 /// What is left in a namespace after one round of deletions.
@@ -113,8 +111,7 @@ impl Controller {
     }
 
     async fn empty_of(&self, namespace: &str, kind: &Served, left: &mut Left) -> Result<(), Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), namespace, &kind.resource);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind.resource);
         let present = match api.list_metadata(&ListParams::default()).await {
             Ok(list) => list.items,
             Err(kube::Error::Api(s)) if matches!(s.code, 404 | 405) => return Ok(()),
@@ -195,7 +192,10 @@ fn conditions(old: &[NamespaceCondition], left: &Left, now: Timestamp) -> Vec<Na
     };
     let finalizers = || {
         let each = left.finalizers.iter().map(|(name, n)| format!("{name} in {n} resource instances"));
-        format!("Some content in the namespace has finalizers remaining: {}", each.collect::<Vec<_>>().join(", "))
+        format!(
+            "Some content in the namespace has finalizers remaining: {}",
+            each.collect::<Vec<_>>().join(", ")
+        )
     };
     CONDITIONS
         .iter()
@@ -227,9 +227,7 @@ fn conditions(old: &[NamespaceCondition], left: &Left, now: Timestamp) -> Vec<Na
                 status: status.to_owned(),
                 reason: Some(reason.to_owned()),
                 message: Some(message),
-                last_transition_time: known
-                    .and_then(|k| k.last_transition_time.clone())
-                    .or(Some(Time(now))),
+                last_transition_time: known.and_then(|k| k.last_transition_time.clone()).or(Some(Time(now))),
             }
         })
         .collect()

@@ -104,7 +104,8 @@ fn is_best_effort(spec: &PodSpec) -> bool {
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     containers.into_iter().all(|c| {
         c.resources.as_ref().is_none_or(|r| {
-            r.requests.as_ref().is_none_or(BTreeMap::is_empty) && r.limits.as_ref().is_none_or(BTreeMap::is_empty)
+            r.requests.as_ref().is_none_or(BTreeMap::is_empty)
+                && r.limits.as_ref().is_none_or(BTreeMap::is_empty)
         })
     })
 }
@@ -155,12 +156,16 @@ impl Controller {
                 .claims
                 .list_in(namespace)
                 .iter()
-                .filter_map(|c| c.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage").cloned())
+                .filter_map(|c| {
+                    c.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage").cloned()
+                })
                 .map(|q| i128::from(quantity::of("storage", &q)))
                 .sum(),
             other => {
                 let bare = other.strip_prefix("count/").unwrap_or(other);
-                if let Some((_, count)) = self.counters.iter().find(|(name, _)| *name == other || *name == bare) {
+                if let Some((_, count)) =
+                    self.counters.iter().find(|(name, _)| *name == other || *name == bare)
+                {
                     return as_count(count(namespace));
                 }
                 match other.split_once('.') {
@@ -173,7 +178,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: Key) -> Result<Next, Error> {
-        let Some(quota) = self.quotas.get(&key).filter(|q| !is_deleting(&q.metadata)) else { return Ok(None) };
+        let Some(quota) = self.quotas.get(&key).filter(|q| !is_deleting(&q.metadata)) else {
+            return Ok(None);
+        };
         let spec = quota.spec.clone().unwrap_or_default();
         let hard = spec.hard.clone().unwrap_or_default();
         let scopes = spec.scopes.unwrap_or_default();

@@ -22,7 +22,14 @@ pub trait Object:
 {
 }
 impl<K> Object for K where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -163,8 +170,7 @@ impl<K: Object> Informer<K> {
                 self.tell(change);
             }
             watcher::Event::Delete(object) => {
-                let change =
-                    self.0.cache.write().remove(&Key::of(&object), object.meta().uid.as_deref());
+                let change = self.0.cache.write().remove(&Key::of(&object), object.meta().uid.as_deref());
                 self.tell(change);
             }
             watcher::Event::InitDone => {
@@ -199,8 +205,7 @@ impl<K: Object> Informer<K> {
     pub async fn delete(&self, api: &Api<K>, object: &K, params: DeleteParams) -> Result<(), kube::Error> {
         let key = Key::of(object);
         let uid = object.meta().uid.clone();
-        let preconditions =
-            Some(kube::api::Preconditions { uid: uid.clone(), resource_version: None });
+        let preconditions = Some(kube::api::Preconditions { uid: uid.clone(), resource_version: None });
         match api.delete(&key.name, &DeleteParams { preconditions, ..params }).await {
             Ok(answer) => match answer.left() {
                 Some(left) if left.meta().deletion_timestamp.is_some() => self.observe(left),

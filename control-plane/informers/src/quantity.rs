@@ -22,7 +22,8 @@ fn pow10(exponent: u32) -> Option<i128> {
 
 fn scaled(text: &str, decimals: i32) -> Option<i128> {
     let text = text.trim();
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (binary, exponent) = match suffix {
         "" => (1, 0),

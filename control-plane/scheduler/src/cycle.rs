@@ -161,10 +161,18 @@ pub fn schedule(
     }
 }
 
-fn best(pod: &PodInfo, fitting: &[usize], prepared: &Prepared<'_>, cluster: &Cluster, chance: &mut u64) -> usize {
+fn best(
+    pod: &PodInfo,
+    fitting: &[usize],
+    prepared: &Prepared<'_>,
+    cluster: &Cluster,
+    chance: &mut u64,
+) -> usize {
     let nodes: Vec<&NodeInfo> = fitting.iter().map(|at| &cluster.nodes[*at]).collect();
-    let mut scores: Vec<i64> =
-        nodes.iter().map(|n| fit::least_allocated(pod, n) + fit::balanced(pod, n) + image_score(pod, n)).collect();
+    let mut scores: Vec<i64> = nodes
+        .iter()
+        .map(|n| fit::least_allocated(pod, n) + fit::balanced(pod, n) + image_score(pod, n))
+        .collect();
     let mut weigh = |weight: i64, raw: Vec<i64>, normal: fn(i64, i64, i64) -> i64| {
         let (min, max) = (raw.iter().min().copied().unwrap_or(0), raw.iter().max().copied().unwrap_or(0));
         for (score, value) in scores.iter_mut().zip(raw) {

@@ -288,14 +288,22 @@ impl Driver {
         let condition = condition("DisruptionTarget", "True", "PreemptionByScheduler", &text);
         self.patch_condition(victim, &condition, None).await;
         let uid = Some(victim.uid.clone());
-        let params = DeleteParams::default()
-            .preconditions(kube::api::Preconditions { uid, resource_version: None });
+        let params =
+            DeleteParams::default().preconditions(kube::api::Preconditions { uid, resource_version: None });
         match api.delete(name, &params).await {
             Ok(_) => {
                 let text = format!("Preempted by pod {} on node {node}", pod.uid);
-                self.events.note(reference(victim.pod.as_ref()), "Normal", "Preempted", text, Some("Preempting"));
+                self.events.note(
+                    reference(victim.pod.as_ref()),
+                    "Normal",
+                    "Preempted",
+                    text,
+                    Some("Preempting"),
+                );
             }
-            Err(error) => tracing::warn!(victim = victim.name(), error = %kit::Chain(&error), "failed to preempt"),
+            Err(error) => {
+                tracing::warn!(victim = victim.name(), error = %kit::Chain(&error), "failed to preempt")
+            }
         }
     }
 
@@ -310,7 +318,10 @@ impl Driver {
         let mut condition = condition.clone();
         if let Some(known) = conditions.iter().find(|c| c.type_ == condition.type_) {
             let same = known.status == condition.status;
-            if same && known.reason == condition.reason && known.message == condition.message && nominated.is_none()
+            if same
+                && known.reason == condition.reason
+                && known.message == condition.message
+                && nominated.is_none()
             {
                 return;
             }

@@ -37,15 +37,16 @@ impl NodeInfo {
         self.name = node.metadata.name.clone().unwrap_or_default();
         self.known = true;
         self.labels = node.metadata.labels.clone().unwrap_or_default();
-        self.taints =
-            spec.taints.unwrap_or_default().into_iter().filter(|t| t.effect != "PreferNoSchedule" || !t.key.is_empty()).collect();
+        self.taints = spec
+            .taints
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|t| t.effect != "PreferNoSchedule" || !t.key.is_empty())
+            .collect();
         self.unschedulable = spec.unschedulable.unwrap_or(false);
         self.allocatable = Amounts::of(status.allocatable.as_ref());
-        self.pods_max = status
-            .allocatable
-            .as_ref()
-            .and_then(|a| a.get("pods"))
-            .map_or(0, |q| quantity::of("pods", q));
+        self.pods_max =
+            status.allocatable.as_ref().and_then(|a| a.get("pods")).map_or(0, |q| quantity::of("pods", q));
         self.images = status
             .images
             .unwrap_or_default()

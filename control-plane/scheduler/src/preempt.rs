@@ -43,12 +43,17 @@ struct Candidate {
 }
 
 /// Looks for the node where removing the fewest and least important pods makes room.
-pub(crate) fn attempt(pod: &PodInfo, failure: &Failure, cluster: &mut Cluster) -> Result<Preemption, NoPreemption> {
+pub(crate) fn attempt(
+    pod: &PodInfo,
+    failure: &Failure,
+    cluster: &mut Cluster,
+) -> Result<Preemption, NoPreemption> {
     if pod.never_preempts {
         return Err(NoPreemption::Never);
     }
     if let Some(at) = pod.nominated.as_deref().and_then(|n| cluster.position(n)) {
-        let leaving = |p: &Arc<PodInfo>| p.priority < pod.priority && p.pod.metadata.deletion_timestamp.is_some();
+        let leaving =
+            |p: &Arc<PodInfo>| p.priority < pod.priority && p.pod.metadata.deletion_timestamp.is_some();
         if cluster.nodes[at].pods.values().any(leaving) {
             return Err(NoPreemption::Terminating);
         }
@@ -98,7 +103,9 @@ fn on_node(pod: &PodInfo, node: &str, cluster: &mut Cluster) -> Option<Candidate
         return None;
     }
     let age = |p: &PodInfo| p.pod.status.as_ref().and_then(|s| s.start_time.as_ref()).map(|t| t.0);
-    lesser.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| age(a).cmp(&age(b))).then(a.uid.cmp(&b.uid)));
+    lesser.sort_by(|a, b| {
+        b.priority.cmp(&a.priority).then_with(|| age(a).cmp(&age(b))).then(a.uid.cmp(&b.uid))
+    });
     for victim in &lesser {
         cluster.displace(&victim.uid);
     }
@@ -134,7 +141,9 @@ fn by_budget(pods: &[Arc<PodInfo>], cluster: &Cluster) -> (Vec<Arc<PodInfo>>, Ve
     pods.iter().cloned().partition(|pod| {
         let mut breaks = false;
         for ((namespace, budget, _), left) in cluster.budgets.iter().zip(&mut allowed) {
-            if *namespace == pod.namespace && !selector::is_empty(budget) && selector::matches(budget, &pod.labels)
+            if *namespace == pod.namespace
+                && !selector::is_empty(budget)
+                && selector::matches(budget, &pod.labels)
             {
                 *left -= 1;
                 breaks |= *left < 0;

@@ -101,8 +101,9 @@ impl Queue {
             self.entries.insert(uid.clone(), entry);
             return self.make_ready(&uid);
         };
-        let changed =
-            entry.pod.pod.spec != pod.pod.spec || entry.pod.labels != pod.labels || entry.place == Place::Gated;
+        let changed = entry.pod.pod.spec != pod.pod.spec
+            || entry.pod.labels != pod.labels
+            || entry.place == Place::Gated;
         entry.pod = pod;
         match entry.place {
             Place::Waiting(_) if changed => self.revive(&uid, now_ms),
@@ -181,7 +182,8 @@ impl Queue {
     fn revive(&mut self, uid: &str, now_ms: u64) {
         let Some(entry) = self.entries.get(uid) else { return };
         let doublings = entry.attempts.saturating_sub(1).min(10);
-        let backoff = if entry.attempts == 0 { 0 } else { (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS) };
+        let backoff =
+            if entry.attempts == 0 { 0 } else { (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS) };
         let at = entry.tried_ms + backoff;
         if at <= now_ms {
             return self.make_ready(uid);

@@ -42,7 +42,11 @@ async fn main() {
     }
     println!("100 idle stores: {} KiB resident each", (resident_kib() - before) / 100);
     let size = std::fs::metadata(folder.join("idle-0.redb")).expect("is there");
-    println!("a new file: {} KiB, {} KiB on disk", size.len() / 1024, std::os::unix::fs::MetadataExt::blocks(&size) / 2);
+    println!(
+        "a new file: {} KiB, {} KiB on disk",
+        size.len() / 1024,
+        std::os::unix::fs::MetadataExt::blocks(&size) / 2
+    );
     for (writers, each) in [(1, 200), (16, 100), (256, 40)] {
         println!("{writers} writers: {:.0} acknowledged writes/s", write(&idle[1], writers, each).await);
     }

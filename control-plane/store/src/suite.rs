@@ -89,7 +89,10 @@ pub async fn revisions_and_versions(store: &impl Store) {
     assert_eq!(done(store, put("/b", "1")).await, start + 2);
     assert_eq!(done(store, Txn::update("/a", start + 1, "2")).await, start + 3);
     let a = get(store, "/a").await.expect("`/a` is there");
-    assert_eq!((a.create_revision, a.mod_revision, a.version, &a.value[..]), (start + 1, start + 3, 2, &b"2"[..]));
+    assert_eq!(
+        (a.create_revision, a.mod_revision, a.version, &a.value[..]),
+        (start + 1, start + 3, 2, &b"2"[..])
+    );
     assert_eq!(done(store, Txn::delete("/a", start + 3)).await, start + 4);
     assert_eq!(get(store, "/a").await, None);
     assert_eq!(done(store, put("/a", "3")).await, start + 5);
@@ -172,7 +175,9 @@ pub async fn older_revisions(store: &impl Store) {
     assert_eq!(names(store, at(then, Some("/a"), 1)).await, ("/c=1".into(), 0));
     assert_eq!(names(store, at(then + 2, None, 0)).await, ("/a=2 /b=new /c=1".into(), 0));
     assert_eq!(names(store, at(now, None, 0)).await, ("/a=3 /b=new".into(), 0));
-    assert!(matches!(store.range(at(now + 1, None, 0)).await, Err(StoreError::Future { newest }) if newest == now));
+    assert!(
+        matches!(store.range(at(now + 1, None, 0)).await, Err(StoreError::Future { newest }) if newest == now)
+    );
 }
 
 /// A watch begins with exactly the revision asked for; events carry what was before.
@@ -189,7 +194,9 @@ pub async fn watch_from_now_and_from_before(store: &impl Store) {
     let batch = next(&mut from_first).await;
     assert_eq!((batch.revision, batch.events.len()), (first, 1));
     assert_eq!(batch.events[0].previous, None);
-    for (watch, name) in [(&mut from_first, "first"), (&mut after_first, "after first"), (&mut from_now, "now")] {
+    for (watch, name) in
+        [(&mut from_first, "first"), (&mut after_first, "after first"), (&mut from_now, "now")]
+    {
         let batch = next(watch).await;
         assert_eq!(batch.revision, second, "watch from {name}");
         assert_eq!(batch.events[0].kind, EventKind::Put);

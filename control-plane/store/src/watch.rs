@@ -41,7 +41,12 @@ fn size(batch: &Batch) -> usize {
 
 impl Watcher {
     /// Both ends of a watch; `backlog` is what already happened and does not count against the limits.
-    pub fn new(prefix: &str, from: Revision, backlog: VecDeque<Batch>, limits: Limits) -> (Self, WatchStream) {
+    pub fn new(
+        prefix: &str,
+        from: Revision,
+        backlog: VecDeque<Batch>,
+        limits: Limits,
+    ) -> (Self, WatchStream) {
         let buffer = Arc::new(Mutex::new(Buffer::default()));
         let watcher = Self { prefix: prefix.to_owned(), from, limits, buffer: Arc::downgrade(&buffer) };
         (watcher, WatchStream { backlog, buffer })
@@ -61,10 +66,8 @@ impl Watcher {
         let full = !buffer.batches.is_empty()
             && (buffer.events > self.limits.events || buffer.bytes > self.limits.bytes);
         if full {
-            buffer.end = Some(StoreError::Slow {
-                limit_events: self.limits.events,
-                limit_bytes: self.limits.bytes,
-            });
+            buffer.end =
+                Some(StoreError::Slow { limit_events: self.limits.events, limit_bytes: self.limits.bytes });
         } else {
             buffer.batches.push_back(batch);
         }

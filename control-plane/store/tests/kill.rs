@@ -35,7 +35,8 @@ fn no_acknowledged_write_is_lost() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         while let Some(Ok(line)) = lines.next() {
-            let Some((key, revision)) = line.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) else {
+            let Some((key, revision)) = line.strip_prefix("ack ").and_then(|rest| rest.split_once(' '))
+            else {
                 continue;
             };
             acknowledged.insert(key.to_owned(), revision.parse::<u64>().unwrap());

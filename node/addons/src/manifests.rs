@@ -35,8 +35,8 @@ pub fn all(cluster: &Cluster) -> Result<Vec<Value>, ManifestError> {
             .replace("{{clusterDomain}}", &cluster.cluster_domain)
             .replace("{{image}}", &cluster.image);
         for document in serde_yaml_ng::Deserializer::from_str(&text) {
-            let object: Value = serde::Deserialize::deserialize(document)
-                .map_err(|source| ManifestError { name, source })?;
+            let object: Value =
+                serde::Deserialize::deserialize(document).map_err(|source| ManifestError { name, source })?;
             if !object.is_null() {
                 objects.push(object);
             }

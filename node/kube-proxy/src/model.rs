@@ -139,9 +139,9 @@ fn of_service(
     let mut external_ips: BTreeSet<Ipv4Addr> =
         spec.external_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).collect();
     let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
-    external_ips.extend(ingress.into_iter().flatten().filter_map(|ingress| {
-        ingress.ip.as_deref()?.parse::<Ipv4Addr>().ok()
-    }));
+    external_ips.extend(
+        ingress.into_iter().flatten().filter_map(|ingress| ingress.ip.as_deref()?.parse::<Ipv4Addr>().ok()),
+    );
     let affinity_seconds = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
         spec.session_affinity_config
             .as_ref()

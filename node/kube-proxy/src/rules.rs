@@ -145,7 +145,13 @@ fn portal_chains(out: &mut String, number: usize, portal: &ServicePortal) {
     }
 }
 
-fn balance(out: &mut String, chain: &str, portal: &ServicePortal, endpoints: &[&Endpoint], mark: Option<&str>) {
+fn balance(
+    out: &mut String,
+    chain: &str,
+    portal: &ServicePortal,
+    endpoints: &[&Endpoint],
+    mark: Option<&str>,
+) {
     let protocol = portal.protocol.word();
     if let Some(seconds) = portal.affinity_seconds {
         for index in 0..endpoints.len() {
@@ -162,11 +168,8 @@ fn balance(out: &mut String, chain: &str, portal: &ServicePortal, endpoints: &[&
         }
         // A pod that reaches itself through its service would see its own address as the source.
         let _ = writeln!(out, "    ip saddr {} meta mark set meta mark | {MARK}", endpoint.address);
-        let _ = writeln!(
-            out,
-            "    meta l4proto {protocol} dnat to {}:{}\n  }}",
-            endpoint.address, endpoint.port
-        );
+        let _ =
+            writeln!(out, "    meta l4proto {protocol} dnat to {}:{}\n  }}", endpoint.address, endpoint.port);
     }
     let _ = writeln!(out, "  chain {chain} {{\n    comment \"{}\"", portal.name);
     if chain.starts_with("ext-") && !portal.source_ranges.is_empty() {
@@ -182,10 +185,6 @@ fn balance(out: &mut String, chain: &str, portal: &ServicePortal, endpoints: &[&
     }
     let targets: Vec<String> =
         (0..endpoints.len()).map(|index| format!("{index} : goto {chain}-{index}")).collect();
-    let _ = writeln!(
-        out,
-        "    numgen random mod {} vmap {{ {} }}\n  }}",
-        endpoints.len(),
-        targets.join(", ")
-    );
+    let _ =
+        writeln!(out, "    numgen random mod {} vmap {{ {} }}\n  }}", endpoints.len(), targets.join(", "));
 }

@@ -102,7 +102,9 @@ where
         while let Some(event) = stream.next().await {
             match event {
                 Ok(_) => changed.notify_one(),
-                Err(error) => tracing::warn!(error = %kit::Chain(&error), "a watch broke; it is opened again"),
+                Err(error) => {
+                    tracing::warn!(error = %kit::Chain(&error), "a watch broke; it is opened again")
+                }
             }
         }
     });

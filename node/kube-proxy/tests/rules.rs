@@ -43,14 +43,24 @@ fn world() -> String {
         service("web", json!({"clusterIP": "10.0.0.7", "ports": [{"port": 80, "protocol": "TCP"}]})),
         service("empty", json!({"clusterIP": "10.0.0.8", "ports": [{"port": 80}]})),
         service("headless", json!({"clusterIP": "None", "ports": [{"port": 80}]})),
-        service("sticky", json!({"clusterIP": "10.0.0.9", "sessionAffinity": "ClientIP",
-            "ports": [{"port": 80}]})),
-        service("out", json!({"type": "LoadBalancer", "clusterIP": "10.0.0.11", "externalIPs": ["20.2.0.9"],
+        service(
+            "sticky",
+            json!({"clusterIP": "10.0.0.9", "sessionAffinity": "ClientIP",
+            "ports": [{"port": 80}]}),
+        ),
+        service(
+            "out",
+            json!({"type": "LoadBalancer", "clusterIP": "10.0.0.11", "externalIPs": ["20.2.0.9"],
             "externalTrafficPolicy": "Local", "loadBalancerSourceRanges": ["192.0.2.0/24"],
-            "ports": [{"port": 443, "nodePort": 30443}]})),
+            "ports": [{"port": 443, "nodePort": 30443}]}),
+        ),
     ];
     let slices = [
-        slice("web", 8080, &[("10.244.0.5", "n1", true), ("10.244.1.6", "n2", true), ("10.244.2.9", "n3", false)]),
+        slice(
+            "web",
+            8080,
+            &[("10.244.0.5", "n1", true), ("10.244.1.6", "n2", true), ("10.244.2.9", "n3", false)],
+        ),
         slice("sticky", 8080, &[("10.244.0.5", "n1", true), ("10.244.1.6", "n2", true)]),
         slice("out", 8443, &[("10.244.0.5", "n1", true), ("10.244.1.6", "n2", true)]),
     ];

@@ -32,7 +32,11 @@ pub fn left_behind(state: &Path) -> Vec<String> {
         let program = command.split('\0').next().unwrap_or_default();
         let name = program.rsplit('/').next().unwrap_or_default();
         if matches!(name, "lazurite" | "containerd-shim-runc-v2") && !is_anothers(&entry.path(), state) {
-            left.push(format!("process {} {}", entry.file_name().to_string_lossy(), command.replace('\0', " ")));
+            left.push(format!(
+                "process {} {}",
+                entry.file_name().to_string_lossy(),
+                command.replace('\0', " ")
+            ));
         }
     }
     left

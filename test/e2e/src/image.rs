@@ -19,7 +19,8 @@ pub fn write_busybox(path: &Path, program: &Path) -> Result<()> {
     let binary = std::fs::read(BUSYBOX).context("busybox-static is not installed")?;
     let mut tar = tar::Builder::new(Vec::new());
     add(&mut tar, "bin/busybox", &binary, 0o755)?;
-    let program = std::fs::read(program).with_context(|| format!("failed to read `{}`", program.display()))?;
+    let program =
+        std::fs::read(program).with_context(|| format!("failed to read `{}`", program.display()))?;
     add(&mut tar, "bin/lazurite", &program, 0o755)?;
     for applet in APPLETS {
         let mut header = tar::Header::new_gnu();

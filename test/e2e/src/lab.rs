@@ -142,7 +142,10 @@ impl Lab {
     fn sign_in(&mut self) -> Result<()> {
         let printed = self.lazurite(&["env"])?.stdout;
         for line in printed.lines() {
-            let Some((name, value)) = line.strip_prefix("export ").and_then(|rest| rest.split_once('=')) else { continue };
+            let Some((name, value)) = line.strip_prefix("export ").and_then(|rest| rest.split_once('='))
+            else {
+                continue;
+            };
             let value = value.trim_matches('\'').replace(r"'\''", "'");
             self.environment.insert(name.to_owned(), value);
         }
@@ -308,7 +311,9 @@ impl Lab {
     /// Creates a group and a cluster in it and fetches its credentials. Returns how long `aks create` took.
     pub fn cluster(&self, group: &str, name: &str, nodes: u32) -> Result<Duration> {
         self.az(&format!("group create -n {group} -l eastus"))?;
-        let took = self.az(&format!("aks create -g {group} -n {name} --node-count {nodes} --generate-ssh-keys"))?.took;
+        let took = self
+            .az(&format!("aks create -g {group} -n {name} --node-count {nodes} --generate-ssh-keys"))?
+            .took;
         self.az(&format!("aks get-credentials -g {group} -n {name} --overwrite-existing"))?;
         Ok(took)
     }
@@ -332,7 +337,10 @@ impl Drop for Lab {
             && let Ok(log) = std::fs::read_to_string(self.state().join("lazurite.log"))
         {
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- the end of the service's log\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            eprintln!(
+                "--- the end of the service's log\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
         }
         let _ = self.lazurite(&["down", "--purge"]);
     }
@@ -365,7 +373,8 @@ pub fn lazurite() -> PathBuf {
     if let Some(path) = std::env::var_os("LAZURITE_BIN") {
         return PathBuf::from(path);
     }
-    let beside = std::env::current_exe().ok().and_then(|path| Some(path.ancestors().nth(2)?.join("lazurite")));
+    let beside =
+        std::env::current_exe().ok().and_then(|path| Some(path.ancestors().nth(2)?.join("lazurite")));
     beside.unwrap_or_else(|| PathBuf::from("lazurite"))
 }
 

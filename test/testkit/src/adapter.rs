@@ -38,7 +38,10 @@ impl TokenVerifier for Adapter {
 
 #[async_trait]
 impl Directory for Adapter {
-    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
+    async fn create_managed_identity(
+        &self,
+        resource: &ResourceId,
+    ) -> Result<ManagedIdentity, DirectoryError> {
         let made = self.0.managed_identity_create(&resource.to_string()).await;
         let made = made.map_err(could_not("make a managed identity"))?;
         Ok(ManagedIdentity {
@@ -54,7 +57,8 @@ impl Directory for Adapter {
     }
 
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
-        let token = self.0.managed_identity_token(principal_id, audience).map_err(could_not("issue a token"))?;
+        let token =
+            self.0.managed_identity_token(principal_id, audience).map_err(could_not("issue a token"))?;
         Ok(Token { access_token: token.access_token, expires_on: token.expires_on })
     }
 
@@ -78,7 +82,11 @@ impl Directory for Adapter {
         put.map_err(could_not("store a federated credential"))
     }
 
-    async fn delete_federated_credential(&self, resource: &ResourceId, name: &str) -> Result<(), DirectoryError> {
+    async fn delete_federated_credential(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+    ) -> Result<(), DirectoryError> {
         let deleted = self.0.managed_identity_unfederate(&resource.to_string(), name).await;
         deleted.map_err(could_not("delete a federated credential"))
     }

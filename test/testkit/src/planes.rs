@@ -81,14 +81,18 @@ impl Planes {
             "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}});
         let params = PatchParams::apply("machine").force();
         nodes.patch(name, &params, &Patch::Apply(&node)).await.context("failed to register a node")?;
-        nodes.patch_status(name, &params, &Patch::Apply(&ready)).await.context("failed to make a node ready")?;
+        nodes
+            .patch_status(name, &params, &Patch::Apply(&ready))
+            .await
+            .context("failed to make a node ready")?;
         self.changed.send_modify(|count| *count += 1);
         Ok(())
     }
 
     async fn start(&self, spec: ControlPlaneSpec) -> Result<Plane, ControlPlaneError> {
         let tasks = self.tasks.child();
-        let authority = kit::pki::Authority::new("ca", AUTHORITY_VALID).map_err(failed("make an authority"))?;
+        let authority =
+            kit::pki::Authority::new("ca", AUTHORITY_VALID).map_err(failed("make an authority"))?;
         let minor = spec.version.rsplitn(2, '.').last().unwrap_or(&spec.version);
         let config = apiserver::Config {
             name: spec.name.clone(),
@@ -139,9 +143,11 @@ impl ControlPlanes for Planes {
         let nodes: Api<Node> = Api::all(self.running(cluster)?);
         let listed = nodes.list(&ListParams::default()).await.map_err(failed("list nodes"))?;
         let status = |node: Node| NodeStatus {
-            ready: node.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
-                condition.type_ == "Ready" && condition.status == "True"
-            }),
+            ready: node
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten())
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
             pool: node.metadata.labels.and_then(|mut labels| labels.remove(POOL)).unwrap_or_default(),
             name: node.metadata.name.unwrap_or_default(),
         };

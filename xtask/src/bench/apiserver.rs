@@ -141,10 +141,11 @@ impl Bench<'_> {
 
     async fn get(&self, report: &mut Report) -> Result<()> {
         let (path, objects) = (self.config_maps(), self.size.objects);
-        let load = drive("get", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
-            let path = format!("{path}/{}", name_of(spread(index, objects)));
-            async move { api.send(Method::GET, &path, None).await }
-        });
+        let load =
+            drive("get", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
+                let path = format!("{path}/{}", name_of(spread(index, objects)));
+                async move { api.send(Method::GET, &path, None).await }
+            });
         report.load(load.await?);
         Ok(())
     }
@@ -152,21 +153,35 @@ impl Bench<'_> {
     async fn patch(&self, report: &mut Report) -> Result<()> {
         let objects = self.size.objects;
         let path = self.config_maps();
-        let merge = drive("merge patch", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
-            let path = format!("{path}/{}", name_of(spread(index, objects)));
-            let body = json!({"data": {"patched": index.to_string()}}).to_string();
-            async move { api.send(Method::PATCH, &path, Some((MERGE, body))).await }
-        });
+        let merge = drive(
+            "merge patch",
+            self.size.operations,
+            &self.clients,
+            self.pids,
+            self.limit,
+            move |index, api| {
+                let path = format!("{path}/{}", name_of(spread(index, objects)));
+                let body = json!({"data": {"patched": index.to_string()}}).to_string();
+                async move { api.send(Method::PATCH, &path, Some((MERGE, body))).await }
+            },
+        );
         report.load(merge.await?);
         let path = self.config_maps();
-        let apply = drive("server-side apply", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
-            let name = name_of(spread(index, objects));
-            let path = format!("{path}/{name}?fieldManager=lazurite-bench&force=true");
-            let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+        let apply = drive(
+            "server-side apply",
+            self.size.operations,
+            &self.clients,
+            self.pids,
+            self.limit,
+            move |index, api| {
+                let name = name_of(spread(index, objects));
+                let path = format!("{path}/{name}?fieldManager=lazurite-bench&force=true");
+                let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
                               "data": {"applied": index.to_string()}})
-            .to_string();
-            async move { api.send(Method::PATCH, &path, Some((APPLY, body))).await }
-        });
+                .to_string();
+                async move { api.send(Method::PATCH, &path, Some((APPLY, body))).await }
+            },
+        );
         report.load(apply.await?);
         Ok(())
     }
@@ -195,10 +210,17 @@ impl Bench<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
-        let load = drive("create Pods", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
-            let path = path.clone();
-            async move { api.send(Method::POST, &path, Some((JSON, pod(index).to_string()))).await }
-        });
+        let load = drive(
+            "create Pods",
+            self.size.operations,
+            &self.clients,
+            self.pids,
+            self.limit,
+            move |index, api| {
+                let path = path.clone();
+                async move { api.send(Method::POST, &path, Some((JSON, pod(index).to_string()))).await }
+            },
+        );
         report.load(load.await?);
         Ok(())
     }

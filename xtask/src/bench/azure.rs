@@ -54,14 +54,20 @@ impl Cloud {
             escaped(&credentials.client_secret),
         );
         let client = lab.client()?;
-        let request = http::Request::post(format!("{}/{}/oauth2/v2.0/token", lab.origin(), credentials.tenant_id))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(kit::http::full(form))?;
+        let request =
+            http::Request::post(format!("{}/{}/oauth2/v2.0/token", lab.origin(), credentials.tenant_id))
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(kit::http::full(form))?;
         let (status, answer) = answer(client.send(request).await?).await?;
         let Some(token) = answer["access_token"].as_str() else { bail!("no token ({status}): {answer}") };
-        let cloud =
-            Self { client, origin: lab.origin(), token: token.to_owned(), subscription: credentials.subscription_id };
-        let group = format!("/subscriptions/{}/resourceGroups/{GROUP}?api-version={GROUPS}", cloud.subscription);
+        let cloud = Self {
+            client,
+            origin: lab.origin(),
+            token: token.to_owned(),
+            subscription: credentials.subscription_id,
+        };
+        let group =
+            format!("/subscriptions/{}/resourceGroups/{GROUP}?api-version={GROUPS}", cloud.subscription);
         cloud.ask(Method::PUT, &group, &json!({ "location": "eastus" })).await?;
         Ok(cloud)
     }

@@ -100,7 +100,11 @@ impl Report {
                 (Some(target), _) => format!("< {target}  MISSED"),
                 _ => String::new(),
             };
-            let _ = writeln!(text, "{:<width$}  {:>10.3}  {:<4}  {target}", figure.what, figure.value, figure.unit);
+            let _ = writeln!(
+                text,
+                "{:<width$}  {:>10.3}  {:<4}  {target}",
+                figure.what, figure.value, figure.unit
+            );
         }
     }
 
@@ -112,7 +116,16 @@ impl Report {
         let _ = writeln!(
             text,
             "\n{:<width$}  {:>7}  {:>6}  {:>9}  {:>9}  {:>9}  {:>7}  {:>10}  {:>10}  {:>8}",
-            "OPERATION", "DONE", "FAILED", "OPS/S", "P50 MS", "P99 MS", "MB/S", "SERVER us", "CLIENT us", "RSS MIB"
+            "OPERATION",
+            "DONE",
+            "FAILED",
+            "OPS/S",
+            "P50 MS",
+            "P99 MS",
+            "MB/S",
+            "SERVER us",
+            "CLIENT us",
+            "RSS MIB"
         );
         let maybe = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
         for load in &self.loads {

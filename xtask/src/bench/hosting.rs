@@ -64,8 +64,18 @@ pub async fn planes(binary: &Path, steps: &[usize], restart_with: usize, report:
         let rss = settled_rss_mib(pid).await?;
         report.figure(format!("memory with {step} control planes"), rss, "MiB", None);
         let target = (step >= 100).then_some(15.0);
-        report.figure(format!("memory of each of {step}, with one simulated node"), (rss - empty) / planes, "MiB", target);
-        report.figure(format!("processor of {step} idle control planes"), idle_percent(pid).await?, "%", None);
+        report.figure(
+            format!("memory of each of {step}, with one simulated node"),
+            (rss - empty) / planes,
+            "MiB",
+            target,
+        );
+        report.figure(
+            format!("processor of {step} idle control planes"),
+            idle_percent(pid).await?,
+            "%",
+            None,
+        );
         if step >= restart_with && !restarted {
             restarted = true;
             restart(&mut lab, &cloud, there, report).await?;
@@ -87,7 +97,12 @@ async fn restart(lab: &mut Lab, cloud: &Cloud, clusters: usize, report: &mut Rep
         }
     }
     let all = begun.elapsed();
-    report.figure(format!("restart with {clusters} clusters: first answer"), answered.as_secs_f64(), "s", None);
+    report.figure(
+        format!("restart with {clusters} clusters: first answer"),
+        answered.as_secs_f64(),
+        "s",
+        None,
+    );
     report.figure(format!("restart with {clusters} clusters: all ready"), all.as_secs_f64(), "s", Some(2.0));
     let rss = settled_rss_mib(lab.pid()?).await?;
     report.figure(format!("memory after the restart with {clusters}"), rss, "MiB", None);
@@ -95,7 +110,8 @@ async fn restart(lab: &mut Lab, cloud: &Cloud, clusters: usize, report: &mut Rep
 }
 
 async fn make_many(cloud: &Cloud, from: usize, to: usize) -> Result<()> {
-    let making = futures::stream::iter(from..to).map(|index| async move { cloud.create(&name(index), 1).await });
+    let making =
+        futures::stream::iter(from..to).map(|index| async move { cloud.create(&name(index), 1).await });
     making.buffer_unordered(MAKERS).try_for_each(|_| async { Ok(()) }).await
 }
 

@@ -22,7 +22,8 @@ pub struct Target {
 impl Target {
     /// Reads a file; files it names are relative to it.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))?;
         Self::parse_beside(&text, path.parent().unwrap_or(Path::new(".")))
     }
 

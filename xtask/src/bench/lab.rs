@@ -87,7 +87,8 @@ impl Lab {
 
     async fn answers(&self) -> bool {
         let Ok(client) = self.client() else { return false };
-        let Ok(request) = http::Request::get(format!("{}/healthz", self.origin())).body(kit::http::empty()) else {
+        let Ok(request) = http::Request::get(format!("{}/healthz", self.origin())).body(kit::http::empty())
+        else {
             return false;
         };
         client.send(request).await.is_ok_and(|response| response.status().is_success())
@@ -149,7 +150,8 @@ impl Lab {
 
     fn purge(&mut self) -> Result<()> {
         self.stop()?;
-        let output = self.command().args(["down", "--purge"]).output().context("failed to run `lazurite down`")?;
+        let output =
+            self.command().args(["down", "--purge"]).output().context("failed to run `lazurite down`")?;
         if !output.status.success() {
             bail!("`lazurite down --purge` failed: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -170,7 +172,10 @@ impl Drop for Lab {
         }
         if let Ok(log) = std::fs::read_to_string(self.dir.path().join("log")) {
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- the end of the service's log\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+            eprintln!(
+                "--- the end of the service's log\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
         }
         if let Err(error) = self.purge() {
             eprintln!("bench: {error:#}");

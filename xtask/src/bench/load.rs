@@ -25,7 +25,11 @@ pub struct Api {
 impl Api {
     /// Over a client; requests go to `server`, with a bearer token if there is one.
     pub fn new(client: kit::client::Client, server: &str, token: Option<&str>) -> Self {
-        Self { client, server: server.to_owned(), authorization: token.map(|token| format!("Bearer {token}")) }
+        Self {
+            client,
+            server: server.to_owned(),
+            authorization: token.map(|token| format!("Bearer {token}")),
+        }
     }
 
     /// Sends a request with a body of some type; returns the answer once its head is there.
@@ -50,7 +54,12 @@ impl Api {
 
     /// Sends a request and reads the answer to its end without keeping it; returns its length. An error answer
     /// is an error.
-    pub async fn send(&self, method: Method, path: &str, body: Option<(&'static str, String)>) -> Result<usize> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, String)>,
+    ) -> Result<usize> {
         let whole = async {
             let response = self.begin(method, path, body).await?;
             let status = response.status();
@@ -133,7 +142,9 @@ impl Meter {
             megabytes_per_second: bytes as f64 / 1e6 / seconds,
             server_cpu_micros: known.then(|| each(server)),
             client_cpu_micros: each(client),
-            server_rss_mib: known.then(|| process::rss_bytes(&self.servers).map(process::mebibytes)).transpose()?,
+            server_rss_mib: known
+                .then(|| process::rss_bytes(&self.servers).map(process::mebibytes))
+                .transpose()?,
             first_error,
         })
     }

@@ -38,7 +38,12 @@ pub async fn measure(binary: &Path, fabric: Fabric, load: Option<&Size>, report:
             bail!("{ready} nodes are ready in a cluster that is Succeeded");
         }
         run_workload(&api).await?;
-        report.figure(format!("{label}: PUT to two pods running"), begun.elapsed().as_secs_f64(), "s", Some(15.0));
+        report.figure(
+            format!("{label}: PUT to two pods running"),
+            begun.elapsed().as_secs_f64(),
+            "s",
+            Some(15.0),
+        );
         let deleted = cloud.delete(&name).await?;
         report.figure(format!("{label}: DELETE to gone"), deleted.as_secs_f64(), "s", None);
     }

@@ -51,7 +51,8 @@ impl Plan<'_> {
     /// Opens the watches, writes, and waits until every watcher has seen every write.
     pub async fn run(&self, writers: &[Api], pids: &[i32]) -> Result<Load> {
         let list = writers[0].json(&format!("{}?limit=1", self.path)).await?;
-        let version = list["metadata"]["resourceVersion"].as_str().context("the list has no resourceVersion")?;
+        let version =
+            list["metadata"]["resourceVersion"].as_str().context("the list has no resourceVersion")?;
         let streams = self.open(version).await?;
         let at = (0..self.writes).map(|_| AtomicU64::new(0)).collect();
         let sent = Arc::new(Sent { begun: Instant::now(), at });

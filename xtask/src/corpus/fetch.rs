@@ -44,7 +44,8 @@ fn download(version: &str, into: &Path) -> anyhow::Result<PathBuf> {
 
 fn extract(wheel: &Path, minor: &str) -> anyhow::Result<Vec<u8>> {
     let member = format!("kubernetes_validate/kubernetes-json-schema/v{minor}.0-local/_definitions.json");
-    let program = "import sys,zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
+    let program =
+        "import sys,zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
     run(Command::new("python3").args(["-c", program]).arg(wheel).arg(member))
 }
 

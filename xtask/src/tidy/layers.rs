@@ -50,7 +50,9 @@ pub(super) fn check(root: &Path) -> Result<Vec<Fault>> {
 }
 
 fn allowed(layers: &Layers, name: &str, folder: &str, target: &str, target_folder: &str) -> bool {
-    if folder != target_folder || layers.folders.get(folder).is_some_and(|all| all.iter().any(|f| f == folder)) {
+    if folder != target_folder
+        || layers.folders.get(folder).is_some_and(|all| all.iter().any(|f| f == folder))
+    {
         return layers.folders.get(folder).is_some_and(|all| all.iter().any(|f| f == target_folder));
     }
     layers.inside.get(name).is_some_and(|all| all.iter().any(|allowed| allowed == target))

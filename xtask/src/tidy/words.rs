@@ -10,7 +10,11 @@ const FORBIDDEN: [(&str, &[&str], &str); 7] = [
     ("#[ignore", &[], "a test runs or says SKIPPED with the reason"),
     ("unsafe {", &["base/linux/"], "wrap it in base/linux"),
     ("SystemTime::now", &["base/kit/"], "take a kit::Clock"),
-    ("thread::sleep", &["apps/", "test/", "base/linux/", "xtask/", "node/node-agent/src/init.rs"], "wait for a condition"),
+    (
+        "thread::sleep",
+        &["apps/", "test/", "base/linux/", "xtask/", "node/node-agent/src/init.rs"],
+        "wait for a condition",
+    ),
 ];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Fault> {

@@ -117,7 +117,13 @@ fn cgroups() -> Finding {
         name: "cgroups",
         ok: v1 || v2,
         needed_for_real_nodes: true,
-        detail: if v2 { "v2".into() } else if v1 { "v1".into() } else { "not mounted".into() },
+        detail: if v2 {
+            "v2".into()
+        } else if v1 {
+            "v1".into()
+        } else {
+            "not mounted".into()
+        },
         mend: Some("mount cgroup2 at /sys/fs/cgroup".into()),
     }
 }

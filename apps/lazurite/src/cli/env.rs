@@ -12,11 +12,8 @@ use kit::files::{Readers, write_atomic};
 
 use crate::place::{Credentials, Home, State};
 
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 pub(crate) fn run() -> Result<()> {
     let state = State::locate();
@@ -53,8 +50,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// How to get az, for who has none.
-pub(super) const HOW_TO_GET_AZ: &str =
-    "To get it: pip install azure-cli, or `make tools`. Without it, `lazurite group` and `lazurite aks` do the same.";
+pub(super) const HOW_TO_GET_AZ: &str = "To get it: pip install azure-cli, or `make tools`. Without it, `lazurite group` and `lazurite aks` do the same.";
 
 /// Whether a shell with [`run`]'s PATH finds az.
 pub(super) fn has_az() -> bool {
@@ -100,7 +96,11 @@ fn sign_in(home: &Home, azure: &Path, bundle: &Path, credentials: &Credentials) 
     let config = "[core]\ninstance_discovery = false\ncollect_telemetry = no\nlogin_experience_v2 = off\n\
                   [extension]\nuse_dynamic_install = no\n[logging]\nenable_log_file = no\n";
     write_atomic(&azure.join("config"), config.as_bytes(), Readers::Owner)?;
-    if !az(azure, bundle, &["cloud", "update", "-n", "AzureCloud", "--endpoint-resource-manager", &credentials.endpoint])? {
+    if !az(
+        azure,
+        bundle,
+        &["cloud", "update", "-n", "AzureCloud", "--endpoint-resource-manager", &credentials.endpoint],
+    )? {
         return Ok(());
     }
     let secret = home.join("client-secret");
@@ -110,7 +110,13 @@ fn sign_in(home: &Home, azure: &Path, bundle: &Path, credentials: &Credentials) 
         azure,
         bundle,
         &[
-            "login", "--service-principal", "-u", &credentials.client_id, "-p", &password, "--tenant",
+            "login",
+            "--service-principal",
+            "-u",
+            &credentials.client_id,
+            "-p",
+            &password,
+            "--tenant",
             &credentials.tenant_id,
         ],
     );

@@ -49,8 +49,7 @@ impl Image {
                         }
                         None => IMAGES.to_owned(),
                     };
-                    let answer =
-                        remote.send(Method::POST, &path, &token, kit::http::full(bytes)).await?;
+                    let answer = remote.send(Method::POST, &path, &token, kit::http::full(bytes)).await?;
                     let loaded = answer["images"].as_array().context("the service named no image")?;
                     for image in loaded {
                         say(image.as_str().unwrap_or_default())?;

@@ -19,8 +19,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
-pub(crate) use doctor::why_only_simulated;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+pub(crate) use doctor::why_only_simulated;
 
 /// Azure Kubernetes Service that you run yourself.
 #[derive(Debug, Parser)]

@@ -6,23 +6,83 @@ use serde_json::{Map, Value};
 
 /// Top-level names az always shows of a cluster.
 const CLUSTER: &[&str] = &[
-    "aadProfile", "addonProfiles", "aiToolchainOperatorProfile", "apiServerAccessProfile", "autoScalerProfile",
-    "autoUpgradeProfile", "azureMonitorProfile", "azurePortalFqdn", "bootstrapProfile", "currentKubernetesVersion",
-    "disableLocalAccounts", "diskEncryptionSetId", "dnsPrefix", "eTag", "enableRbac", "extendedLocation", "fqdn",
-    "fqdnSubdomain", "hostedSystemProfile", "httpProxyConfig", "identity", "identityProfile", "ingressProfile", "kind",
-    "kubernetesVersion", "linuxProfile", "networkProfile", "nodeProvisioningProfile", "nodeResourceGroup",
-    "oidcIssuerProfile", "podIdentityProfile", "powerState", "privateFqdn", "privateLinkResources",
-    "provisioningState", "publicNetworkAccess", "schedulerProfile", "serviceMeshProfile", "sku", "status", "tags",
-    "upgradeSettings", "windowsProfile", "workloadAutoScalerProfile",
+    "aadProfile",
+    "addonProfiles",
+    "aiToolchainOperatorProfile",
+    "apiServerAccessProfile",
+    "autoScalerProfile",
+    "autoUpgradeProfile",
+    "azureMonitorProfile",
+    "azurePortalFqdn",
+    "bootstrapProfile",
+    "currentKubernetesVersion",
+    "disableLocalAccounts",
+    "diskEncryptionSetId",
+    "dnsPrefix",
+    "eTag",
+    "enableRbac",
+    "extendedLocation",
+    "fqdn",
+    "fqdnSubdomain",
+    "hostedSystemProfile",
+    "httpProxyConfig",
+    "identity",
+    "identityProfile",
+    "ingressProfile",
+    "kind",
+    "kubernetesVersion",
+    "linuxProfile",
+    "networkProfile",
+    "nodeProvisioningProfile",
+    "nodeResourceGroup",
+    "oidcIssuerProfile",
+    "podIdentityProfile",
+    "powerState",
+    "privateFqdn",
+    "privateLinkResources",
+    "provisioningState",
+    "publicNetworkAccess",
+    "schedulerProfile",
+    "serviceMeshProfile",
+    "sku",
+    "status",
+    "tags",
+    "upgradeSettings",
+    "windowsProfile",
+    "workloadAutoScalerProfile",
 ];
 
 /// Names az always shows of a pool, in a cluster or by itself.
 const POOL: &[&str] = &[
-    "artifactStreamingProfile", "availabilityZones", "capacityReservationGroupId", "creationData", "gatewayProfile",
-    "gpuInstanceProfile", "gpuProfile", "hostGroupId", "kubeletConfig", "linuxOsConfig", "localDnsProfile", "maxCount",
-    "messageOfTheDay", "minCount", "networkProfile", "nodeLabels", "nodePublicIpPrefixId", "nodeTaints",
-    "podIpAllocationMode", "podSubnetId", "proximityPlacementGroupId", "scaleSetEvictionPolicy", "scaleSetPriority",
-    "spotMaxPrice", "status", "tags", "virtualMachineNodesStatus", "virtualMachinesProfile", "vnetSubnetId",
+    "artifactStreamingProfile",
+    "availabilityZones",
+    "capacityReservationGroupId",
+    "creationData",
+    "gatewayProfile",
+    "gpuInstanceProfile",
+    "gpuProfile",
+    "hostGroupId",
+    "kubeletConfig",
+    "linuxOsConfig",
+    "localDnsProfile",
+    "maxCount",
+    "messageOfTheDay",
+    "minCount",
+    "networkProfile",
+    "nodeLabels",
+    "nodePublicIpPrefixId",
+    "nodeTaints",
+    "podIpAllocationMode",
+    "podSubnetId",
+    "proximityPlacementGroupId",
+    "scaleSetEvictionPolicy",
+    "scaleSetPriority",
+    "spotMaxPrice",
+    "status",
+    "tags",
+    "virtualMachineNodesStatus",
+    "virtualMachinesProfile",
+    "vnetSubnetId",
     "windowsProfile",
 ];
 
@@ -30,7 +90,13 @@ const GROUP: &[&str] = &["managedBy", "tags"];
 
 /// Maps whose keys belong to the user or are names, and so are not spelt anew.
 const FREE: &[&str] = &[
-    "tags", "nodeLabels", "config", "addonProfiles", "identityProfile", "userAssignedIdentities", "delegatedResources",
+    "tags",
+    "nodeLabels",
+    "config",
+    "addonProfiles",
+    "identityProfile",
+    "userAssignedIdentities",
+    "delegatedResources",
 ];
 
 /// A cluster.
@@ -135,11 +201,20 @@ mod tests {
     #[test]
     fn names_are_spelt_as_az_spells_them() {
         for (wire, shown) in [
-            ("enableRBAC", "enableRbac"), ("osDiskSizeGB", "osDiskSizeGb"), ("eTag", "eTag"), ("osSKU", "osSku"),
-            ("effectiveOutboundIPs", "effectiveOutboundIPs"), ("outboundIPPrefixes", "outboundIpPrefixes"),
-            ("dnsServiceIP", "dnsServiceIp"), ("nodeOSUpgradeChannel", "nodeOsUpgradeChannel"), ("fqdn", "fqdn"),
-            ("azurePortalFQDN", "azurePortalFqdn"), ("enableVTPM", "enableVtpm"), ("countIPv6", "countIpv6"),
-            ("podIPAllocationMode", "podIpAllocationMode"), ("adminGroupObjectIDs", "adminGroupObjectIDs"),
+            ("enableRBAC", "enableRbac"),
+            ("osDiskSizeGB", "osDiskSizeGb"),
+            ("eTag", "eTag"),
+            ("osSKU", "osSku"),
+            ("effectiveOutboundIPs", "effectiveOutboundIPs"),
+            ("outboundIPPrefixes", "outboundIpPrefixes"),
+            ("dnsServiceIP", "dnsServiceIp"),
+            ("nodeOSUpgradeChannel", "nodeOsUpgradeChannel"),
+            ("fqdn", "fqdn"),
+            ("azurePortalFQDN", "azurePortalFqdn"),
+            ("enableVTPM", "enableVtpm"),
+            ("countIPv6", "countIpv6"),
+            ("podIPAllocationMode", "podIpAllocationMode"),
+            ("adminGroupObjectIDs", "adminGroupObjectIDs"),
         ] {
             assert_eq!(spelling(wire), shown);
         }
@@ -162,6 +237,9 @@ mod tests {
     fn a_pool_has_two_types() {
         let shown = pool(json!({"id": "/subscriptions/s/resourceGroups/g/x", "type": "T",
             "properties": {"type": "VirtualMachineScaleSets"}}));
-        assert_eq!((&shown["type"], &shown["typePropertiesType"]), (&json!("T"), &json!("VirtualMachineScaleSets")));
+        assert_eq!(
+            (&shown["type"], &shown["typePropertiesType"]),
+            (&json!("T"), &json!("VirtualMachineScaleSets"))
+        );
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn run(output: Output) -> Result<ExitCode> {
     let clusters = block_on(clusters())?;
     match output {
         Output::Json => {
-            let all = json!({"running": true, "service": running, "state": state.path(), "clusters": clusters});
+            let all =
+                json!({"running": true, "service": running, "state": state.path(), "clusters": clusters});
             say(serde_json::to_string_pretty(&all)?)?;
         }
         Output::Table => table(&state, &running, &clusters)?,

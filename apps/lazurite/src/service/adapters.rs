@@ -77,7 +77,10 @@ fn could_not(deed: &'static str) -> impl FnOnce(EntraError) -> DirectoryError {
 
 #[async_trait]
 impl arm::Directory for EntraDirectory {
-    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
+    async fn create_managed_identity(
+        &self,
+        resource: &ResourceId,
+    ) -> Result<ManagedIdentity, DirectoryError> {
         let made = self
             .0
             .managed_identity_create(&resource.to_string())
@@ -127,7 +130,11 @@ impl arm::Directory for EntraDirectory {
         put.map_err(could_not("store a federated credential"))
     }
 
-    async fn delete_federated_credential(&self, resource: &ResourceId, name: &str) -> Result<(), DirectoryError> {
+    async fn delete_federated_credential(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+    ) -> Result<(), DirectoryError> {
         let deleted = self.0.managed_identity_unfederate(&resource.to_string(), name).await;
         deleted.map_err(could_not("delete a federated credential"))
     }
@@ -166,11 +173,12 @@ impl ImdsTokens for MachineTokens {
         let holder = self.front.resources().get(&instance.top());
         let identity = holder.as_ref().and_then(|holder| holder.identity.clone()).unwrap_or_default();
         let assigned = Assigned::read(&identity);
-        let wanted = assigned.choose(&request).ok_or_else(|| refuse("invalid_request", "Identity not found"))?;
-        let issued = self
-            .entra
-            .managed_identity_token(&wanted.principal_id, &request.resource)
-            .map_err(|_| refuse("invalid_resource", format!("AADSTS500011: {} is not a resource", request.resource)))?;
+        let wanted =
+            assigned.choose(&request).ok_or_else(|| refuse("invalid_request", "Identity not found"))?;
+        let issued =
+            self.entra.managed_identity_token(&wanted.principal_id, &request.resource).map_err(|_| {
+                refuse("invalid_resource", format!("AADSTS500011: {} is not a resource", request.resource))
+            })?;
         let now = jiff::Timestamp::now().as_second();
         Ok(json!({
             "access_token": issued.access_token, "client_id": wanted.client_id,
@@ -218,7 +226,10 @@ impl Assigned {
         let is = |wanted: &Option<String>, have: &str| {
             wanted.as_ref().is_some_and(|wanted| wanted.eq_ignore_ascii_case(have))
         };
-        if request.client_id.is_some() || request.object_id.is_some() || request.identity_resource_id.is_some() {
+        if request.client_id.is_some()
+            || request.object_id.is_some()
+            || request.identity_resource_id.is_some()
+        {
             return all().find(|one| {
                 is(&request.client_id, &one.client_id)
                     || is(&request.object_id, &one.principal_id)

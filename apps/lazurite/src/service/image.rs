@@ -60,10 +60,9 @@ fn archive(binary: &[u8]) -> Result<Vec<u8>> {
     let layer = Blob::new(layer(binary)?);
     let mut blobs = Vec::new();
     let mut manifests = Vec::new();
-    for (name, command) in [
-        (system_image(), &["addon", "pause"][..]),
-        (SAMPLE_IMAGE.to_owned(), &["addon", "sample"][..]),
-    ] {
+    for (name, command) in
+        [(system_image(), &["addon", "pause"][..]), (SAMPLE_IMAGE.to_owned(), &["addon", "sample"][..])]
+    {
         let config = Blob::json(&json!({
             "architecture": "amd64", "os": "linux",
             "config": {"Entrypoint": ["/lazurite"], "Cmd": command,

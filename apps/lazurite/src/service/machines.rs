@@ -127,6 +127,7 @@ impl MachineStarter for SimulatedMachines {
             api_servers: self.api,
         };
         let log = report.clone();
-        node_agent::simulated::run(machine, move |line| log.log(line), move || report.booted(), &self.tasks).await
+        node_agent::simulated::run(machine, move |line| log.log(line), move || report.booted(), &self.tasks)
+            .await
     }
 }

@@ -117,7 +117,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     };
     let hosting = hosting::Hosting::new(shared, tasks.child());
     issuers.bind(&hosting);
-    let front = build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
+    let front =
+        build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
     hosting.set_cloud(front.service());
     machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
 
@@ -194,7 +195,8 @@ async fn build_front(
 
 /// The names machines resolve: this cloud's own, and each cluster's.
 fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
-    const OWN: [&str; 4] = ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com", "*.azurecr.io"];
+    const OWN: [&str; 4] =
+        ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com", "*.azurecr.io"];
     let mut clusters = hosting.names();
     let all = move |clusters: &[(String, Ipv4Addr)]| {
         let own = OWN.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));
@@ -235,7 +237,9 @@ fn make_image(state: &State, tasks: &Tasks) -> Result<watch::Receiver<bool>> {
         let result = tokio::task::spawn_blocking(move || image::ensure(&program, &images)).await;
         match result {
             Ok(Ok(path)) => tracing::debug!(path = %path.display(), "the system image is made"),
-            Ok(Err(error)) => tracing::error!(error = %format!("{error:#}"), "failed to make the system image"),
+            Ok(Err(error)) => {
+                tracing::error!(error = %format!("{error:#}"), "failed to make the system image")
+            }
             Err(error) => tracing::error!(%error, "failed to make the system image"),
         }
         made.send_replace(true);

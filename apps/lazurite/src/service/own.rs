@@ -56,13 +56,16 @@ impl Own {
 
     async fn load(&self, request: Request) -> Result<Response, ArmError> {
         let name = request.uri().query().and_then(|query| {
-            url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "name").map(|(_, name)| name.into_owned())
+            url::form_urlencoded::parse(query.as_bytes())
+                .find(|(key, _)| key == "name")
+                .map(|(_, name)| name.into_owned())
         });
         let archive = kit::http::read(request.into_body(), ARCHIVE_MAX_BYTES)
             .await
             .map_err(|error| ArmError::bad_request("InvalidArchive", kit::Chain(&error).to_string()))?;
         let registry = self.registry.clone();
-        let loaded = tokio::task::spawn_blocking(move || registry.load_archive(&archive, name.as_deref())).await;
+        let loaded =
+            tokio::task::spawn_blocking(move || registry.load_archive(&archive, name.as_deref())).await;
         match loaded {
             Ok(Ok(images)) => Ok(kit::http::json(StatusCode::CREATED, &json!({ "images": images }))),
             Ok(Err(error)) => Err(ArmError::bad_request("InvalidArchive", kit::Chain(&error).to_string())),
@@ -71,7 +74,8 @@ impl Own {
     }
 
     fn authorize(&self, bearer: &str, action: &str) -> Result<(), ArmError> {
-        let audiences = ["https://management.azure.com", "https://management.core.windows.net", "https://localhost"];
+        let audiences =
+            ["https://management.azure.com", "https://management.core.windows.net", "https://localhost"];
         let refused = |_| {
             ArmError::new(
                 StatusCode::UNAUTHORIZED,

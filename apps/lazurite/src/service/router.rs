@@ -87,9 +87,10 @@ fn by_path(path: &str) -> Part {
         ("v2" | "acr", _) => Part::Registry,
         ("oauth2", "exchange" | "token") => Part::Registry,
         ("v1.0" | "beta", _) => Part::Entra,
-        (_, "oauth2" | "v2.0" | ".well-known" | "discovery" | "userrealm" | "reprocess" | "kmsi" | "login") => {
-            Part::Entra
-        }
+        (
+            _,
+            "oauth2" | "v2.0" | ".well-known" | "discovery" | "userrealm" | "reprocess" | "kmsi" | "login",
+        ) => Part::Entra,
         ("common" | "organizations", _) => Part::Entra,
         _ => Part::Arm,
     }

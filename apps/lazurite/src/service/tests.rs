@@ -178,7 +178,10 @@ async fn a_pods_token_signs_in_to_entra_as_the_identity_that_trusts_it() {
         accounts.create(&PostParams::default(), &account).await.unwrap();
     }
     let asked = TokenRequest {
-        spec: TokenRequestSpec { audiences: vec!["api://AzureADTokenExchange".to_owned()], ..Default::default() },
+        spec: TokenRequestSpec {
+            audiences: vec!["api://AzureADTokenExchange".to_owned()],
+            ..Default::default()
+        },
         ..Default::default()
     };
     for (name, status) in [("app", 200), ("other", 401)] {
@@ -198,7 +201,8 @@ async fn sign_in(world: &World, client: &str, assertion: &str) -> (u16, Value) {
         .append_pair("client_assertion", assertion)
         .finish();
     let path = format!("/{}/oauth2/v2.0/token", world.entra.tenant_id());
-    let request = http::Request::post(path).header("host", "localhost:8443").body(kit::http::full(form)).unwrap();
+    let request =
+        http::Request::post(path).header("host", "localhost:8443").body(kit::http::full(form)).unwrap();
     let response = world.entra.service().call(request).await;
     let code = response.status().as_u16();
     let body = kit::http::read(response.into_body(), 100_000).await.unwrap();

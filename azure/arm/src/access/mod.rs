@@ -65,7 +65,9 @@ impl Access {
             let base = at.extension("Microsoft.Authorization", "");
             // `base` is `{scope}/providers/Microsoft.Authorization`: everything below it hangs on this very scope.
             found.extend(self.resources.list(&base).into_iter().filter(|r| {
-                r.kind_type.get("Microsoft.Authorization/".len()..).is_some_and(|t| t.eq_ignore_ascii_case(short))
+                r.kind_type
+                    .get("Microsoft.Authorization/".len()..)
+                    .is_some_and(|t| t.eq_ignore_ascii_case(short))
             }));
             next = at.parent();
         }
@@ -83,7 +85,11 @@ impl Access {
 
     /// The roles that people made.
     pub fn custom_roles(&self) -> Vec<Role> {
-        self.resources.list_type(&ResourceId::root(), ROLE_DEFINITION).iter().map(|r| Role::from_resource(r)).collect()
+        self.resources
+            .list_type(&ResourceId::root(), ROLE_DEFINITION)
+            .iter()
+            .map(|r| Role::from_resource(r))
+            .collect()
     }
 
     /// What the principals may do at `scope`: the permissions of all roles assigned there or above.
@@ -120,15 +126,14 @@ impl Access {
         let names = |r: &Resource, field: &str| -> bool {
             r.properties.get(field).and_then(Value::as_array).is_some_and(|list| {
                 list.iter().filter_map(|p| p.get("id").and_then(Value::as_str)).any(|id| {
-                    id == "00000000-0000-0000-0000-000000000000" || principals.iter().any(|p| p.eq_ignore_ascii_case(id))
+                    id == "00000000-0000-0000-0000-000000000000"
+                        || principals.iter().any(|p| p.eq_ignore_ascii_case(id))
                 })
             })
         };
         self.above(scope, DENY_ASSIGNMENT).into_iter().find(|deny| {
             let permissions = Permission::read_list(deny.properties.get("permissions"));
-            names(deny, "principals")
-                && !names(deny, "excludePrincipals")
-                && permissions.iter().any(&forbids)
+            names(deny, "principals") && !names(deny, "excludePrincipals") && permissions.iter().any(&forbids)
         })
     }
 
@@ -140,7 +145,8 @@ impl Access {
 
     /// The same for data actions, and for a caller who is known only by object id and groups.
     pub fn may_data(&self, object_id: &str, groups: &[String], action: &str, scope: &ResourceId) -> bool {
-        let principals: Vec<&str> = std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
+        let principals: Vec<&str> =
+            std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
         self.permissions(&principals, scope).iter().any(|p| p.allows_data(action))
             && self.denied_by(&principals, scope, |p| p.allows_data(action)).is_none()
     }
@@ -151,8 +157,15 @@ impl Access {
     }
 
     /// The same as [`may`](Self::may) for a principal that is known only by object id and groups.
-    pub fn principal_may(&self, object_id: &str, groups: &[String], action: &str, scope: &ResourceId) -> bool {
-        let principals: Vec<&str> = std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
+    pub fn principal_may(
+        &self,
+        object_id: &str,
+        groups: &[String],
+        action: &str,
+        scope: &ResourceId,
+    ) -> bool {
+        let principals: Vec<&str> =
+            std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
         self.principals_may(&principals, action, scope)
     }
 
@@ -165,7 +178,9 @@ impl Access {
         self.resources.list_type(scope, ROLE_ASSIGNMENT).iter().any(|assignment| {
             let text = |name: &str| assignment.properties.get(name).and_then(Value::as_str).unwrap_or("");
             principals.iter().any(|p| p.eq_ignore_ascii_case(text("principalId")))
-                && self.role(text("roleDefinitionId")).is_some_and(|r| r.permissions.iter().any(|p| p.allows(action)))
+                && self
+                    .role(text("roleDefinitionId"))
+                    .is_some_and(|r| r.permissions.iter().any(|p| p.allows(action)))
         })
     }
 
@@ -176,13 +191,17 @@ impl Access {
             return Err(ArmError::authorization_failed(caller, action, scope));
         }
         if let Some(deny) = self.denied_by(&principals, scope, |p| p.allows(action)) {
-            let name = deny.properties.get("denyAssignmentName").and_then(Value::as_str).unwrap_or(&deny.name);
+            let name =
+                deny.properties.get("denyAssignmentName").and_then(Value::as_str).unwrap_or(&deny.name);
             return Err(ArmError::new(
                 http::StatusCode::FORBIDDEN,
                 "DenyAssignmentAuthorizationFailed",
                 format!(
                     "The client '{}' with object id '{}' has permission to perform action '{action}' on scope '{scope}'; however, the access is denied because of the deny assignment with name '{name}' and Id '{}' at scope '{}'.",
-                    caller.name, caller.object_id, deny.name, deny.id.scope()
+                    caller.name,
+                    caller.object_id,
+                    deny.name,
+                    deny.id.scope()
                 ),
             ));
         }
@@ -197,7 +216,9 @@ impl Access {
             let inside = self.resources.list_type(id, LOCK);
             locks.extend(inside);
         }
-        let level = |r: &Resource| r.properties.get("level").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase();
+        let level = |r: &Resource| {
+            r.properties.get("level").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase()
+        };
         locks.retain(|lock| match level(lock).as_str() {
             "readonly" => true,
             "cannotdelete" => deed == "delete",
@@ -223,7 +244,12 @@ impl Access {
         let mut found = self.above(scope, full_type);
         if below {
             let known: BTreeSet<String> = found.iter().map(|r| r.id.key().to_owned()).collect();
-            found.extend(self.resources.list_type(scope, full_type).into_iter().filter(|r| !known.contains(r.id.key())));
+            found.extend(
+                self.resources
+                    .list_type(scope, full_type)
+                    .into_iter()
+                    .filter(|r| !known.contains(r.id.key())),
+            );
         }
         found
     }

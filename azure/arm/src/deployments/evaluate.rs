@@ -62,7 +62,9 @@ impl Scope {
     pub(crate) fn value(&self, raw: &Value) -> Made {
         match raw {
             Value::String(s) => self.string(s),
-            Value::Array(list) => list.iter().map(|v| self.value(v)).collect::<Result<Vec<_>, _>>().map(Value::Array),
+            Value::Array(list) => {
+                list.iter().map(|v| self.value(v)).collect::<Result<Vec<_>, _>>().map(Value::Array)
+            }
             Value::Object(map) => self.object(map),
             other => Ok(other.clone()),
         }
@@ -81,7 +83,8 @@ impl Scope {
     fn object(&self, map: &Map<String, Value>) -> Made {
         let mut made = Map::new();
         for (name, value) in map {
-            if name == "copy" && value.as_array().is_some_and(|l| l.iter().all(|c| c.get("input").is_some())) {
+            if name == "copy" && value.as_array().is_some_and(|l| l.iter().all(|c| c.get("input").is_some()))
+            {
                 for copy in value.as_array().into_iter().flatten() {
                     let (name, list) = self.copied(copy)?;
                     made.insert(name, list);
@@ -128,11 +131,15 @@ impl Scope {
 
     fn member(&self, object: &Value, name: &Value) -> Made {
         let found = match (object, name) {
-            (Value::Array(list), Value::Number(_)) => name.as_u64().and_then(|i| list.get(usize::try_from(i).ok()?)),
+            (Value::Array(list), Value::Number(_)) => {
+                name.as_u64().and_then(|i| list.get(usize::try_from(i).ok()?))
+            }
             (Value::Object(map), Value::String(s)) => lookup(map, s),
             _ => None,
         };
-        found.cloned().ok_or_else(|| Missing::Wrong(format!("The language expression property '{}' doesn't exist", text(name))))
+        found.cloned().ok_or_else(|| {
+            Missing::Wrong(format!("The language expression property '{}' doesn't exist", text(name)))
+        })
     }
 
     fn variable(&self, name: &str) -> Made {
@@ -140,7 +147,11 @@ impl Scope {
             return self.value(value);
         }
         let copies = self.variables.get("copy").and_then(Value::as_array);
-        match copies.into_iter().flatten().find(|c| c["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(name))) {
+        match copies
+            .into_iter()
+            .flatten()
+            .find(|c| c["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(name)))
+        {
             Some(copy) => Ok(self.copied(copy)?.1),
             None => Err(Missing::Wrong(format!("The template variable '{name}' is not found."))),
         }
@@ -151,7 +162,9 @@ impl Scope {
         match name {
             "parameters" => {
                 let found = self.parameters.iter().find(|(k, _)| k.eq_ignore_ascii_case(&arg(0)));
-                found.map(|(_, v)| v.clone()).ok_or_else(|| Missing::Wrong(format!("The template parameter '{}' is not found.", arg(0))))
+                found.map(|(_, v)| v.clone()).ok_or_else(|| {
+                    Missing::Wrong(format!("The template parameter '{}' is not found.", arg(0)))
+                })
             }
             "variables" => self.variable(&arg(0)),
             "resourceid" => self.resource_id(a),
@@ -171,7 +184,9 @@ impl Scope {
                     other => (self.current.clone(), other),
                 };
                 let index = named.and_then(|n| self.loops.get(&n).copied());
-                let index = index.ok_or_else(|| "The template function 'copyIndex' is not expected at this location.".to_owned())?;
+                let index = index.ok_or_else(|| {
+                    "The template function 'copyIndex' is not expected at this location.".to_owned()
+                })?;
                 Ok(Value::from(index + offset.and_then(Value::as_i64).unwrap_or(0)))
             }
             "resourcegroup" => Ok(json!({
@@ -184,7 +199,9 @@ impl Scope {
             })),
             "tenant" => Ok(json!({"tenantId": self.tenant_id})),
             "deployment" => Ok(json!({"name": self.name, "properties": {}})),
-            "environment" => Ok(json!({"name": "AzureCloud", "resourceManager": "https://management.azure.com/"})),
+            "environment" => {
+                Ok(json!({"name": "AzureCloud", "resourceManager": "https://management.azure.com/"}))
+            }
             "utcnow" => Ok(Value::from(self.now.clone())),
             list if list.starts_with("list") && a.len() >= 2 => {
                 self.state(format!("list|{}|{list}|{}", self.resolve(&arg(0))?, arg(1)))
@@ -210,13 +227,16 @@ impl Scope {
         }
         let fits = |id: &&ResourceId| id.full_name().eq_ignore_ascii_case(named);
         let found = self.own.iter().find(fits).cloned();
-        found.ok_or_else(|| Missing::Wrong(format!("The resource referenced by '{named}' is not defined in the template.")))
+        found.ok_or_else(|| {
+            Missing::Wrong(format!("The resource referenced by '{named}' is not defined in the template."))
+        })
     }
 
     fn reference(&self, a: &[Value]) -> Made {
         let id = self.resolve(&a.first().map(text).unwrap_or_default())?;
         let given = a.get(1).and_then(Value::as_str).map(str::to_owned);
-        let version = given.or_else(|| self.versions.get(id.key()).cloned()).unwrap_or_else(|| "2024-11-01".to_owned());
+        let version =
+            given.or_else(|| self.versions.get(id.key()).cloned()).unwrap_or_else(|| "2024-11-01".to_owned());
         let full = self.state(format!("full|{id}|{version}"))?;
         if a.get(2).and_then(Value::as_str).is_some_and(|s| s.eq_ignore_ascii_case("full")) {
             return Ok(full);
@@ -227,7 +247,10 @@ impl Scope {
     /// `resourceId([subscription], [group], type, name…)`
     fn resource_id(&self, a: &[Value]) -> Made {
         let texts: Vec<String> = a.iter().map(text).collect();
-        let kind = texts.iter().position(|t| t.contains('/')).ok_or_else(|| "'resourceId' needs a resource type".to_owned())?;
+        let kind = texts
+            .iter()
+            .position(|t| t.contains('/'))
+            .ok_or_else(|| "'resourceId' needs a resource type".to_owned())?;
         let base = match &texts[..kind] {
             [] => self.target.group_id().or_else(|| self.target.subscription_id()).unwrap_or_default(),
             [group] => ResourceId::of_group(self.target.subscription().unwrap_or(""), group),
@@ -239,9 +262,17 @@ impl Scope {
 
 fn joined_id(base: &ResourceId, a: &[Value]) -> Result<ResourceId, Missing> {
     let kind = a.first().map(text).unwrap_or_default();
-    let names: Vec<String> = a.iter().skip(1).map(text).flat_map(|n| n.split('/').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let names: Vec<String> = a
+        .iter()
+        .skip(1)
+        .map(text)
+        .flat_map(|n| n.split('/').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     if kind.matches('/').count() != names.len() || names.is_empty() {
-        return Err(Missing::Wrong(format!("Unable to evaluate template language function 'resourceId': the type '{kind}' requires '{}' resource name argument(s).", kind.matches('/').count())));
+        return Err(Missing::Wrong(format!(
+            "Unable to evaluate template language function 'resourceId': the type '{kind}' requires '{}' resource name argument(s).",
+            kind.matches('/').count()
+        )));
     }
     Ok(base.extension(&kind, &names.join("/")))
 }
@@ -252,23 +283,36 @@ mod tests {
 
     #[test]
     fn values_are_evaluated_where_they_stand() {
-        let mut scope = Scope { target: ResourceId::of_group("s", "g"), location: "eastus".into(), ..Scope::default() };
+        let mut scope =
+            Scope { target: ResourceId::of_group("s", "g"), location: "eastus".into(), ..Scope::default() };
         scope.parameters.insert("name".into(), json!("web"));
         scope.variables = json!({"full": "[concat(parameters('name'), '-', resourceGroup().location)]",
-            "copy": [{"name": "many", "count": 2, "input": "[copyIndex('many', 1)]"}]}).as_object().cloned().unwrap_or_default();
+            "copy": [{"name": "many", "count": 2, "input": "[copyIndex('many', 1)]"}]})
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
         let table = [
             (json!("[variables('full')]"), json!("web-eastus")),
             (json!({"a": ["[parameters('NAME')]"]}), json!({"a": ["web"]})),
             (json!("[[literal]"), json!("[literal]")),
             (json!("[variables('many')]"), json!([1, 2])),
             (json!("[if(true(), 'a', reference('nowhere'))]"), json!("a")),
-            (json!("[resourceId('A.B/c/d', 'x', 'y')]"), json!("/subscriptions/s/resourceGroups/g/providers/A.B/c/x/d/y")),
-            (json!({"copy": [{"name": "l", "count": 2, "input": {"i": "[copyIndex('l')]"}}]}), json!({"l": [{"i": 0}, {"i": 1}]})),
+            (
+                json!("[resourceId('A.B/c/d', 'x', 'y')]"),
+                json!("/subscriptions/s/resourceGroups/g/providers/A.B/c/x/d/y"),
+            ),
+            (
+                json!({"copy": [{"name": "l", "count": 2, "input": {"i": "[copyIndex('l')]"}}]}),
+                json!({"l": [{"i": 0}, {"i": 1}]}),
+            ),
         ];
         for (raw, expected) in table {
             assert_eq!(scope.value(&raw).unwrap(), expected, "{raw}");
         }
         assert!(matches!(scope.value(&json!("[parameters('x')]")), Err(Missing::Wrong(_))));
-        assert!(matches!(scope.value(&json!("[reference('/subscriptions/s/providers/A.B/c/x', '1').y]")), Err(Missing::State(_))));
+        assert!(matches!(
+            scope.value(&json!("[reference('/subscriptions/s/providers/A.B/c/x', '1').y]")),
+            Err(Missing::State(_))
+        ));
     }
 }

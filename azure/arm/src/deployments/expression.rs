@@ -31,7 +31,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&self) -> String {
-        format!("The language expression '{}' is not valid at position {}", self.whole, self.whole.len() - self.rest.len())
+        format!(
+            "The language expression '{}' is not valid at position {}",
+            self.whole,
+            self.whole.len() - self.rest.len()
+        )
     }
 
     fn blank(&mut self) {
@@ -79,7 +83,9 @@ impl Reader<'_> {
         }
         self.blank();
         if self.rest.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-            let end = self.rest[1..].find(|c: char| !(c.is_ascii_digit() || c == '.')).map_or(self.rest.len(), |e| e + 1);
+            let end = self.rest[1..]
+                .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+                .map_or(self.rest.len(), |e| e + 1);
             let (number, rest) = self.rest.split_at(end);
             let value = serde_json::from_str(number).map_err(|_| self.wrong())?;
             self.rest = rest;

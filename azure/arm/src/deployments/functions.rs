@@ -8,7 +8,10 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 fn number(value: &Value) -> Result<i64, String> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| format!("'{value}' is not an integer"))
+    value
+        .as_i64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .ok_or_else(|| format!("'{value}' is not an integer"))
 }
 
 fn list(value: &Value) -> Vec<Value> {
@@ -123,14 +126,22 @@ fn on_text(name: &str, a: &[Value]) -> Option<Value> {
         "trim" => Value::from(one.trim()),
         "replace" => Value::from(one.replace(&two, &a.get(2).map(text).unwrap_or_default())),
         "split" => {
-            let signs = a.get(1).and_then(Value::as_array).map_or_else(|| vec![two.clone()], |l| l.iter().map(text).collect());
+            let signs = a
+                .get(1)
+                .and_then(Value::as_array)
+                .map_or_else(|| vec![two.clone()], |l| l.iter().map(text).collect());
             let mut pieces = vec![one];
             for sign in signs {
-                pieces = pieces.iter().flat_map(|p| p.split(&sign).map(str::to_owned).collect::<Vec<_>>()).collect();
+                pieces = pieces
+                    .iter()
+                    .flat_map(|p| p.split(&sign).map(str::to_owned).collect::<Vec<_>>())
+                    .collect();
             }
             json!(pieces)
         }
-        "join" => Value::from(a.first().map(list).unwrap_or_default().iter().map(text).collect::<Vec<_>>().join(&two)),
+        "join" => Value::from(
+            a.first().map(list).unwrap_or_default().iter().map(text).collect::<Vec<_>>().join(&two),
+        ),
         "startswith" => Value::from(one.to_lowercase().starts_with(&two.to_lowercase())),
         "endswith" => Value::from(one.to_lowercase().ends_with(&two.to_lowercase())),
         "indexof" => at(one.to_lowercase().find(&two.to_lowercase())),
@@ -144,7 +155,12 @@ fn on_text(name: &str, a: &[Value]) -> Option<Value> {
             Value::from(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, all.join("-").as_bytes()).to_string())
         }
         "padleft" => {
-            let width = a.get(1).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(4_096);
+            let width = a
+                .get(1)
+                .and_then(Value::as_u64)
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(0)
+                .min(4_096);
             let fill = a.get(2).and_then(|f| text(f).chars().next()).unwrap_or(' ');
             let missing = width.saturating_sub(one.chars().count());
             Value::from(format!("{}{one}", fill.to_string().repeat(missing)))
@@ -180,17 +196,26 @@ fn on_logic(name: &str, a: &[Value]) -> Option<Value> {
 fn on_lists(name: &str, a: &[Value]) -> Option<Result<Value, String>> {
     let none = Value::Null;
     let one = a.first().unwrap_or(&none);
-    let count = |i: usize| a.get(i).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let count =
+        |i: usize| a.get(i).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     Some(Ok(match name {
         "concat" => joined(a),
         "length" => Value::from(size(one)),
-        "array" => if one.is_array() { one.clone() } else { json!([one]) },
-        "createarray" => Value::Array(a.to_vec()),
-        "createobject" => Value::Object(a.chunks(2).map(|c| (text(&c[0]), c.get(1).cloned().unwrap_or(Value::Null))).collect()),
-        "union" => merge(a),
-        "intersection" if one.is_array() => {
-            Value::Array(list(one).into_iter().filter(|v| a.iter().skip(1).all(|l| list(l).contains(v))).collect())
+        "array" => {
+            if one.is_array() {
+                one.clone()
+            } else {
+                json!([one])
+            }
         }
+        "createarray" => Value::Array(a.to_vec()),
+        "createobject" => Value::Object(
+            a.chunks(2).map(|c| (text(&c[0]), c.get(1).cloned().unwrap_or(Value::Null))).collect(),
+        ),
+        "union" => merge(a),
+        "intersection" if one.is_array() => Value::Array(
+            list(one).into_iter().filter(|v| a.iter().skip(1).all(|l| list(l).contains(v))).collect(),
+        ),
         "first" => match one {
             Value::Array(l) => l.first().cloned().unwrap_or(Value::Null),
             other => part(other, 0, 1),
@@ -202,8 +227,16 @@ fn on_lists(name: &str, a: &[Value]) -> Option<Result<Value, String>> {
         "take" => part(one, 0, count(1)),
         "skip" => part(one, count(1), usize::MAX),
         "substring" => part(one, count(1), if a.len() > 2 { count(2) } else { usize::MAX }),
-        "range" => json!((0..count(1).min(10_000)).map(|i| one.as_i64().unwrap_or(0) + i64::try_from(i).unwrap_or(0)).collect::<Vec<_>>()),
-        "items" => Value::Array(one.as_object().map(|o| o.iter().map(|(k, v)| json!({"key": k, "value": v})).collect()).unwrap_or_default()),
+        "range" => json!(
+            (0..count(1).min(10_000))
+                .map(|i| one.as_i64().unwrap_or(0) + i64::try_from(i).unwrap_or(0))
+                .collect::<Vec<_>>()
+        ),
+        "items" => Value::Array(
+            one.as_object()
+                .map(|o| o.iter().map(|(k, v)| json!({"key": k, "value": v})).collect())
+                .unwrap_or_default(),
+        ),
         "json" => return Some(serde_json::from_str(&text(one)).map_err(|e| e.to_string())),
         _ => return None,
     }))
@@ -214,14 +247,24 @@ pub(crate) fn call(name: &str, a: &[Value]) -> Option<Result<Value, String>> {
     if let Some(found) = on_text(name, a).or_else(|| on_logic(name, a)) {
         return Some(Ok(found));
     }
-    let pair = || Ok::<_, String>((number(a.first().unwrap_or(&Value::Null))?, number(a.get(1).unwrap_or(&Value::Null))?));
+    let pair = || {
+        Ok::<_, String>((
+            number(a.first().unwrap_or(&Value::Null))?,
+            number(a.get(1).unwrap_or(&Value::Null))?,
+        ))
+    };
     match name {
-        "add" | "sub" | "mul" | "div" | "mod" => Some(pair().and_then(|(x, y)| arithmetic(name, x, y)).map(Value::from)),
+        "add" | "sub" | "mul" | "div" | "mod" => {
+            Some(pair().and_then(|(x, y)| arithmetic(name, x, y)).map(Value::from))
+        }
         "int" => Some(number(a.first().unwrap_or(&Value::Null)).map(Value::from)),
         "min" | "max" => {
             let all: Vec<Value> = if a.len() == 1 { list(&a[0]) } else { a.to_vec() };
             let numbers: Result<Vec<i64>, String> = all.iter().map(number).collect();
-            Some(numbers.map(|n| if name == "min" { n.into_iter().min() } else { n.into_iter().max() }.map_or(Value::Null, Value::from)))
+            Some(numbers.map(|n| {
+                if name == "min" { n.into_iter().min() } else { n.into_iter().max() }
+                    .map_or(Value::Null, Value::from)
+            }))
         }
         _ => on_lists(name, a),
     }

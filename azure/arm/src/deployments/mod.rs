@@ -34,7 +34,8 @@ fn read_body(asked: &Asked<'_>) -> Result<Value, ArmError> {
 }
 
 fn shown(record: &Resource) -> Value {
-    let mut body = json!({"id": record.id, "name": record.name, "type": TYPE, "properties": record.properties});
+    let mut body =
+        json!({"id": record.id, "name": record.name, "type": TYPE, "properties": record.properties});
     if let Some(location) = &record.location {
         body["location"] = json!(location);
     }
@@ -42,7 +43,12 @@ fn shown(record: &Resource) -> Value {
 }
 
 impl Front {
-    pub(crate) async fn deployments(self: &Arc<Self>, asked: &Asked<'_>, scope: ResourceId, rest: &[String]) -> Result<Answer, ArmError> {
+    pub(crate) async fn deployments(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        scope: ResourceId,
+        rest: &[String],
+    ) -> Result<Answer, ArmError> {
         let last = rest.get(1).map(|s| s.to_ascii_lowercase());
         let id = rest.first().map(|name| scope.extension(TYPE, name));
         let action = match (asked.method(), last.as_deref()) {
@@ -51,7 +57,13 @@ impl Front {
             (&Method::PUT, None) => "write".to_owned(),
             (&Method::DELETE, None) => "delete".to_owned(),
             (&Method::POST, Some(name)) => format!("{name}/action"),
-            _ => return Err(ArmError::not_implemented(format_args!("'{} {}'", asked.method(), asked.incoming.uri))),
+            _ => {
+                return Err(ArmError::not_implemented(format_args!(
+                    "'{} {}'",
+                    asked.method(),
+                    asked.incoming.uri
+                )));
+            }
         };
         asked.authorize(&format!("{TYPE}/{action}"), id.as_ref().unwrap_or(&scope))?;
         if let Some(group) = scope.group_id()
@@ -66,11 +78,19 @@ impl Front {
         let found = self.resources.get(&id);
         let existing = || {
             found.clone().ok_or_else(|| {
-                ArmError::new(StatusCode::NOT_FOUND, "DeploymentNotFound", format!("Deployment '{}' could not be found.", id.name()))
+                ArmError::new(
+                    StatusCode::NOT_FOUND,
+                    "DeploymentNotFound",
+                    format!("Deployment '{}' could not be found.", id.name()),
+                )
             })
         };
         match (asked.method(), last.as_deref()) {
-            (&Method::HEAD, None) => Ok(Answer::empty(if found.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND })),
+            (&Method::HEAD, None) => Ok(Answer::empty(if found.is_some() {
+                StatusCode::NO_CONTENT
+            } else {
+                StatusCode::NOT_FOUND
+            })),
             (&Method::GET, None) => Ok(Answer::ok(shown(&*existing()?))),
             (&Method::GET, Some(_)) => Ok(Answer::list(operations(&*existing()?, rest.get(2)))),
             (&Method::DELETE, _) => {
@@ -83,7 +103,9 @@ impl Front {
             (&Method::POST, Some("validate")) => self.validate(asked, &id),
             (&Method::POST, Some("whatif")) => self.what_if(asked, &id),
             (&Method::PUT, None) => self.deploy(asked, id).await,
-            (_, other) => Err(ArmError::not_implemented(format_args!("The action '{TYPE}/{}'", other.unwrap_or("")))),
+            (_, other) => {
+                Err(ArmError::not_implemented(format_args!("The action '{TYPE}/{}'", other.unwrap_or(""))))
+            }
         }
     }
 
@@ -106,7 +128,11 @@ impl Front {
             target,
             name: id.name().to_owned(),
             tenant_id: self.config.tenant_id.clone(),
-            location: group.as_ref().and_then(|g| g.location.clone()).or_else(|| body["location"].as_str().map(str::to_owned)).unwrap_or_default(),
+            location: group
+                .as_ref()
+                .and_then(|g| g.location.clone())
+                .or_else(|| body["location"].as_str().map(str::to_owned))
+                .unwrap_or_default(),
             tags: json!(group.as_ref().and_then(|g| g.tags.clone()).unwrap_or_default()),
             now: self.config.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string(),
             ..Scope::default()
@@ -117,9 +143,18 @@ impl Front {
         Ok((plan::plan(&template, given, scope)?, template))
     }
 
-    fn record(&self, asked: &Asked<'_>, id: &ResourceId, body: &Value, template: &Value, plan: &Plan) -> Resource {
+    fn record(
+        &self,
+        asked: &Asked<'_>,
+        id: &ResourceId,
+        body: &Value,
+        template: &Value,
+        plan: &Plan,
+    ) -> Resource {
         let secret = |name: &str| {
-            template["parameters"][name]["type"].as_str().is_some_and(|t| t.to_ascii_lowercase().starts_with("secure"))
+            template["parameters"][name]["type"]
+                .as_str()
+                .is_some_and(|t| t.to_ascii_lowercase().starts_with("secure"))
         };
         let shown_parameters: serde_json::Map<String, Value> = plan
             .scope
@@ -127,15 +162,20 @@ impl Front {
             .iter()
             .map(|(name, value)| {
                 let kind = template["parameters"][name]["type"].clone();
-                (name.clone(), if secret(name) { json!({"type": kind}) } else { json!({"type": kind, "value": value}) })
+                (
+                    name.clone(),
+                    if secret(name) { json!({"type": kind}) } else { json!({"type": kind, "value": value}) },
+                )
             })
             .collect();
-        let mut namespaces: Vec<String> = plan.items.iter().map(|i| i.id.namespace().to_owned()).filter(|n| !n.is_empty()).collect();
+        let mut namespaces: Vec<String> =
+            plan.items.iter().map(|i| i.id.namespace().to_owned()).filter(|n| !n.is_empty()).collect();
         namespaces.sort();
         namespaces.dedup();
         let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, template.to_string().as_bytes());
         let mut record = Resource::new(id.clone());
-        record.location = if id.group().is_some() { None } else { body["location"].as_str().map(crate::locations::normal) };
+        record.location =
+            if id.group().is_some() { None } else { body["location"].as_str().map(crate::locations::normal) };
         record.properties = json!({
             "mode": "Incremental", "provisioningState": "Running", "parameters": shown_parameters,
             "timestamp": self.config.clock.now().to_string(), "duration": "PT0S", "correlationId": asked.ctx.correlation_id,
@@ -163,7 +203,9 @@ impl Front {
             .filter(|i| !i.existing)
             .map(|i| json!({"resourceId": i.id, "changeType": if self.resources.exists(&i.id) { "Deploy" } else { "Create" }}))
             .collect();
-        Ok(Answer::ok(json!({"status": "Succeeded", "properties": {"correlationId": asked.ctx.correlation_id, "changes": changes}})))
+        Ok(Answer::ok(
+            json!({"status": "Succeeded", "properties": {"correlationId": asked.ctx.correlation_id, "changes": changes}}),
+        ))
     }
 
     async fn deploy(self: &Arc<Self>, asked: &Asked<'_>, id: ResourceId) -> Result<Answer, ArmError> {
@@ -175,7 +217,10 @@ impl Front {
         if existed.as_ref().is_some_and(|r| r.provisioning_state() == Some("Running")) {
             return Err(ArmError::conflict(
                 "DeploymentActive",
-                format!("Unable to edit or replace deployment '{}': previous deployment from is still active. Please see https://aka.ms/arm-deploy for usage details.", id.name()),
+                format!(
+                    "Unable to edit or replace deployment '{}': previous deployment from is still active. Please see https://aka.ms/arm-deploy for usage details.",
+                    id.name()
+                ),
             ));
         }
         let stored = self.resources.save(record).await?;
@@ -193,11 +238,14 @@ impl Front {
             front
                 .resources
                 .modify(&id, |r| {
-                    r.properties["provisioningState"] = json!(if error.is_some() { "Failed" } else { "Succeeded" });
-                    r.properties["duration"] = json!(format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis()));
+                    r.properties["provisioningState"] =
+                        json!(if error.is_some() { "Failed" } else { "Succeeded" });
+                    r.properties["duration"] =
+                        json!(format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis()));
                     r.properties["timestamp"] = json!(front.config.clock.now().to_string());
                     r.properties["outputs"] = json!(outcome.outputs);
-                    r.properties["outputResources"] = outcome.deployed.iter().map(|d| json!({"id": d})).collect();
+                    r.properties["outputResources"] =
+                        outcome.deployed.iter().map(|d| json!({"id": d})).collect();
                     if let Some(error) = &error {
                         r.properties["error"] = error.inner();
                     }

@@ -33,7 +33,17 @@ pub(crate) struct Plan {
 }
 
 const CONTROL: [&str; 12] = [
-    "type", "name", "apiVersion", "dependsOn", "copy", "condition", "comments", "resources", "scope", "subscriptionId", "resourceGroup",
+    "type",
+    "name",
+    "apiVersion",
+    "dependsOn",
+    "copy",
+    "condition",
+    "comments",
+    "resources",
+    "scope",
+    "subscriptionId",
+    "resourceGroup",
     "existing",
 ];
 
@@ -68,7 +78,10 @@ pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<
         _ => {}
     }
     if items.len() > RESOURCES_MAX {
-        return Err(invalid(format_args!("The number of template resources limit exceeded. Limit: '{RESOURCES_MAX}' and actual: '{}'", items.len())));
+        return Err(invalid(format_args!(
+            "The number of template resources limit exceeded. Limit: '{RESOURCES_MAX}' and actual: '{}'",
+            items.len()
+        )));
     }
     for item in &items {
         scope.own.push(item.id.clone());
@@ -91,7 +104,9 @@ fn parameters(declared: Option<&Value>, given: &Value, scope: &mut Scope) -> Res
     let declared = declared.and_then(Value::as_object).unwrap_or(&empty);
     for name in given.as_object().into_iter().flat_map(Map::keys) {
         if !declared.keys().any(|d| d.eq_ignore_ascii_case(name)) {
-            return Err(invalid(format_args!("The template parameters '{name}' in the parameters file are not valid; they are not present in the original template and can therefore not be provided at deployment time")));
+            return Err(invalid(format_args!(
+                "The template parameters '{name}' in the parameters file are not valid; they are not present in the original template and can therefore not be provided at deployment time"
+            )));
         }
     }
     let mut waiting: Vec<(&String, &Value)> = declared.iter().collect();
@@ -100,9 +115,14 @@ fn parameters(declared: Option<&Value>, given: &Value, scope: &mut Scope) -> Res
         let mut last = None;
         let mut left = Vec::new();
         for (name, declaration) in waiting {
-            let sent = given.as_object().and_then(|m| m.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))).map(|(_, v)| v);
+            let sent = given
+                .as_object()
+                .and_then(|m| m.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)))
+                .map(|(_, v)| v);
             if sent.is_some_and(|s| s.get("reference").is_some()) {
-                return Err(ArmError::not_implemented(format_args!("The Key Vault reference of parameter '{name}'")));
+                return Err(ArmError::not_implemented(format_args!(
+                    "The Key Vault reference of parameter '{name}'"
+                )));
             }
             let value = match sent.and_then(|s| s.get("value")) {
                 Some(value) => value.clone(),
@@ -116,7 +136,11 @@ fn parameters(declared: Option<&Value>, given: &Value, scope: &mut Scope) -> Res
                         }
                     },
                     None if declaration.get("nullable") == Some(&Value::Bool(true)) => Value::Null,
-                    None => return Err(invalid(format_args!("The value for the template parameter '{name}' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details"))),
+                    None => {
+                        return Err(invalid(format_args!(
+                            "The value for the template parameter '{name}' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details"
+                        )));
+                    }
                 },
             };
             check(name, declaration, &value)?;
@@ -141,16 +165,26 @@ fn check(name: &str, declaration: &Value, value: &Value) -> Result<(), ArmError>
         _ => true,
     };
     if !fits {
-        return Err(invalid(format_args!("Template parameter JToken type is not valid. Expected '{kind}' for parameter '{name}'")));
+        return Err(invalid(format_args!(
+            "Template parameter JToken type is not valid. Expected '{kind}' for parameter '{name}'"
+        )));
     }
     let allowed = declaration.get("allowedValues").and_then(Value::as_array);
     if allowed.is_some_and(|a| !a.contains(value)) {
-        return Err(invalid(format_args!("The provided value for the template parameter '{name}' is not valid. The value '{value}' is not part of the allowed value(s)")));
+        return Err(invalid(format_args!(
+            "The provided value for the template parameter '{name}' is not valid. The value '{value}' is not part of the allowed value(s)"
+        )));
     }
     Ok(())
 }
 
-fn expand(raw: &Value, symbol: Option<&str>, parent: Option<(&str, &str)>, scope: &Scope, items: &mut Vec<Item>) -> Result<(), ArmError> {
+fn expand(
+    raw: &Value,
+    symbol: Option<&str>,
+    parent: Option<(&str, &str)>,
+    scope: &Scope,
+    items: &mut Vec<Item>,
+) -> Result<(), ArmError> {
     let Some(copy) = raw.get("copy").filter(|c| c.is_object()) else {
         return one(raw, symbol, parent, scope, None, items);
     };
@@ -168,14 +202,23 @@ fn expand(raw: &Value, symbol: Option<&str>, parent: Option<(&str, &str)>, scope
     Ok(())
 }
 
-fn one(raw: &Value, symbol: Option<&str>, parent: Option<(&str, &str)>, scope: &Scope, copy: Option<&str>, items: &mut Vec<Item>) -> Result<(), ArmError> {
+fn one(
+    raw: &Value,
+    symbol: Option<&str>,
+    parent: Option<(&str, &str)>,
+    scope: &Scope,
+    copy: Option<&str>,
+    items: &mut Vec<Item>,
+) -> Result<(), ArmError> {
     let text = |name: &str| -> Result<Option<String>, ArmError> {
         match raw.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => Ok(scope.value(value).map_err(wrong)?.as_str().map(str::to_owned)),
         }
     };
-    let need = |name: &str| text(name)?.ok_or_else(|| invalid(format_args!("The template resource has no '{name}'")));
+    let need = |name: &str| {
+        text(name)?.ok_or_else(|| invalid(format_args!("The template resource has no '{name}'")))
+    };
     if let Some(condition) = raw.get("condition")
         && scope.value(condition).map_err(wrong)? != Value::Bool(true)
     {
@@ -199,7 +242,10 @@ fn one(raw: &Value, symbol: Option<&str>, parent: Option<(&str, &str)>, scope: &
     let body = raw.as_object().into_iter().flatten();
     items.push(Item {
         version: need("apiVersion")?,
-        raw: body.filter(|(n, _)| !CONTROL.contains(&n.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect(),
+        raw: body
+            .filter(|(n, _)| !CONTROL.contains(&n.as_str()))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect(),
         scope: scope.clone(),
         depends,
         symbol: symbol.map(str::to_owned),
@@ -213,19 +259,27 @@ fn one(raw: &Value, symbol: Option<&str>, parent: Option<(&str, &str)>, scope: &
     Ok(())
 }
 
-fn base(scope: &Scope, at: Option<String>, subscription: Option<String>, group: Option<String>) -> Result<ResourceId, ArmError> {
+fn base(
+    scope: &Scope,
+    at: Option<String>,
+    subscription: Option<String>,
+    group: Option<String>,
+) -> Result<ResourceId, ArmError> {
     if let Some(at) = at {
         if at.starts_with('/') {
             return ResourceId::parse(&at).map_err(invalid);
         }
         // `Microsoft.X/type/name`, seen from the target.
         let words: Vec<&str> = at.split('/').collect();
-        let (Some(namespace), rest) = (words.first(), &words[1..]) else { return Err(invalid("an empty scope")) };
+        let (Some(namespace), rest) = (words.first(), &words[1..]) else {
+            return Err(invalid("an empty scope"));
+        };
         let kinds: Vec<&str> = rest.iter().step_by(2).copied().collect();
         let names: Vec<&str> = rest.iter().skip(1).step_by(2).copied().collect();
         return Ok(scope.target.extension(&format!("{namespace}/{}", kinds.join("/")), &names.join("/")));
     }
-    let subscription = subscription.or_else(|| scope.target.subscription().map(str::to_owned)).unwrap_or_default();
+    let subscription =
+        subscription.or_else(|| scope.target.subscription().map(str::to_owned)).unwrap_or_default();
     Ok(match group {
         Some(group) => ResourceId::of_group(&subscription, &group),
         None => scope.target.clone(),
@@ -242,16 +296,23 @@ fn place(base: &ResourceId, kind: &str, name: &str) -> Result<ResourceId, ArmErr
         Some(at) => (&kind[..at], Some(&kind[at + "/providers/".len()..])),
         None => (kind, None),
     };
-    let names: Vec<&str> = name.split('/').filter(|n| !n.eq_ignore_ascii_case("Microsoft.Authorization")).collect();
+    let names: Vec<&str> =
+        name.split('/').filter(|n| !n.eq_ignore_ascii_case("Microsoft.Authorization")).collect();
     let count = outer.matches('/').count();
-    let wrong = || invalid(format_args!("The template resource '{name}' of type '{kind}' has incorrect segment lengths. A nested resource type must have identical number of segments as its resource name. A root resource type must have segment length one greater than its resource name. Please see https://aka.ms/arm-syntax-resources for usage details"));
+    let wrong = || {
+        invalid(format_args!(
+            "The template resource '{name}' of type '{kind}' has incorrect segment lengths. A nested resource type must have identical number of segments as its resource name. A root resource type must have segment length one greater than its resource name. Please see https://aka.ms/arm-syntax-resources for usage details"
+        ))
+    };
     if count == 0 || names.len() < count || (inner.is_none() && names.len() != count) {
         return Err(wrong());
     }
     let id = base.extension(outer, &names[..count].join("/"));
     match inner {
         None => Ok(id),
-        Some(inner) if inner.matches('/').count() == names.len() - count => Ok(id.extension(inner, &names[count..].join("/"))),
+        Some(inner) if inner.matches('/').count() == names.len() - count => {
+            Ok(id.extension(inner, &names[count..].join("/")))
+        }
         Some(_) => Err(wrong()),
     }
 }
@@ -264,17 +325,22 @@ mod tests {
     #[test]
     fn templates_become_lists_of_resources() {
         let template = json!({
-            "parameters": {"n": {"type": "int", "defaultValue": 2}, "name": {"type": "string"}},
-            "resources": [
-                {"type": "A.B/c", "apiVersion": "1", "name": "[concat(parameters('name'), copyIndex())]", "copy": {"name": "all", "count": "[parameters('n')]"}},
-                {"type": "A.B/c", "apiVersion": "1", "name": "x", "dependsOn": ["all"], "resources": [{"type": "d", "apiVersion": "1", "name": "y"}]},
-                {"type": "A.B/c", "apiVersion": "1", "name": "never", "condition": false},
-            ]});
+        "parameters": {"n": {"type": "int", "defaultValue": 2}, "name": {"type": "string"}},
+        "resources": [
+            {"type": "A.B/c", "apiVersion": "1", "name": "[concat(parameters('name'), copyIndex())]", "copy": {"name": "all", "count": "[parameters('n')]"}},
+            {"type": "A.B/c", "apiVersion": "1", "name": "x", "dependsOn": ["all"], "resources": [{"type": "d", "apiVersion": "1", "name": "y"}]},
+            {"type": "A.B/c", "apiVersion": "1", "name": "never", "condition": false},
+        ]});
         let scope = Scope { target: ResourceId::of_group("s", "g"), ..Scope::default() };
         let made = plan(&template, &json!({"name": {"value": "w"}}), scope.clone()).unwrap();
         let ids: Vec<String> = made.items.iter().map(|i| i.id.full_name()).collect();
         assert_eq!(ids, ["w0", "w1", "x", "x/y"]);
-        assert!(plan(&template, &json!({}), scope.clone()).unwrap_err().message.contains("'name' is not provided"));
+        assert!(
+            plan(&template, &json!({}), scope.clone())
+                .unwrap_err()
+                .message
+                .contains("'name' is not provided")
+        );
         assert!(plan(&template, &json!({"name": {"value": 1}}), scope.clone()).is_err());
         assert!(plan(&template, &json!({"name": {"value": "w"}, "other": {"value": 1}}), scope).is_err());
     }

@@ -27,7 +27,10 @@ fn body(item: &Item, scope: &Scope) -> Result<Value, Missing> {
     for (name, raw) in &item.raw {
         let inner = is_deployment(&item.id)
             && name == "properties"
-            && raw.pointer("/expressionEvaluationOptions/scope").and_then(Value::as_str).is_some_and(|s| s.eq_ignore_ascii_case("inner"));
+            && raw
+                .pointer("/expressionEvaluationOptions/scope")
+                .and_then(Value::as_str)
+                .is_some_and(|s| s.eq_ignore_ascii_case("inner"));
         let value = if inner {
             let mut value = raw.clone();
             if let Some(parameters) = raw.get("parameters") {
@@ -102,7 +105,10 @@ pub(crate) async fn run(arm: &ArmClient, plan: Plan) -> Result<Outcome, (ArmErro
         let mut left = Vec::new();
         let all = pending.clone();
         for item in pending {
-            let blocked = item.depends.iter().any(|d| all.iter().any(|o| o.id != item.id && waiting.contains(o.id.key()) && blocks(d, o)));
+            let blocked = item
+                .depends
+                .iter()
+                .any(|d| all.iter().any(|o| o.id != item.id && waiting.contains(o.id.key()) && blocks(d, o)));
             if blocked {
                 left.push(item);
                 continue;
@@ -131,17 +137,28 @@ pub(crate) async fn run(arm: &ArmClient, plan: Plan) -> Result<Outcome, (ArmErro
         }
         if !moved {
             let names: Vec<String> = left.iter().map(|i| i.id.full_name()).collect();
-            return Err((invalid(format_args!("Circular dependency detected on resource(s): '{}'", names.join(", "))), outcome));
+            return Err((
+                invalid(format_args!("Circular dependency detected on resource(s): '{}'", names.join(", "))),
+                outcome,
+            ));
         }
         pending = left;
     }
     let none = BTreeSet::new();
     for (name, raw) in &plan.outputs {
         let condition = raw.get("condition").cloned().unwrap_or(Value::Bool(true));
-        let evaluate = |s: &Scope| if s.value(&condition)? == Value::Bool(true) { s.value(&raw["value"]).map(Some) } else { Ok(None) };
+        let evaluate = |s: &Scope| {
+            if s.value(&condition)? == Value::Bool(true) {
+                s.value(&raw["value"]).map(Some)
+            } else {
+                Ok(None)
+            }
+        };
         match settle(arm, &mut scope, &none, evaluate).await {
             Ok(Some(Some(value))) => {
-                outcome.outputs.insert(name.clone(), json!({"type": raw["type"].as_str().map(capital), "value": value}));
+                outcome
+                    .outputs
+                    .insert(name.clone(), json!({"type": raw["type"].as_str().map(capital), "value": value}));
             }
             Ok(_) => {}
             Err(error) => return Err((error, outcome)),

@@ -7,7 +7,12 @@ use super::{Answer, Front, filter};
 use crate::{ArmError, ResourceId};
 
 impl Front {
-    pub(super) fn activity_log(&self, asked: &Asked<'_>, scope: ResourceId, rest: &[String]) -> Result<Answer, ArmError> {
+    pub(super) fn activity_log(
+        &self,
+        asked: &Asked<'_>,
+        scope: ResourceId,
+        rest: &[String],
+    ) -> Result<Answer, ArmError> {
         let words: Vec<String> = rest.iter().map(|s| s.to_ascii_lowercase()).collect();
         if words != ["eventtypes", "management", "values"] {
             return Err(no_route(asked.incoming));
@@ -25,7 +30,9 @@ impl Front {
                     "caller" => c.is(&e.caller) || c.is(&e.caller_id),
                     "correlationid" => c.is(&e.correlation_id),
                     "resourcegroupname" => c.is(e.resource.group().unwrap_or("")),
-                    "resourceid" | "resourceuri" => ResourceId::parse(&c.value).is_ok_and(|id| id == e.resource),
+                    "resourceid" | "resourceuri" => {
+                        ResourceId::parse(&c.value).is_ok_and(|id| id == e.resource)
+                    }
                     "resourceprovider" => c.is(e.resource.namespace()),
                     "levels" | "channels" | "eventchannels" => true,
                     _ => true,

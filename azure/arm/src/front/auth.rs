@@ -21,15 +21,21 @@ impl Front {
         if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
             return Err(unauthorized(
                 "AuthenticationFailed",
-                "Authentication failed. The 'Authorization' header is provided in an invalid format.".to_owned(),
+                "Authentication failed. The 'Authorization' header is provided in an invalid format."
+                    .to_owned(),
             ));
         }
-        self.config.verifier.verify(token.trim(), &self.audiences(incoming)).await.map_err(|error| self.explain(error))
+        self.config
+            .verifier
+            .verify(token.trim(), &self.audiences(incoming))
+            .await
+            .map_err(|error| self.explain(error))
     }
 
     fn audiences(&self, incoming: &Incoming) -> Vec<String> {
-        let mut found: Vec<String> =
-            ["https://management.azure.com", "https://management.core.windows.net"].map(str::to_owned).to_vec();
+        let mut found: Vec<String> = ["https://management.azure.com", "https://management.core.windows.net"]
+            .map(str::to_owned)
+            .to_vec();
         let authority = incoming.base_url.trim_start_matches("https://");
         let bare = match authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
@@ -48,15 +54,23 @@ impl Front {
             }
             TokenError::Expired { at } => unauthorized(
                 "ExpiredAuthenticationToken",
-                format!("The access token expiry UTC time '{at}' is earlier than current UTC time '{}'.", self.config.clock.now()),
+                format!(
+                    "The access token expiry UTC time '{at}' is earlier than current UTC time '{}'.",
+                    self.config.clock.now()
+                ),
             ),
             TokenError::Audience { audience } => unauthorized(
                 "InvalidAuthenticationTokenAudience",
-                format!("The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match with one of the allowed audiences 'https://management.core.windows.net/','https://management.core.windows.net','https://management.azure.com/','https://management.azure.com'."),
+                format!(
+                    "The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match with one of the allowed audiences 'https://management.core.windows.net/','https://management.core.windows.net','https://management.azure.com/','https://management.azure.com'."
+                ),
             ),
             TokenError::Tenant { issuer } => unauthorized(
                 "InvalidAuthenticationTokenTenant",
-                format!("The access token is from the wrong issuer '{issuer}'. It must match one of the tenants 'https://sts.windows.net/{}/' associated with this subscription. Please use correct authority (URL) to get the token.", self.config.tenant_id),
+                format!(
+                    "The access token is from the wrong issuer '{issuer}'. It must match one of the tenants 'https://sts.windows.net/{}/' associated with this subscription. Please use correct authority (URL) to get the token.",
+                    self.config.tenant_id
+                ),
             ),
         }
     }

@@ -44,7 +44,9 @@ impl Front {
         };
         match (deed, id, full_type) {
             ("read", None, ROLE_DEFINITION) => self.list_roles(asked, &scope),
-            ("read", None, LOCK) => Ok(Answer::list(self.locks_in_view(&scope).iter().map(|r| shown(r)).collect())),
+            ("read", None, LOCK) => {
+                Ok(Answer::list(self.locks_in_view(&scope).iter().map(|r| shown(r)).collect()))
+            }
             ("read", None, _) => self.list_assignments(asked, &scope, full_type),
             ("read", Some(id), ROLE_DEFINITION) => self.show_role(&scope, id.name()),
             ("read", Some(id), _) => self.stored(&id).map(|r| Answer::ok(shown(&r))),
@@ -60,8 +62,9 @@ impl Front {
     fn own_permissions(&self, asked: &Asked<'_>, scope: &ResourceId) -> Result<Answer, ArmError> {
         asked.authorize("Microsoft.Authorization/permissions/read", scope)?;
         let caller: &Caller = asked.caller();
-        let principals: Vec<&str> =
-            std::iter::once(caller.object_id.as_str()).chain(caller.groups.iter().map(String::as_str)).collect();
+        let principals: Vec<&str> = std::iter::once(caller.object_id.as_str())
+            .chain(caller.groups.iter().map(String::as_str))
+            .collect();
         let list = self.access.permissions(&principals, scope);
         Ok(Answer::list(list.iter().map(roles::Permission::to_json).collect()))
     }
@@ -69,21 +72,30 @@ impl Front {
     fn stored(&self, id: &ResourceId) -> Result<Resource, ArmError> {
         let found = self.resources.get(id).map(|r| (*r).clone());
         found.ok_or_else(|| match id.types().first().map(|(t, _)| t.to_ascii_lowercase()).as_deref() {
-            Some("roleassignments") => {
-                not_found("RoleAssignmentNotFound", format!("The role assignment '{}' is not found.", id.name()))
+            Some("roleassignments") => not_found(
+                "RoleAssignmentNotFound",
+                format!("The role assignment '{}' is not found.", id.name()),
+            ),
+            Some("locks") => {
+                not_found("LockNotFound", format!("The lock '{}' could not be found.", id.name()))
             }
-            Some("locks") => not_found("LockNotFound", format!("The lock '{}' could not be found.", id.name())),
             _ => ArmError::resource_not_found(id),
         })
     }
 
-    fn list_assignments(&self, asked: &Asked<'_>, scope: &ResourceId, full_type: &str) -> Result<Answer, ArmError> {
+    fn list_assignments(
+        &self,
+        asked: &Asked<'_>,
+        scope: &ResourceId,
+        full_type: &str,
+    ) -> Result<Answer, ArmError> {
         let clauses = filter::parse(asked.ctx.query("$filter"))?;
         let at_scope = clauses.iter().any(|c| c.op == "atscope");
         let list = self.access.assignments(scope, !at_scope, full_type);
-        let kept = list.iter().filter(|r| !at_scope || reaches(&r.id.scope(), scope)).filter(|r| {
-            clauses.iter().all(|c| self.assignment_fits(c, r))
-        });
+        let kept = list
+            .iter()
+            .filter(|r| !at_scope || reaches(&r.id.scope(), scope))
+            .filter(|r| clauses.iter().all(|c| self.assignment_fits(c, r)));
         Ok(Answer::list(kept.map(|r| shown(r)).collect()))
     }
 
@@ -96,34 +108,72 @@ impl Front {
         }
     }
 
-    async fn put_assignment(&self, asked: &Asked<'_>, scope: &ResourceId, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn put_assignment(
+        &self,
+        asked: &Asked<'_>,
+        scope: &ResourceId,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         let body = asked.incoming.object()?;
-        let text = |name: &str| body.pointer(&format!("/properties/{name}")).and_then(Value::as_str).unwrap_or("").to_owned();
+        let text = |name: &str| {
+            body.pointer(&format!("/properties/{name}")).and_then(Value::as_str).unwrap_or("").to_owned()
+        };
         if uuid::Uuid::parse_str(id.name()).is_err() {
-            return Err(ArmError::bad_request("InvalidRoleAssignmentId", format!("The role assignment ID '{}' is not valid. The role assignment ID must be a GUID.", id.name())));
+            return Err(ArmError::bad_request(
+                "InvalidRoleAssignmentId",
+                format!(
+                    "The role assignment ID '{}' is not valid. The role assignment ID must be a GUID.",
+                    id.name()
+                ),
+            ));
         }
         let (definition, principal) = (text("roleDefinitionId"), text("principalId"));
         let Some(role) = self.access.role(&definition) else {
-            return Err(not_found("RoleDefinitionDoesNotExist", format!("The specified role definition with ID '{}' does not exist.", definition.rsplit('/').next().unwrap_or(""))));
+            return Err(not_found(
+                "RoleDefinitionDoesNotExist",
+                format!(
+                    "The specified role definition with ID '{}' does not exist.",
+                    definition.rsplit('/').next().unwrap_or("")
+                ),
+            ));
         };
         if uuid::Uuid::parse_str(&principal).is_err() {
-            return Err(ArmError::bad_request("InvalidPrincipalId", format!("A principal ID must be a GUID: '{principal}'.")));
+            return Err(ArmError::bad_request(
+                "InvalidPrincipalId",
+                format!("A principal ID must be a GUID: '{principal}'."),
+            ));
         }
         self.check_scope_exists(scope)?;
         let info = self.config.directory.principal(&principal).await;
         let kind = match (&info, text("principalType")) {
             (Some(info), _) => info.kind.clone(),
             (None, given) if !given.is_empty() && given != "User" => given,
-            (None, _) => return Err(ArmError::bad_request("PrincipalNotFound", format!("Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype", principal.replace('-', ""), self.config.tenant_id))),
+            (None, _) => {
+                return Err(ArmError::bad_request(
+                    "PrincipalNotFound",
+                    format!(
+                        "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
+                        principal.replace('-', ""),
+                        self.config.tenant_id
+                    ),
+                ));
+            }
         };
-        let twin = self.resources.list(&scope.extension("Microsoft.Authorization", "")).into_iter().find(|r| {
-            let get = |name: &str| r.properties.get(name).and_then(Value::as_str).unwrap_or("");
-            r.kind_type == ROLE_ASSIGNMENT
-                && get("principalId").eq_ignore_ascii_case(&principal)
-                && get("roleDefinitionId").to_ascii_lowercase().ends_with(&role.guid)
-        });
+        let twin =
+            self.resources.list(&scope.extension("Microsoft.Authorization", "")).into_iter().find(|r| {
+                let get = |name: &str| r.properties.get(name).and_then(Value::as_str).unwrap_or("");
+                r.kind_type == ROLE_ASSIGNMENT
+                    && get("principalId").eq_ignore_ascii_case(&principal)
+                    && get("roleDefinitionId").to_ascii_lowercase().ends_with(&role.guid)
+            });
         if let Some(twin) = twin.filter(|t| t.id != id) {
-            return Err(ArmError::conflict("RoleAssignmentExists", format!("The role assignment already exists. The ID of the existing role assignment is {}.", twin.name.replace('-', ""))));
+            return Err(ArmError::conflict(
+                "RoleAssignmentExists",
+                format!(
+                    "The role assignment already exists. The ID of the existing role assignment is {}.",
+                    twin.name.replace('-', "")
+                ),
+            ));
         }
         self.access.check_locks("write", &id)?;
         let existing = self.resources.get(&id);
@@ -154,7 +204,9 @@ impl Front {
             return Ok(());
         }
         // A namespace of a cluster is a scope without being a resource.
-        let inside = scope.parent().is_some_and(|p| self.resources.exists(&p) || self.registered(&scope.resource_type()).is_some());
+        let inside = scope
+            .parent()
+            .is_some_and(|p| self.resources.exists(&p) || self.registered(&scope.resource_type()).is_some());
         if inside { Ok(()) } else { Err(ArmError::resource_not_found(scope)) }
     }
 
@@ -174,11 +226,19 @@ impl Front {
     fn show_role(&self, scope: &ResourceId, guid: &str) -> Result<Answer, ArmError> {
         match self.access.role(guid) {
             Some(role) => Ok(Answer::ok(role.to_json(scope))),
-            None => Err(not_found("RoleDefinitionDoesNotExist", format!("The specified role definition with ID '{guid}' does not exist."))),
+            None => Err(not_found(
+                "RoleDefinitionDoesNotExist",
+                format!("The specified role definition with ID '{guid}' does not exist."),
+            )),
         }
     }
 
-    async fn put_role(&self, asked: &Asked<'_>, scope: &ResourceId, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn put_role(
+        &self,
+        asked: &Asked<'_>,
+        scope: &ResourceId,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         let body = asked.incoming.object()?;
         let mut properties = body.get("properties").cloned().unwrap_or_default();
         let name = properties.get("roleName").and_then(Value::as_str).unwrap_or("").to_owned();
@@ -186,15 +246,27 @@ impl Front {
             return Err(ArmError::invalid_content("a role needs a GUID and a roleName"));
         }
         if roles::built_in().iter().any(|r| r.guid.eq_ignore_ascii_case(id.name())) {
-            return Err(ArmError::bad_request("InvalidRoleDefinitionId", "A built-in role cannot be changed."));
+            return Err(ArmError::bad_request(
+                "InvalidRoleDefinitionId",
+                "A built-in role cannot be changed.",
+            ));
         }
         let taken = roles::built_in().iter().cloned().chain(self.access.custom_roles());
-        if taken.into_iter().any(|r| r.name.eq_ignore_ascii_case(&name) && !r.guid.eq_ignore_ascii_case(id.name())) {
-            return Err(ArmError::conflict("RoleDefinitionWithSameNameExists", format!("A custom role with the same name already exists in this directory. Use a different name: '{name}'.")));
+        if taken
+            .into_iter()
+            .any(|r| r.name.eq_ignore_ascii_case(&name) && !r.guid.eq_ignore_ascii_case(id.name()))
+        {
+            return Err(ArmError::conflict(
+                "RoleDefinitionWithSameNameExists",
+                format!(
+                    "A custom role with the same name already exists in this directory. Use a different name: '{name}'."
+                ),
+            ));
         }
         properties["type"] = json!("CustomRole");
         // One role, whatever scope it was named through.
-        let home = scope.subscription_id().unwrap_or_else(ResourceId::root).extension(ROLE_DEFINITION, id.name());
+        let home =
+            scope.subscription_id().unwrap_or_else(ResourceId::root).extension(ROLE_DEFINITION, id.name());
         let mut made = Resource::new(home);
         made.properties = properties;
         self.resources.save(made).await?;
@@ -207,14 +279,26 @@ impl Front {
         self.access.assignments(scope, true, LOCK)
     }
 
-    async fn put_lock(&self, asked: &Asked<'_>, scope: &ResourceId, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn put_lock(
+        &self,
+        asked: &Asked<'_>,
+        scope: &ResourceId,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         self.check_scope_exists(scope)?;
         let body = asked.incoming.object()?;
         let level = body.pointer("/properties/level").and_then(Value::as_str).unwrap_or("").to_owned();
         let level = match level.to_ascii_lowercase().as_str() {
             "cannotdelete" => "CanNotDelete",
             "readonly" => "ReadOnly",
-            _ => return Err(ArmError::bad_request("LockLevelNotSupported", format!("The lock level '{level}' is not supported. The supported levels are 'CanNotDelete, ReadOnly'."))),
+            _ => {
+                return Err(ArmError::bad_request(
+                    "LockLevelNotSupported",
+                    format!(
+                        "The lock level '{level}' is not supported. The supported levels are 'CanNotDelete, ReadOnly'."
+                    ),
+                ));
+            }
         };
         let existed = self.resources.exists(&id);
         let mut made = Resource::new(id);
@@ -224,9 +308,18 @@ impl Front {
     }
 
     /// Deny assignments are made by the cloud itself only, as in the public one.
-    async fn put_deny(&self, asked: &Asked<'_>, scope: &ResourceId, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn put_deny(
+        &self,
+        asked: &Asked<'_>,
+        scope: &ResourceId,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         if asked.caller().kind != crate::CallerKind::Service {
-            return Err(ArmError::authorization_failed(asked.caller(), &format!("{DENY_ASSIGNMENT}/write"), scope));
+            return Err(ArmError::authorization_failed(
+                asked.caller(),
+                &format!("{DENY_ASSIGNMENT}/write"),
+                scope,
+            ));
         }
         let body = asked.incoming.object()?;
         let mut made = Resource::new(id);

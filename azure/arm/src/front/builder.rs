@@ -62,7 +62,10 @@ impl FrontBuilder {
                 let registered = register(kind.clone())?;
                 let full_type = registered.descriptor.full_type;
                 if types.insert(full_type.to_ascii_lowercase(), registered).is_some() {
-                    return Err(StartError::Type { full_type: full_type.to_owned(), why: "it is registered twice".to_owned() });
+                    return Err(StartError::Type {
+                        full_type: full_type.to_owned(),
+                        why: "it is registered twice".to_owned(),
+                    });
                 }
             }
             match providers.get_mut(&provider.namespace.to_ascii_lowercase()) {
@@ -100,8 +103,10 @@ fn register(kind: Arc<dyn crate::ResourceType>) -> Result<Registered, StartError
     let name = match descriptor.name_pattern {
         None => None,
         Some(pattern) => {
-            let regex = regex::Regex::new(&format!("^(?:{pattern})$"))
-                .map_err(|error| StartError::Type { full_type: descriptor.full_type.to_owned(), why: error.to_string() })?;
+            let regex = regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| StartError::Type {
+                full_type: descriptor.full_type.to_owned(),
+                why: error.to_string(),
+            })?;
             Some(Arc::new(regex))
         }
     };
@@ -118,7 +123,8 @@ impl Front {
             self.resources.save(made).await?;
         }
         for owner in &self.config.owners {
-            let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{subscription}{owner}").as_bytes());
+            let name =
+                uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{subscription}{owner}").as_bytes());
             let id = subscription.extension(ROLE_ASSIGNMENT, &name.to_string());
             let seen: Option<bool> = self.settings.get(&format!("owner/{owner}"))?;
             if seen.is_some() || self.resources.exists(&id) {
@@ -146,7 +152,11 @@ impl Front {
             let full_type = record.resource.resource_type();
             let ctx = self.ctx("Lazurite");
             if full_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {
-                let work = self.clone().delete_group_contents(record.resource.clone(), ctx.caller.clone(), operation.id().to_owned());
+                let work = self.clone().delete_group_contents(
+                    record.resource.clone(),
+                    ctx.caller.clone(),
+                    operation.id().to_owned(),
+                );
                 operation.work(work).start(&self.config.tasks);
                 continue;
             }

@@ -34,12 +34,22 @@ impl Front {
                     id = if index == 0 { id.extension(&full_type, name) } else { id.child(kind, name) };
                     if let Some(registered) = registered {
                         let id = id.clone().with_type_case(registered.descriptor.full_type);
-                        best = Some(Match { registered: registered.clone(), id, collection: false, tail: rest[index + 2..].to_vec() });
+                        best = Some(Match {
+                            registered: registered.clone(),
+                            id,
+                            collection: false,
+                            tail: rest[index + 2..].to_vec(),
+                        });
                     }
                 }
                 None => {
                     if let Some(registered) = registered {
-                        best = Some(Match { registered: registered.clone(), id: id.clone(), collection: true, tail: Vec::new() });
+                        best = Some(Match {
+                            registered: registered.clone(),
+                            id: id.clone(),
+                            collection: true,
+                            tail: Vec::new(),
+                        });
                     }
                 }
             }
@@ -107,7 +117,8 @@ impl Front {
         let suffix = if asked.method() == Method::GET { "read" } else { "action" };
         if let Some(calls) = &provider.calls {
             asked.authorize(&format!("{}/{}/{suffix}", provider.namespace, words.join("/")), &scope)?;
-            let call = Call { method: asked.method(), scope: &scope, path: rest, body: asked.incoming.json()? };
+            let call =
+                Call { method: asked.method(), scope: &scope, path: rest, body: asked.incoming.json()? };
             if let Some(answer) = calls.call(&asked.ctx, call).await {
                 return Ok(self.acted(asked, &scope, answer?));
             }
@@ -137,7 +148,9 @@ impl Front {
 
     fn require_group(&self, id: &ResourceId) -> Result<(), ArmError> {
         match id.group_id() {
-            Some(group) if !self.resources.exists(&group) => Err(ArmError::group_not_found(id.group().unwrap_or(""))),
+            Some(group) if !self.resources.exists(&group) => {
+                Err(ArmError::group_not_found(id.group().unwrap_or("")))
+            }
             _ => Ok(()),
         }
     }
@@ -152,7 +165,12 @@ impl Front {
         }
     }
 
-    async fn list_typed(&self, asked: &Asked<'_>, registered: &Registered, scope: ResourceId) -> Result<Answer, ArmError> {
+    async fn list_typed(
+        &self,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        scope: ResourceId,
+    ) -> Result<Answer, ArmError> {
         asked.authorize(&format!("{}/read", registered.descriptor.full_type), &scope)?;
         self.require_group(&scope)?;
         if let Some((parent, _)) = registered.descriptor.full_type.rsplit_once('/')
@@ -165,7 +183,12 @@ impl Front {
         Ok(Answer::list(list.iter().map(|r| self.shown(&asked.ctx, registered, r)).collect()))
     }
 
-    async fn get_typed(&self, asked: &Asked<'_>, registered: &Registered, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn get_typed(
+        &self,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         asked.authorize(&format!("{}/read", registered.descriptor.full_type), &id)?;
         let resource = self.found(&asked.ctx, registered, &id).await?;
         if asked.method() == Method::HEAD {
@@ -175,7 +198,12 @@ impl Front {
         Ok(answer.header("etag", quoted(&resource.etag)))
     }
 
-    async fn may_write(&self, asked: &Asked<'_>, registered: &Registered, id: &ResourceId) -> Result<(), ArmError> {
+    async fn may_write(
+        &self,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        id: &ResourceId,
+    ) -> Result<(), ArmError> {
         asked.authorize(&format!("{}/write", registered.descriptor.full_type), id)?;
         self.require_registered(registered.descriptor.namespace())?;
         self.require_group(id)?;
@@ -184,7 +212,10 @@ impl Front {
         {
             return Err(ArmError::conflict(
                 "ResourceGroupBeingDeleted",
-                format!("The resource group '{}' is in deprovisioning state and cannot perform this operation.", group.name),
+                format!(
+                    "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
+                    group.name
+                ),
             ));
         }
         if id.types().len() > 1
@@ -203,14 +234,24 @@ impl Front {
         asked.ctx.access.check_locks("write", id)
     }
 
-    async fn put_typed(self: &Arc<Self>, asked: &Asked<'_>, registered: &Registered, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn put_typed(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         self.may_write(asked, registered, &id).await?;
         rules::check_name(registered, &id)?;
         let mut body = asked.incoming.object()?;
         let turn = self.turns.take(&id, &self.held(asked)).await;
         let ctx = self.within(asked, &turn);
         let existing = registered.kind.get(&ctx, &id).await?;
-        rules::check_location(registered, &id, body.get("location").and_then(Value::as_str), existing.as_ref())?;
+        rules::check_location(
+            registered,
+            &id,
+            body.get("location").and_then(Value::as_str),
+            existing.as_ref(),
+        )?;
         check_etags(asked, existing.as_ref())?;
         if registered.descriptor.identity {
             let old = existing.as_ref().and_then(|e| e.identity.as_ref());
@@ -225,11 +266,17 @@ impl Front {
         if written.is_err() && existing.is_none() && registered.descriptor.identity {
             ctx.directory.delete_managed_identity(&id).await?;
         }
-        let status = if existing.is_some() { registered.descriptor.updated } else { registered.descriptor.created };
+        let status =
+            if existing.is_some() { registered.descriptor.updated } else { registered.descriptor.created };
         self.store_and_answer(asked, registered, existing.as_ref(), written?, status).await
     }
 
-    async fn patch_typed(self: &Arc<Self>, asked: &Asked<'_>, registered: &Registered, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn patch_typed(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         self.may_write(asked, registered, &id).await?;
         let mut body = asked.incoming.object()?;
         let turn = self.turns.take(&id, &self.held(asked)).await;
@@ -237,11 +284,13 @@ impl Front {
         let existing = self.found(&ctx, registered, &id).await?;
         check_etags(asked, Some(&existing))?;
         if registered.descriptor.identity && body.get("identity").is_some() {
-            let block = crate::identity::resolve(&ctx, &id, body.get("identity"), existing.identity.as_ref()).await?;
+            let block =
+                crate::identity::resolve(&ctx, &id, body.get("identity"), existing.identity.as_ref()).await?;
             body["identity"] = block.unwrap_or(Value::Null);
         }
         let written = registered.kind.patch(&ctx, Patch { id: &id, body, existing: &existing }).await?;
-        self.store_and_answer(asked, registered, Some(&existing), written, registered.descriptor.patched).await
+        self.store_and_answer(asked, registered, Some(&existing), written, registered.descriptor.patched)
+            .await
     }
 
     async fn store_and_answer(
@@ -294,7 +343,12 @@ impl Front {
         answer
     }
 
-    async fn delete_typed(self: &Arc<Self>, asked: &Asked<'_>, registered: &Registered, id: ResourceId) -> Result<Answer, ArmError> {
+    async fn delete_typed(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        registered: &Registered,
+        id: ResourceId,
+    ) -> Result<Answer, ArmError> {
         asked.authorize(&format!("{}/delete", registered.descriptor.full_type), &id)?;
         let turn = self.turns.take(&id, &self.held(asked)).await;
         let ctx = self.within(asked, &turn);
@@ -393,7 +447,8 @@ impl Front {
             Acted::Answer(status, body) => {
                 let mut answer = Answer::new(status, body);
                 if status == StatusCode::ACCEPTED {
-                    answer = answer.header("location", format!("{}{}", asked.incoming.base_url, asked.incoming.uri));
+                    answer = answer
+                        .header("location", format!("{}{}", asked.incoming.base_url, asked.incoming.uri));
                     answer.retry = true;
                 }
                 answer
@@ -449,9 +504,8 @@ fn quoted(etag: &str) -> String {
 fn check_etags(asked: &Asked<'_>, existing: Option<&Resource>) -> Result<(), ArmError> {
     let bare = |text: &str| text.trim().trim_start_matches("W/").trim_matches('"').to_owned();
     if let Some(wanted) = asked.incoming.header("if-match") {
-        let holds = existing.is_some_and(|e| {
-            wanted.split(',').map(bare).any(|tag| tag == "*" || tag == e.etag)
-        });
+        let holds =
+            existing.is_some_and(|e| wanted.split(',').map(bare).any(|tag| tag == "*" || tag == e.etag));
         if !holds {
             return Err(ArmError::precondition_failed());
         }

@@ -16,18 +16,28 @@ impl Front {
         })
     }
 
-    pub(super) async fn features(&self, asked: &Asked<'_>, subscription: &str, rest: &[String]) -> Result<Answer, ArmError> {
+    pub(super) async fn features(
+        &self,
+        asked: &Asked<'_>,
+        subscription: &str,
+        rest: &[String],
+    ) -> Result<Answer, ArmError> {
         let scope = ResourceId::of_subscription(subscription);
         let words: Vec<String> = rest.iter().map(|s| s.to_ascii_lowercase()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let key = |namespace: &str, feature: &str| format!("feature/{namespace}/{feature}").to_ascii_lowercase();
+        let key =
+            |namespace: &str, feature: &str| format!("feature/{namespace}/{feature}").to_ascii_lowercase();
         match (asked.method().clone(), &words[..]) {
             (Method::GET, ["features"] | ["providers", _, "features"]) => {
                 asked.authorize("Microsoft.Features/features/read", &scope)?;
                 let namespace = if words.len() == 3 { words[1] } else { "" };
                 let known: Vec<(String, (String, String, String))> = self.settings.list("feature/")?;
-                let list = known.into_iter().filter(|(_, (n, ..))| namespace.is_empty() || n.eq_ignore_ascii_case(namespace));
-                Ok(Answer::list(list.map(|(_, (n, f, s))| self.feature_json(subscription, &n, &f, &s)).collect()))
+                let list = known
+                    .into_iter()
+                    .filter(|(_, (n, ..))| namespace.is_empty() || n.eq_ignore_ascii_case(namespace));
+                Ok(Answer::list(
+                    list.map(|(_, (n, f, s))| self.feature_json(subscription, &n, &f, &s)).collect(),
+                ))
             }
             (Method::GET, ["providers", _, "features", _]) => {
                 asked.authorize("Microsoft.Features/providers/features/read", &scope)?;

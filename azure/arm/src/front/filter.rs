@@ -70,7 +70,10 @@ fn words(text: &str) -> Result<Vec<Word>, ArmError> {
 }
 
 fn invalid(text: &str) -> ArmError {
-    ArmError::bad_request("InvalidFilterInQueryString", format!("Invalid $filter '{text}' specified in the query string."))
+    ArmError::bad_request(
+        "InvalidFilterInQueryString",
+        format!("Invalid $filter '{text}' specified in the query string."),
+    )
 }
 
 /// Reads a filter; none is an empty list.
@@ -93,11 +96,15 @@ pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
                         }
                     }
                     let mut arguments = arguments.into_iter();
-                    let (field, value) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+                    let (field, value) =
+                        (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
                     clauses.push(Clause { field, op: name.to_ascii_lowercase(), value });
                 }
                 Some(Word::Text(op)) => match rest.next() {
-                    Some(Word::Text(value) | Word::Quoted(value)) if ["eq", "ne", "ge", "le", "gt", "lt"].contains(&op.to_ascii_lowercase().as_str()) => {
+                    Some(Word::Text(value) | Word::Quoted(value))
+                        if ["eq", "ne", "ge", "le", "gt", "lt"]
+                            .contains(&op.to_ascii_lowercase().as_str()) =>
+                    {
                         clauses.push(Clause { field: name, op: op.to_ascii_lowercase(), value });
                     }
                     _ => return Err(invalid(text)),
@@ -112,9 +119,14 @@ pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
 
 /// `tagName eq 'a' and tagValue eq 'b'`.
 pub(super) fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
-    let get = |name: &str| clauses.iter().find(|c| c.field.eq_ignore_ascii_case(name)).map(|c| c.value.as_str());
+    let get =
+        |name: &str| clauses.iter().find(|c| c.field.eq_ignore_ascii_case(name)).map(|c| c.value.as_str());
     let Some(name) = get("tagName") else { return true };
-    resource.tags.iter().flatten().any(|(n, v)| n.eq_ignore_ascii_case(name) && get("tagValue").is_none_or(|w| w == v))
+    resource
+        .tags
+        .iter()
+        .flatten()
+        .any(|(n, v)| n.eq_ignore_ascii_case(name) && get("tagValue").is_none_or(|w| w == v))
 }
 
 /// Compares an RFC 3339 time with a clause whose time may lack its zone (then it is UTC).
@@ -155,13 +167,13 @@ mod tests {
                 vec![clause("resourceGroup", "eq", "G"), clause("name", "eq", "it's")],
             ),
             ("atScope()", vec![clause("", "atscope", "")]),
-            (
-                "atScope() and assignedTo('x')",
-                vec![clause("", "atscope", ""), clause("x", "assignedto", "")],
-            ),
+            ("atScope() and assignedTo('x')", vec![clause("", "atscope", ""), clause("x", "assignedto", "")]),
             (
                 "eventTimestamp ge 2026-11-22T16:13:29.550661 and status eq 'Failed'",
-                vec![clause("eventTimestamp", "ge", "2026-11-22T16:13:29.550661"), clause("status", "eq", "Failed")],
+                vec![
+                    clause("eventTimestamp", "ge", "2026-11-22T16:13:29.550661"),
+                    clause("status", "eq", "Failed"),
+                ],
             ),
         ];
         for (text, expected) in table {

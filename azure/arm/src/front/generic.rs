@@ -29,7 +29,10 @@ impl Front {
         let mut list = Vec::new();
         for resource in self.resources.list(&scope) {
             let Some(registered) = self.registered(&resource.kind_type) else { continue };
-            if !registered.descriptor.tracked || !fits(&clauses, &resource) || !filter::tags_match(&clauses, &resource) {
+            if !registered.descriptor.tracked
+                || !fits(&clauses, &resource)
+                || !filter::tags_match(&clauses, &resource)
+            {
                 continue;
             }
             let action = format!("{}/read", registered.descriptor.full_type);
@@ -44,7 +47,12 @@ impl Front {
     }
 
     /// `…/providers/Microsoft.Resources/tags/default`.
-    pub(super) async fn tags_at(self: &Arc<Self>, asked: &Asked<'_>, scope: ResourceId, rest: &[String]) -> Result<Answer, ArmError> {
+    pub(super) async fn tags_at(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        scope: ResourceId,
+        rest: &[String],
+    ) -> Result<Answer, ArmError> {
         if rest.len() != 1 || !rest[0].eq_ignore_ascii_case("default") {
             return Err(no_route(asked.incoming));
         }
@@ -64,7 +72,8 @@ impl Front {
         self.access.check_locks("write", &scope)?;
         let body = if deed == "delete" { Value::Null } else { asked.incoming.object()? };
         let given = read_tags(body.pointer("/properties/tags").unwrap_or(&Value::Null));
-        let operation = body.get("operation").and_then(Value::as_str).unwrap_or("Replace").to_ascii_lowercase();
+        let operation =
+            body.get("operation").and_then(Value::as_str).unwrap_or("Replace").to_ascii_lowercase();
         let stored = self
             .resources
             .modify(&scope, |r| {
@@ -93,7 +102,9 @@ fn tags_json(resource: &Resource) -> Value {
 fn fits(clauses: &[Clause], resource: &Resource) -> bool {
     clauses.iter().all(|c| match (c.op.as_str(), c.field.to_ascii_lowercase().as_str()) {
         ("substringof", _) => resource.name.to_ascii_lowercase().contains(&c.field.to_ascii_lowercase()),
-        ("startswith", "name") => resource.name.to_ascii_lowercase().starts_with(&c.value.to_ascii_lowercase()),
+        ("startswith", "name") => {
+            resource.name.to_ascii_lowercase().starts_with(&c.value.to_ascii_lowercase())
+        }
         (_, "resourcetype") => c.is(&resource.kind_type),
         (_, "resourcegroup") => c.is(resource.id.group().unwrap_or("")),
         (_, "name") => c.is(&resource.name),

@@ -36,7 +36,8 @@ impl Front {
         let filter = filter::parse(asked.ctx.query("$filter"))?;
         let scope = ResourceId::of_subscription(subscription);
         let mut groups = self.resources.list_type(&scope, "Microsoft.Resources/resourceGroups");
-        groups.retain(|g| asked.ctx.access.may(asked.caller(), READ, &g.id) && filter::tags_match(&filter, g));
+        groups
+            .retain(|g| asked.ctx.access.may(asked.caller(), READ, &g.id) && filter::tags_match(&filter, g));
         Ok(Answer::list(groups.iter().map(|g| self.group_json(g)).collect()))
     }
 
@@ -57,7 +58,11 @@ impl Front {
             }
             Method::HEAD => {
                 asked.authorize(READ, &id)?;
-                Ok(Answer::empty(if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
+                Ok(Answer::empty(if existing.is_some() {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::NOT_FOUND
+                }))
             }
             Method::PUT => self.put_group(asked, id, existing.as_deref()).await,
             Method::PATCH => {
@@ -73,12 +78,20 @@ impl Front {
         }
     }
 
-    async fn put_group(&self, asked: &Asked<'_>, id: ResourceId, existing: Option<&Resource>) -> Result<Answer, ArmError> {
+    async fn put_group(
+        &self,
+        asked: &Asked<'_>,
+        id: ResourceId,
+        existing: Option<&Resource>,
+    ) -> Result<Answer, ArmError> {
         asked.authorize(WRITE, &id)?;
         rules::check_group_name(id.name())?;
         let body = asked.incoming.object()?;
         let Some(asked_for) = body.get("location").and_then(Value::as_str).filter(|l| !l.is_empty()) else {
-            return Err(ArmError::bad_request("LocationRequired", "The location property is required for this definition."));
+            return Err(ArmError::bad_request(
+                "LocationRequired",
+                "The location property is required for this definition.",
+            ));
         };
         let location = locations::normal(asked_for);
         if !locations::exists(&location) {
@@ -93,13 +106,18 @@ impl Front {
         if let Some(old) = existing.and_then(|e| e.location.as_deref()).filter(|old| *old != location) {
             return Err(ArmError::conflict(
                 "InvalidResourceGroupLocation",
-                format!("Invalid resource group location '{location}'. The Resource group already exists in location '{old}'."),
+                format!(
+                    "Invalid resource group location '{location}'. The Resource group already exists in location '{old}'."
+                ),
             ));
         }
         if existing.and_then(Resource::provisioning_state) == Some("Deleting") {
             return Err(ArmError::conflict(
                 "ResourceGroupBeingDeleted",
-                format!("The resource group '{}' is in deprovisioning state and cannot perform this operation.", id.name()),
+                format!(
+                    "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
+                    id.name()
+                ),
             ));
         }
         self.access.check_locks("write", &id)?;
@@ -140,7 +158,11 @@ impl Front {
                 true
             })
             .await?;
-        let work = self.clone().delete_group_contents(existing.id.clone(), asked.caller().clone(), operation.id().to_owned());
+        let work = self.clone().delete_group_contents(
+            existing.id.clone(),
+            asked.caller().clone(),
+            operation.id().to_owned(),
+        );
         let operation = operation.work(work);
         let url = format!(
             "{}/subscriptions/{}/operationresults/{}?api-version={}",
@@ -166,7 +188,12 @@ impl Front {
         Box::pin(self.delete_contents(group, caller, operation))
     }
 
-    async fn delete_contents(self: Arc<Self>, group: ResourceId, caller: Caller, operation: String) -> Result<(), ArmError> {
+    async fn delete_contents(
+        self: Arc<Self>,
+        group: ResourceId,
+        caller: Caller,
+        operation: String,
+    ) -> Result<(), ArmError> {
         let arm = self.ctx("Microsoft.Resources").arm.as_caller(caller);
         let mut idle = 0;
         loop {
@@ -192,7 +219,8 @@ impl Front {
                 }
             }
             // What still works on something in here may free what is in its way.
-            let working = self.operations.running().iter().any(|o| o.id != operation && o.resource.is_within(&group));
+            let working =
+                self.operations.running().iter().any(|o| o.id != operation && o.resource.is_within(&group));
             idle = if failures.len() < before || working { 0 } else { idle + 1 };
             if idle >= IDLE_ROUNDS_MAX {
                 return Err(self.give_up(&group, &operation, failures).await?);

@@ -41,7 +41,9 @@ pub(crate) use turn::Turns;
 
 use crate::activity::Activity;
 use crate::types::{Provider, ResourceType, TypeDescriptor};
-use crate::{Access, ArmClient, ArmError, Caller, Ctx, Directory, Operations, Resources, Token, TokenVerifier};
+use crate::{
+    Access, ArmClient, ArmError, Caller, Ctx, Directory, Operations, Resources, Token, TokenVerifier,
+};
 
 /// Names and suffixes of this cloud, as the metadata document publishes them.
 #[derive(Debug, Clone)]
@@ -100,7 +102,9 @@ pub struct FrontConfig {
 impl FrontConfig {
     /// The hosts that fit most set-ups.
     pub fn usual_hosts() -> Vec<String> {
-        ["management.azure.com", "management.core.windows.net", "localhost", "127.0.0.1"].map(str::to_owned).to_vec()
+        ["management.azure.com", "management.core.windows.net", "localhost", "127.0.0.1"]
+            .map(str::to_owned)
+            .to_vec()
     }
 }
 
@@ -176,7 +180,15 @@ impl Front {
     /// [`SERVICES`](crate::access::SERVICES)).
     pub fn ctx(&self, service: &str) -> Ctx {
         let caller = Caller::service(service, &self.config.tenant_id);
-        self.ctx_of(caller, None, uuid::Uuid::new_v4().to_string(), String::new(), Arc::default(), self.base(), Held::default())
+        self.ctx_of(
+            caller,
+            None,
+            uuid::Uuid::new_v4().to_string(),
+            String::new(),
+            Arc::default(),
+            self.base(),
+            Held::default(),
+        )
     }
 
     fn base(&self) -> String {
@@ -262,7 +274,8 @@ impl Front {
             Err(error) => Err((error, error.status.as_u16())),
         };
         let now = self.config.clock.now();
-        let event = crate::activity::Event::new(now, &action, &resource, &caller, &incoming.correlation_id, outcome);
+        let event =
+            crate::activity::Event::new(now, &action, &resource, &caller, &incoming.correlation_id, outcome);
         self.activity.note(&event);
         let activity = self.activity.clone();
         self.config.tasks.spawn_careful("activity log", async move {

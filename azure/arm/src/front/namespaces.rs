@@ -28,7 +28,9 @@ impl Front {
         }
         Err(ArmError::conflict(
             "MissingSubscriptionRegistration",
-            format!("The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how to register subscriptions."),
+            format!(
+                "The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how to register subscriptions."
+            ),
         ))
     }
 
@@ -72,35 +74,59 @@ impl Front {
             })
         };
         vec![
-            row("Microsoft.Authorization", &["roleAssignments", "roleDefinitions", "locks", "permissions", "denyAssignments"]),
-            row("Microsoft.Resources", &["subscriptions", "resourceGroups", "deployments", "tags", "tenants"]),
+            row(
+                "Microsoft.Authorization",
+                &["roleAssignments", "roleDefinitions", "locks", "permissions", "denyAssignments"],
+            ),
+            row(
+                "Microsoft.Resources",
+                &["subscriptions", "resourceGroups", "deployments", "tags", "tenants"],
+            ),
             row("Microsoft.Features", &["features", "providers"]),
         ]
     }
 
-    pub(super) fn list_namespaces(&self, asked: &Asked<'_>, subscription: Option<&str>) -> Result<Answer, ArmError> {
+    pub(super) fn list_namespaces(
+        &self,
+        asked: &Asked<'_>,
+        subscription: Option<&str>,
+    ) -> Result<Answer, ArmError> {
         if let Some(subscription) = subscription {
-            asked.authorize("Microsoft.Resources/subscriptions/providers/read", &ResourceId::of_subscription(subscription))?;
+            asked.authorize(
+                "Microsoft.Resources/subscriptions/providers/read",
+                &ResourceId::of_subscription(subscription),
+            )?;
         }
-        let mut list: Vec<Value> = self.providers.values().map(|p| self.namespace_json(subscription, p)).collect();
+        let mut list: Vec<Value> =
+            self.providers.values().map(|p| self.namespace_json(subscription, p)).collect();
         list.extend(self.built_in_namespaces().into_iter().filter(|row| {
             row["namespace"].as_str().is_some_and(|n| !self.providers.contains_key(&n.to_ascii_lowercase()))
         }));
         Ok(Answer::list(list))
     }
 
-    pub(super) fn show_namespace(&self, asked: &Asked<'_>, subscription: Option<&str>, namespace: &str) -> Result<Answer, ArmError> {
+    pub(super) fn show_namespace(
+        &self,
+        asked: &Asked<'_>,
+        subscription: Option<&str>,
+        namespace: &str,
+    ) -> Result<Answer, ArmError> {
         if asked.method() != Method::GET {
             return Err(no_route(asked.incoming));
         }
         if let Some(subscription) = subscription {
-            asked.authorize("Microsoft.Resources/subscriptions/providers/read", &ResourceId::of_subscription(subscription))?;
+            asked.authorize(
+                "Microsoft.Resources/subscriptions/providers/read",
+                &ResourceId::of_subscription(subscription),
+            )?;
         }
         if let Some(provider) = self.providers.get(namespace) {
             return Ok(Answer::ok(self.namespace_json(subscription, provider)));
         }
         let built_in = self.built_in_namespaces();
-        let row = built_in.into_iter().find(|r| r["namespace"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(namespace)));
+        let row = built_in
+            .into_iter()
+            .find(|r| r["namespace"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(namespace)));
         row.map(Answer::ok).ok_or_else(|| unknown(namespace))
     }
 

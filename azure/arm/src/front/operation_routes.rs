@@ -14,7 +14,12 @@ use crate::{ArmError, OperationStatus};
 const PATIENCE: Duration = Duration::from_millis(900);
 
 impl Front {
-    pub(super) async fn operation(&self, asked: &Asked<'_>, kind: &str, id: &str) -> Result<Answer, ArmError> {
+    pub(super) async fn operation(
+        &self,
+        asked: &Asked<'_>,
+        kind: &str,
+        id: &str,
+    ) -> Result<Answer, ArmError> {
         if asked.method() != Method::GET {
             return Err(no_route(asked.incoming));
         }
@@ -30,7 +35,11 @@ impl Front {
         if !deleted {
             let action = format!("{}/read", action_type(&record.resource));
             asked.authorize(&action, &record.resource)?;
-        } else if !self.access.may_somewhere(asked.caller(), "Microsoft.Resources/subscriptions/resourceGroups/read", &record.resource.scope()) {
+        } else if !self.access.may_somewhere(
+            asked.caller(),
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            &record.resource.scope(),
+        ) {
             return Err(missing());
         }
         let record = match tokio::time::timeout(PATIENCE, self.operations.wait(id)).await {
@@ -60,17 +69,23 @@ impl Front {
                     });
                     Answer::ok(shown)
                 }
-                (None, Deed::Delete) if record.resource.namespace().is_empty() => Answer::empty(StatusCode::OK),
+                (None, Deed::Delete) if record.resource.namespace().is_empty() => {
+                    Answer::empty(StatusCode::OK)
+                }
                 (None, _) => Answer::empty(StatusCode::NO_CONTENT),
             }),
-            OperationStatus::Failed | OperationStatus::Canceled => Err(record.error.unwrap_or_else(|| {
-                ArmError::conflict("OperationCanceled", "The operation was canceled.")
-            })),
+            OperationStatus::Failed | OperationStatus::Canceled => Err(record
+                .error
+                .unwrap_or_else(|| ArmError::conflict("OperationCanceled", "The operation was canceled."))),
         }
     }
 }
 
 /// The type as actions name it.
 fn action_type(id: &crate::ResourceId) -> String {
-    if id.namespace().is_empty() { "Microsoft.Resources/subscriptions/resourceGroups".to_owned() } else { id.resource_type() }
+    if id.namespace().is_empty() {
+        "Microsoft.Resources/subscriptions/resourceGroups".to_owned()
+    } else {
+        id.resource_type()
+    }
 }

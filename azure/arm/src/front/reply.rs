@@ -14,7 +14,8 @@ pub(super) fn refused(error: &ArmError) -> Response {
 /// The path of an operation's status, `kind` being `operations` or `operationresults`.
 pub(super) fn operation_path(resource: &ResourceId, location: &str, kind: &str, id: &str) -> String {
     let subscription = resource.subscription().unwrap_or("");
-    let namespace = if resource.namespace().is_empty() { "Microsoft.Resources" } else { resource.namespace() };
+    let namespace =
+        if resource.namespace().is_empty() { "Microsoft.Resources" } else { resource.namespace() };
     let location = if location.is_empty() { "global" } else { location };
     format!("/subscriptions/{subscription}/providers/{namespace}/locations/{location}/{kind}/{id}")
 }

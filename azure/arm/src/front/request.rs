@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::BodyExt;
 use kit::http::{BodyError, Connection, Request};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
@@ -80,7 +80,8 @@ impl Incoming {
             base_url: format!("https://{host}"),
             uri: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
             ip: parts.extensions.get::<Connection>().map(|c| c.peer.ip()),
-            correlation_id: text("x-ms-correlation-request-id").unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            correlation_id: text("x-ms-correlation-request-id")
+                .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             request_id: uuid::Uuid::new_v4().to_string(),
             in_process: parts.extensions.get::<InProcess>().cloned(),
             method: parts.method,
@@ -116,7 +117,11 @@ impl Incoming {
         if value.is_object() {
             return Ok(value);
         }
-        Err(ArmError::invalid_content(if value.is_null() { "the body is empty" } else { "an object is expected" }))
+        Err(ArmError::invalid_content(if value.is_null() {
+            "the body is empty"
+        } else {
+            "an object is expected"
+        }))
     }
 
     /// Notes what this request does, for the activity log.

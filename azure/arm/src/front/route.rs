@@ -39,7 +39,10 @@ pub(super) fn no_route(incoming: &Incoming) -> ArmError {
     ArmError::new(
         http::StatusCode::NOT_FOUND,
         "InvalidRequestUri",
-        format!("The request '{} {}' is not a known path of the resource manager.", incoming.method, incoming.uri),
+        format!(
+            "The request '{} {}' is not a known path of the resource manager.",
+            incoming.method, incoming.uri
+        ),
     )
 }
 
@@ -76,7 +79,12 @@ impl Front {
     }
 
     /// The resource manager's own paths; `None`: it is a provider's.
-    async fn own(self: &Arc<Self>, asked: &Asked<'_>, words: &[&str], version: &str) -> Result<Option<Answer>, ArmError> {
+    async fn own(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        words: &[&str],
+        version: &str,
+    ) -> Result<Option<Answer>, ArmError> {
         let segments = &asked.incoming.segments;
         let answer = match words {
             ["tenants"] => self.list_tenants(asked),
@@ -106,7 +114,9 @@ impl Front {
             ["subscriptions", _, "providers", _, "locations", _, kind, id] if operation_word(kind) => {
                 self.operation(asked, kind, id).await
             }
-            ["subscriptions", _, "operationresults", id] => self.operation(asked, "operationresults", id).await,
+            ["subscriptions", _, "operationresults", id] => {
+                self.operation(asked, "operationresults", id).await
+            }
             _ => return Ok(None),
         };
         self.check_own_version(version)?;
@@ -122,9 +132,10 @@ impl Front {
     ) -> Result<Answer, ArmError> {
         let first = rest.first().map(|s| s.to_ascii_lowercase()).unwrap_or_default();
         match (namespace.to_ascii_lowercase().as_str(), first.as_str()) {
-            ("microsoft.authorization", "roleassignments" | "roledefinitions" | "locks" | "permissions" | "denyassignments") => {
-                self.authorization(asked, scope, &first, &rest[1..]).await
-            }
+            (
+                "microsoft.authorization",
+                "roleassignments" | "roledefinitions" | "locks" | "permissions" | "denyassignments",
+            ) => self.authorization(asked, scope, &first, &rest[1..]).await,
             ("microsoft.resources", "deployments") => self.deployments(asked, scope, &rest[1..]).await,
             ("microsoft.resources", "tags") => self.tags_at(asked, scope, &rest[1..]).await,
             ("microsoft.insights", "eventtypes") => self.activity_log(asked, scope, rest),

@@ -8,12 +8,18 @@ const GROUP_EXTRA: &str = "-._()";
 
 /// Refuses a resource group name that ARM refuses.
 pub(super) fn check_group_name(name: &str) -> Result<(), ArmError> {
-    let wrong: Vec<String> =
-        name.chars().filter(|c| !c.is_alphanumeric() && !GROUP_EXTRA.contains(*c)).map(String::from).collect();
+    let wrong: Vec<String> = name
+        .chars()
+        .filter(|c| !c.is_alphanumeric() && !GROUP_EXTRA.contains(*c))
+        .map(String::from)
+        .collect();
     if !wrong.is_empty() {
         return Err(ArmError::bad_request(
             "InvalidResourceGroup",
-            format!("The provided resource group name '{name}' has these invalid characters: '{}'. The name can only be a letter, digit, '-', '.', '(', ')' or '_'.", wrong.join(", ")),
+            format!(
+                "The provided resource group name '{name}' has these invalid characters: '{}'. The name can only be a letter, digit, '-', '.', '(', ')' or '_'.",
+                wrong.join(", ")
+            ),
         ));
     }
     if name.chars().count() > 90 {
@@ -48,7 +54,10 @@ pub(super) fn check_name(registered: &Registered, id: &ResourceId) -> Result<(),
     }
     Err(ArmError::bad_request(
         "InvalidResourceName",
-        format!("Resource name {name} is invalid. It does not follow the rules for names of type '{}'.", registered.descriptor.full_type),
+        format!(
+            "Resource name {name} is invalid. It does not follow the rules for names of type '{}'.",
+            registered.descriptor.full_type
+        ),
     )
     .target(name))
 }
@@ -68,7 +77,10 @@ pub(super) fn check_location(
         if existing.is_some() {
             return Ok(());
         }
-        return Err(ArmError::bad_request("LocationRequired", "The location property is required for this definition."));
+        return Err(ArmError::bad_request(
+            "LocationRequired",
+            "The location property is required for this definition.",
+        ));
     };
     let place = locations::normal(asked);
     if !(locations::exists(&place) || descriptor.global && place == "global") {

@@ -50,7 +50,8 @@ impl Front {
     /// Shows only what the caller has some role in.
     pub(super) fn list_subscriptions(&self, asked: &Asked<'_>) -> Result<Answer, ArmError> {
         let scope = ResourceId::of_subscription(&self.config.subscription_id);
-        let seen = asked.ctx.access.may_somewhere(asked.caller(), "Microsoft.Resources/subscriptions/read", &scope);
+        let seen =
+            asked.ctx.access.may_somewhere(asked.caller(), "Microsoft.Resources/subscriptions/read", &scope);
         let list: Vec<Value> = seen.then(|| self.subscription_json()).into_iter().collect();
         Ok(Answer::ok(json!({"count": {"type": "Total", "value": list.len()}, "value": list})))
     }

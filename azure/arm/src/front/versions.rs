@@ -5,15 +5,32 @@ use crate::{ArmError, locations};
 
 /// Versions of the `Microsoft.Resources` surface to name in texts and provider lists.
 pub(super) const RESOURCES_VERSIONS: &[&str] = &[
-    "2025-04-01", "2025-03-01", "2024-11-01", "2024-07-01", "2024-03-01", "2023-07-01", "2022-12-01", "2022-09-01",
-    "2021-04-01", "2021-01-01", "2020-10-01", "2020-06-01", "2019-11-01", "2019-10-01", "2018-05-01", "2016-09-01", "2016-06-01",
+    "2025-04-01",
+    "2025-03-01",
+    "2024-11-01",
+    "2024-07-01",
+    "2024-03-01",
+    "2023-07-01",
+    "2022-12-01",
+    "2022-09-01",
+    "2021-04-01",
+    "2021-01-01",
+    "2020-10-01",
+    "2020-06-01",
+    "2019-11-01",
+    "2019-10-01",
+    "2018-05-01",
+    "2016-09-01",
+    "2016-06-01",
 ];
 
 /// Whether a text looks like a version and names a plausible day: clients of many ages speak to one cloud.
 fn plausible(version: &str) -> bool {
     let (date, suffix) = version.split_at_checked(10).unwrap_or((version, ""));
     let suffix_ok = suffix.is_empty()
-        || (suffix.starts_with('-') && suffix.len() > 1 && suffix[1..].chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+        || (suffix.starts_with('-')
+            && suffix.len() > 1
+            && suffix[1..].chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
     let year: i16 = date.get(..4).and_then(|y| y.parse().ok()).unwrap_or(0);
     suffix_ok && date.parse::<jiff::civil::Date>().is_ok() && (2014..=2028).contains(&year)
 }
@@ -37,7 +54,10 @@ impl Front {
         }
         Err(ArmError::bad_request(
             "InvalidApiVersionParameter",
-            format!("The api-version '{version}' is invalid. The supported versions are '{}'.", RESOURCES_VERSIONS.join(",")),
+            format!(
+                "The api-version '{version}' is invalid. The supported versions are '{}'.",
+                RESOURCES_VERSIONS.join(",")
+            ),
         ))
     }
 

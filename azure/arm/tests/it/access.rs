@@ -26,26 +26,50 @@ async fn roles_reach_down_and_no_further() {
         world.put(&world.widget(group, "w"), json!({"location": "eastus"})).await;
     }
     let (somebody, token) = world.somebody("somebody").await;
-    let see = async |path: String| world.as_who(&token, Method::GET, &path, Value::Null).await.status.as_u16();
+    let see =
+        async |path: String| world.as_who(&token, Method::GET, &path, Value::Null).await.status.as_u16();
     assert_eq!(see(world.widget("one", "w")).await, 403);
-    assert!(world.as_who(&token, Method::GET, "/subscriptions", Value::Null).await.body["value"].as_array().unwrap().is_empty());
+    assert!(
+        world.as_who(&token, Method::GET, "/subscriptions", Value::Null).await.body["value"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 
     let reader = assign(&world, &world.group_path("one"), READER, &somebody).await;
     assert_eq!(see(world.widget("one", "w")).await, 200);
     assert_eq!(see(world.widget("two", "w")).await, 403);
-    let groups = world.as_who(&token, Method::GET, &format!("/subscriptions/{}/resourcegroups", world.sub), Value::Null).await;
+    let groups = world
+        .as_who(&token, Method::GET, &format!("/subscriptions/{}/resourcegroups", world.sub), Value::Null)
+        .await;
     assert_eq!(groups.body["value"].as_array().unwrap().len(), 1, "only what one may see is listed");
-    let resources = world.as_who(&token, Method::GET, &format!("/subscriptions/{}/resources", world.sub), Value::Null).await;
+    let resources = world
+        .as_who(&token, Method::GET, &format!("/subscriptions/{}/resources", world.sub), Value::Null)
+        .await;
     assert_eq!(resources.body["value"].as_array().unwrap().len(), 1);
 
-    let refused = world.as_who(&token, Method::PUT, &world.widget("one", "x"), json!({"location": "eastus"})).await;
+    let refused =
+        world.as_who(&token, Method::PUT, &world.widget("one", "x"), json!({"location": "eastus"})).await;
     assert_eq!(refused.status, 403);
     assert!(refused.message().contains(&format!("with object id '{somebody}' does not have authorization to perform action 'Microsoft.Test/widgets/write' over scope '{}'", world.widget("one", "x"))), "{}", refused.message());
 
     assign(&world, &world.group_path("one"), CONTRIBUTOR, &somebody).await;
-    assert_eq!(world.as_who(&token, Method::PUT, &world.widget("one", "x"), json!({"location": "eastus"})).await.status, 201);
-    let own = format!("{}/providers/Microsoft.Authorization/roleAssignments/{}", world.group_path("one"), uuid::Uuid::new_v4());
-    assert_eq!(world.as_who(&token, Method::PUT, &own, json!({"properties": {}})).await.code(), "AuthorizationFailed");
+    assert_eq!(
+        world
+            .as_who(&token, Method::PUT, &world.widget("one", "x"), json!({"location": "eastus"}))
+            .await
+            .status,
+        201
+    );
+    let own = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        world.group_path("one"),
+        uuid::Uuid::new_v4()
+    );
+    assert_eq!(
+        world.as_who(&token, Method::PUT, &own, json!({"properties": {}})).await.code(),
+        "AuthorizationFailed"
+    );
 
     let here = world.get(&format!("{}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope() and assignedTo('{somebody}')", world.group_path("one"))).await;
     assert_eq!(here.body["value"].as_array().unwrap().len(), 2);
@@ -57,7 +81,8 @@ async fn roles_reach_down_and_no_further() {
 async fn custom_roles_and_names() {
     let world = World::new().await;
     world.group("g").await;
-    let definitions = format!("/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions", world.sub);
+    let definitions =
+        format!("/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions", world.sub);
     let found = world.get(&format!("{definitions}?$filter=roleName eq 'acrpull'")).await;
     assert_eq!(found.body["value"][0]["name"], "7f951dda-4ed3-4680-a7ca-43fe172d538d");
     let guid = uuid::Uuid::new_v4();
@@ -86,12 +111,19 @@ async fn locks_and_deny_assignments_stop_even_owners() {
     assert_eq!(world.put(&widget, json!({"location": "eastus"})).await.code(), "ScopeLocked");
     assert_eq!(world.delete(&lock).await.status, 200);
 
-    let deny = format!("{}/providers/Microsoft.Authorization/denyAssignments/{}", world.group_path("g"), uuid::Uuid::new_v4());
+    let deny = format!(
+        "{}/providers/Microsoft.Authorization/denyAssignments/{}",
+        world.group_path("g"),
+        uuid::Uuid::new_v4()
+    );
     let body = json!({"properties": {"denyAssignmentName": "lockdown", "permissions": [{"actions": ["*/write", "*/delete"], "notActions": []}],
         "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}], "excludePrincipals": []}});
     assert_eq!(world.put(&deny, body.clone()).await.status, 403, "customers cannot make them");
     let cloud = world.front.ctx("Microsoft.ContainerService").arm;
     cloud.put(&deny, "2022-04-01", body).await.unwrap();
-    assert_eq!(world.put(&widget, json!({"location": "eastus"})).await.code(), "DenyAssignmentAuthorizationFailed");
+    assert_eq!(
+        world.put(&widget, json!({"location": "eastus"})).await.code(),
+        "DenyAssignmentAuthorizationFailed"
+    );
     assert_eq!(world.get(&widget).await.status, 200);
 }

@@ -78,7 +78,11 @@ async fn serve(world: &World, dir: &Path) -> (u16, kit::Tasks) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let tasks = kit::Tasks::new();
-    let both = Both { entra: world.entra.clone(), arm: world.front.service(), log: std::env::var_os("LAZURITE_TEST_LOG").is_some() };
+    let both = Both {
+        entra: world.entra.clone(),
+        arm: world.front.service(),
+        log: std::env::var_os("LAZURITE_TEST_LOG").is_some(),
+    };
     kit::serve::tls(listener, kit::tls::server(certificates).unwrap(), Arc::new(both), &tasks);
     (port, tasks)
 }
@@ -105,40 +109,91 @@ async fn az_signs_in_and_works_with_groups_roles_and_locks() {
     let shell = Shell { az, dir, _tasks: tasks };
     let url = format!("https://localhost:{port}");
     shell.ok(&["cloud", "update", "-n", "AzureCloud", "--endpoint-resource-manager", &url]).await;
-    let (app, secret, tenant) = (world.owner.app_id.clone(), world.owner.secret.clone(), world.entra.tenant_id());
-    let wrong = shell.fails(&["login", "--service-principal", "-u", &app, "-p", "wrong", "--tenant", &tenant]).await;
+    let (app, secret, tenant) =
+        (world.owner.app_id.clone(), world.owner.secret.clone(), world.entra.tenant_id());
+    let wrong =
+        shell.fails(&["login", "--service-principal", "-u", &app, "-p", "wrong", "--tenant", &tenant]).await;
     assert!(wrong.contains("AADSTS7000215"), "{wrong}");
-    let accounts = shell.ok(&["login", "--service-principal", "-u", &app, "-p", &secret, "--tenant", &tenant]).await;
+    let accounts =
+        shell.ok(&["login", "--service-principal", "-u", &app, "-p", &secret, "--tenant", &tenant]).await;
     assert_eq!(accounts[0]["id"], Value::from(world.sub.clone()));
 
     let group = shell.ok(&["group", "create", "-n", "rg-az", "-l", "eastus", "--tags", "a=b"]).await;
     assert_eq!(group["properties"]["provisioningState"], "Succeeded");
     assert_eq!(shell.ok(&["group", "list"]).await[0]["name"], "rg-az");
     let refused = shell.fails(&["group", "create", "-n", "x", "-l", "mars"]).await;
-    assert!(refused.contains("LocationNotAvailableForResourceGroup") || refused.contains("not available"), "{refused}");
-    assert!(shell.ok(&["provider", "show", "-n", "Microsoft.Test"]).await["registrationState"] == "Registered");
+    assert!(
+        refused.contains("LocationNotAvailableForResourceGroup") || refused.contains("not available"),
+        "{refused}"
+    );
+    assert!(
+        shell.ok(&["provider", "show", "-n", "Microsoft.Test"]).await["registrationState"] == "Registered"
+    );
 
-    let created = shell.ok(&["ad", "sp", "create-for-rbac", "-n", "worker", "--role", "Reader", "--scopes", group["id"].as_str().unwrap()]).await;
+    let created = shell
+        .ok(&[
+            "ad",
+            "sp",
+            "create-for-rbac",
+            "-n",
+            "worker",
+            "--role",
+            "Reader",
+            "--scopes",
+            group["id"].as_str().unwrap(),
+        ])
+        .await;
     let worker = created["appId"].as_str().unwrap().to_owned();
     let listed = shell.ok(&["role", "assignment", "list", "-g", "rg-az"]).await;
     assert_eq!(listed[0]["roleDefinitionName"], "Reader", "{listed}");
     assert_eq!(listed[0]["principalName"], Value::from(worker.clone()));
     let scope = group["id"].as_str().unwrap();
-    shell.ok(&["role", "assignment", "create", "--assignee", &worker, "--role", "Contributor", "--scope", scope]).await;
-    shell.ok(&["role", "assignment", "delete", "--assignee", &worker, "--role", "Contributor", "--scope", scope]).await;
+    shell
+        .ok(&[
+            "role",
+            "assignment",
+            "create",
+            "--assignee",
+            &worker,
+            "--role",
+            "Contributor",
+            "--scope",
+            scope,
+        ])
+        .await;
+    shell
+        .ok(&[
+            "role",
+            "assignment",
+            "delete",
+            "--assignee",
+            &worker,
+            "--role",
+            "Contributor",
+            "--scope",
+            scope,
+        ])
+        .await;
 
     let widget = format!("{}/providers/Microsoft.Test/widgets/w", group["id"].as_str().unwrap());
-    let made = shell.ok(&["resource", "create", "--id", &widget, "-l", "eastus", "--properties", r#"{"slow":true}"#]).await;
+    let made = shell
+        .ok(&["resource", "create", "--id", &widget, "-l", "eastus", "--properties", r#"{"slow":true}"#])
+        .await;
     assert_eq!(made["properties"]["provisioningState"], "Succeeded", "{made}");
     assert_eq!(shell.ok(&["resource", "list", "-g", "rg-az"]).await[0]["name"], "w");
     let file = shell.dir.path().join("t.json");
     std::fs::write(&file, TEMPLATE).unwrap();
     let file = file.to_str().unwrap();
-    let deployed = shell.ok(&["deployment", "group", "create", "-g", "rg-az", "-n", "d", "-f", file, "-p", "name=v"]).await;
+    let deployed = shell
+        .ok(&["deployment", "group", "create", "-g", "rg-az", "-n", "d", "-f", file, "-p", "name=v"])
+        .await;
     assert_eq!(deployed["properties"]["outputs"]["state"]["value"], "Succeeded", "{deployed}");
-    let team = shell.ok(&["ad", "group", "create", "--display-name", "team", "--mail-nickname", "team"]).await;
+    let team =
+        shell.ok(&["ad", "group", "create", "--display-name", "team", "--mail-nickname", "team"]).await;
     let worker_id = shell.ok(&["ad", "sp", "show", "--id", &worker, "--query", "id"]).await;
-    shell.ok(&["ad", "group", "member", "add", "-g", "team", "--member-id", worker_id.as_str().unwrap()]).await;
+    shell
+        .ok(&["ad", "group", "member", "add", "-g", "team", "--member-id", worker_id.as_str().unwrap()])
+        .await;
     let members = shell.ok(&["ad", "group", "member", "list", "-g", team["id"].as_str().unwrap()]).await;
     assert_eq!(members[0]["appId"], Value::from(worker.clone()));
     shell.ok(&["lock", "create", "-n", "keep", "--lock-type", "CanNotDelete", "-g", "rg-az"]).await;
@@ -164,10 +219,24 @@ async fn az_signs_in_with_a_certificate() {
     let shell = Shell { az, dir, _tasks: tasks };
     let url = format!("https://localhost:{port}");
     shell.ok(&["cloud", "update", "-n", "AzureCloud", "--endpoint-resource-manager", &url]).await;
-    let (app, secret, tenant) = (world.owner.app_id.clone(), world.owner.secret.clone(), world.entra.tenant_id());
+    let (app, secret, tenant) =
+        (world.owner.app_id.clone(), world.owner.secret.clone(), world.entra.tenant_id());
     shell.ok(&["login", "--service-principal", "-u", &app, "-p", &secret, "--tenant", &tenant]).await;
     let scope = world.group_path("g");
-    let made = shell.ok(&["ad", "sp", "create-for-rbac", "-n", "certified", "--role", "Reader", "--scopes", &scope, "--create-cert"]).await;
+    let made = shell
+        .ok(&[
+            "ad",
+            "sp",
+            "create-for-rbac",
+            "-n",
+            "certified",
+            "--role",
+            "Reader",
+            "--scopes",
+            &scope,
+            "--create-cert",
+        ])
+        .await;
     let (app, file) = (made["appId"].as_str().unwrap(), made["fileWithCertAndPrivateKey"].as_str().unwrap());
     shell.ok(&["account", "clear"]).await;
     shell.ok(&["login", "--service-principal", "-u", app, "--certificate", file, "--tenant", &tenant]).await;

@@ -59,9 +59,23 @@ async fn deployments_fail_with_the_inner_error_and_do_no_more_than_their_sender(
     let (somebody, token) = world.somebody("deployer").await;
     let role = json!({"properties": {"roleName": "Deployer", "permissions": [{"actions": ["Microsoft.Resources/*", "*/read"]}]}});
     let guid = uuid::Uuid::new_v4();
-    world.put(&format!("/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions/{guid}", world.sub), role).await;
-    let assignment = format!("{}/providers/Microsoft.Authorization/roleAssignments/{}", world.group_path("g"), uuid::Uuid::new_v4());
-    world.put(&assignment, json!({"properties": {"roleDefinitionId": format!("/x/{guid}"), "principalId": somebody}})).await;
+    world
+        .put(
+            &format!("/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions/{guid}", world.sub),
+            role,
+        )
+        .await;
+    let assignment = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        world.group_path("g"),
+        uuid::Uuid::new_v4()
+    );
+    world
+        .put(
+            &assignment,
+            json!({"properties": {"roleDefinitionId": format!("/x/{guid}"), "principalId": somebody}}),
+        )
+        .await;
     let other = format!("{}/providers/Microsoft.Resources/deployments/e", world.group_path("g"));
     let body = json!({"properties": {"template": template(), "parameters": {"name": {"value": "w"}}}});
     let made = world.as_who(&token, Method::PUT, &other, body).await;
@@ -72,8 +86,13 @@ async fn deployments_fail_with_the_inner_error_and_do_no_more_than_their_sender(
 async fn a_body_as_az_sends_it_is_read() {
     let world = World::new().await;
     world.group("g").await;
-    let path = format!("{}/providers/Microsoft.Resources/deployments/d/validate?api-version=2025-04-01", world.group_path("g"));
-    let request = http::Request::post(path).header("host", HOST).header("authorization", format!("Bearer {}", world.token));
+    let path = format!(
+        "{}/providers/Microsoft.Resources/deployments/d/validate?api-version=2025-04-01",
+        world.group_path("g")
+    );
+    let request = http::Request::post(path)
+        .header("host", HOST)
+        .header("authorization", format!("Bearer {}", world.token));
     let body = "{\"properties\": {\"parameters\": {}, \"mode\": \"Incremental\", template:{\n// a comment\n\"resources\": []}\n}}";
     assert_eq!(world.send(request, body).await.status, 200);
 }

@@ -11,14 +11,23 @@ async fn a_token_past_its_expiry_is_refused_with_both_times() {
     let clock = kit::clock::FixedClock::new(issued);
     let world = World::with_clock(clock.clone()).await;
     let path = "/subscriptions?api-version=2022-12-01";
-    let ask = || http::Request::get(path).header("host", HOST).header("authorization", format!("Bearer {}", world.token));
+    let ask = || {
+        http::Request::get(path)
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {}", world.token))
+    };
     assert_eq!(world.send(ask(), "").await.status, 200);
     clock.set("2026-03-04T12:30:00Z".parse().unwrap());
     let answer = world.send(ask(), "").await;
     assert_eq!((answer.status.as_u16(), answer.code()), (401, "ExpiredAuthenticationToken"));
-    let (start, end) = ("The access token expiry UTC time '2026-03-0", "is earlier than current UTC time '2026-03-04T12:30:00Z'.");
+    let (start, end) = (
+        "The access token expiry UTC time '2026-03-0",
+        "is earlier than current UTC time '2026-03-04T12:30:00Z'.",
+    );
     assert!(answer.message().starts_with(start) && answer.message().ends_with(end), "{}", answer.message());
-    let fresh = world.sign_in(&world.owner.app_id, &world.owner.secret, "https://management.azure.com/.default").await;
+    let fresh = world
+        .sign_in(&world.owner.app_id, &world.owner.secret, "https://management.azure.com/.default")
+        .await;
     assert_eq!(world.as_who(&fresh, Method::GET, "/subscriptions", Value::Null).await.status, 200);
 }
 
@@ -35,7 +44,8 @@ async fn what_is_kept_is_for_the_owner_only() {
 async fn who_has_no_valid_token_is_refused() {
     let world = World::new().await;
     let path = "/subscriptions?api-version=2022-12-01";
-    let vault = world.sign_in(&world.owner.app_id, &world.owner.secret, "https://vault.azure.net/.default").await;
+    let vault =
+        world.sign_in(&world.owner.app_id, &world.owner.secret, "https://vault.azure.net/.default").await;
     let mut broken = world.token.clone();
     broken.replace_range(broken.len() - 6.., "AAAAAA");
     let table = [
@@ -55,7 +65,9 @@ async fn who_has_no_valid_token_is_refused() {
         assert!(answer.header("www-authenticate").starts_with("Bearer authorization_uri="));
     }
     // A token for another host's audience does not become valid by calling the front door by that host's name.
-    let request = http::Request::get(path).header("host", "vault.azure.net").header("authorization", format!("Bearer {vault}"));
+    let request = http::Request::get(path)
+        .header("host", "vault.azure.net")
+        .header("authorization", format!("Bearer {vault}"));
     assert_eq!(world.send(request, "").await.status, 401);
 }
 
@@ -68,14 +80,36 @@ async fn versions_are_checked() {
         ("/subscriptions".to_owned(), "?api-version=2099-01-01", 400, "InvalidApiVersionParameter"),
         (world.widget("g", "w"), "?api-version=nonsense", 400, "NoRegisteredProviderFound"),
         (world.widget("g", "w"), "?api-version=2026-08-01", 404, "ResourceNotFound"),
-        (format!("{}/providers/Microsoft.Test/gadgets/x", world.group_path("g")), "?api-version=2025-01-01", 404, "InvalidResourceType"),
-        (format!("{}/providers/Nobody.Knows/x/y", world.group_path("g")), "?api-version=2025-01-01", 404, "InvalidResourceNamespace"),
-        (format!("{}/providers/Microsoft.Sql/servers/y", world.group_path("g")), "?api-version=2025-01-01", 501, "NotImplemented"),
+        (
+            format!("{}/providers/Microsoft.Test/gadgets/x", world.group_path("g")),
+            "?api-version=2025-01-01",
+            404,
+            "InvalidResourceType",
+        ),
+        (
+            format!("{}/providers/Nobody.Knows/x/y", world.group_path("g")),
+            "?api-version=2025-01-01",
+            404,
+            "InvalidResourceNamespace",
+        ),
+        (
+            format!("{}/providers/Microsoft.Sql/servers/y", world.group_path("g")),
+            "?api-version=2025-01-01",
+            501,
+            "NotImplemented",
+        ),
         ("/subscriptions/nonsense".to_owned(), "?api-version=2022-12-01", 400, "InvalidSubscriptionId"),
-        ("/subscriptions/00000000-0000-0000-0000-000000000001".to_owned(), "?api-version=2022-12-01", 404, "SubscriptionNotFound"),
+        (
+            "/subscriptions/00000000-0000-0000-0000-000000000001".to_owned(),
+            "?api-version=2022-12-01",
+            404,
+            "SubscriptionNotFound",
+        ),
     ];
     for (path, query, status, code) in table {
-        let request = http::Request::get(format!("{path}{query}")).header("host", HOST).header("authorization", format!("Bearer {}", world.token));
+        let request = http::Request::get(format!("{path}{query}"))
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {}", world.token));
         let answer = world.send(request, "").await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path}{query}");
     }
@@ -112,18 +146,22 @@ async fn bad_requests_are_refused_with_azures_codes() {
 async fn paths_are_forgiving() {
     let world = World::new().await;
     world.group("Group").await;
-    let made = world.put(&world.widget("GROUP", "w"), json!({"location": "East US", "tags": {"a": "b"}})).await;
+    let made =
+        world.put(&world.widget("GROUP", "w"), json!({"location": "East US", "tags": {"a": "b"}})).await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.body["id"], json!(world.widget("Group", "w")), "the group is written as it was made");
     assert_eq!(made.body["location"], "eastus");
-    let odd = format!("//SUBSCRIPTIONS/{}/resourcegroups/group/providers/microsoft.TEST//WIDGETS/W/", world.sub);
+    let odd =
+        format!("//SUBSCRIPTIONS/{}/resourcegroups/group/providers/microsoft.TEST//WIDGETS/W/", world.sub);
     assert_eq!(world.get(&odd).await.body["name"], "w");
 }
 
 #[tokio::test]
 async fn the_metadata_document_needs_no_token() {
     let world = World::new().await;
-    let get = |host: &'static str, version: &str| http::Request::get(format!("//metadata/endpoints?api-version={version}")).header("host", host);
+    let get = |host: &'static str, version: &str| {
+        http::Request::get(format!("//metadata/endpoints?api-version={version}")).header("host", host)
+    };
     let one = world.send(get(HOST, "2022-09-01"), "").await;
     assert_eq!(one.body["resourceManager"], "https://localhost:8443/");
     assert_eq!(one.body["authentication"]["loginEndpoint"], "https://localhost:8443/");

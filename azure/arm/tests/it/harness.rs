@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arm::{
-    Acted, Caller, CallerKind, Ctx, Deleted, Directory, DirectoryError, FederatedCredential, Front, FrontConfig,
-    ManagedIdentity, PrincipalInfo, Provider, Put, Resource, ResourceId, ResourceType, Token, TokenError, TokenVerifier,
-    TypeDescriptor, Written,
+    Acted, Caller, CallerKind, Ctx, Deleted, Directory, DirectoryError, FederatedCredential, Front,
+    FrontConfig, ManagedIdentity, PrincipalInfo, Provider, Put, Resource, ResourceId, ResourceType, Token,
+    TokenError, TokenVerifier, TypeDescriptor, Written,
 };
 use async_trait::async_trait;
 use entra::{Bootstrap, Entra, VerifyError};
@@ -45,9 +45,17 @@ impl TokenVerifier for Adapter {
 
 #[async_trait]
 impl Directory for Adapter {
-    async fn create_managed_identity(&self, resource: &ResourceId) -> Result<ManagedIdentity, DirectoryError> {
-        let made = self.0.managed_identity_create(&resource.to_string()).await.map_err(wrong("make an identity"))?;
-        Ok(ManagedIdentity { principal_id: made.principal_id, client_id: made.client_id, tenant_id: made.tenant_id })
+    async fn create_managed_identity(
+        &self,
+        resource: &ResourceId,
+    ) -> Result<ManagedIdentity, DirectoryError> {
+        let made =
+            self.0.managed_identity_create(&resource.to_string()).await.map_err(wrong("make an identity"))?;
+        Ok(ManagedIdentity {
+            principal_id: made.principal_id,
+            client_id: made.client_id,
+            tenant_id: made.tenant_id,
+        })
     }
     async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
         self.0.managed_identity_delete(&resource.to_string()).await.map_err(wrong("remove an identity"))
@@ -60,7 +68,11 @@ impl Directory for Adapter {
         let found = self.0.principal(object_id)?;
         Some(PrincipalInfo { kind: found.kind.to_owned(), display_name: found.name, app_id: found.app_id })
     }
-    async fn put_federated_credential(&self, _: &ResourceId, _: FederatedCredential) -> Result<(), DirectoryError> {
+    async fn put_federated_credential(
+        &self,
+        _: &ResourceId,
+        _: FederatedCredential,
+    ) -> Result<(), DirectoryError> {
         Ok(())
     }
     async fn delete_federated_credential(&self, _: &ResourceId, _: &str) -> Result<(), DirectoryError> {
@@ -168,11 +180,17 @@ pub const HOST: &str = "localhost:8443";
 async fn open(dir: &Path, clock: Arc<dyn kit::Clock>) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
     let tasks = kit::Tasks::new();
     let hosts = FrontConfig::usual_hosts();
-    let config = entra::Config { state_dir: dir.to_owned(), hosts: hosts.clone(), clock: clock.clone(), issuers: Arc::new(entra::NoIssuers) };
+    let config = entra::Config {
+        state_dir: dir.to_owned(),
+        hosts: hosts.clone(),
+        clock: clock.clone(),
+        issuers: Arc::new(entra::NoIssuers),
+    };
     let entra = Entra::open(config, &tasks).await.unwrap();
     let adapter = Arc::new(Adapter(entra.clone()));
     if let Some(made) = entra.bootstrap("owner").await.unwrap() {
-        std::fs::write(dir.join("owner"), format!("{} {} {}", made.app_id, made.object_id, made.secret)).unwrap();
+        std::fs::write(dir.join("owner"), format!("{} {} {}", made.app_id, made.object_id, made.secret))
+            .unwrap();
     }
     let front = Front::builder(FrontConfig {
         state_dir: dir.to_owned(),
@@ -215,9 +233,17 @@ impl World {
         let (entra, front, tasks) = open(dir.path(), clock).await;
         let text = std::fs::read_to_string(dir.path().join("owner")).unwrap();
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-        let owner = Bootstrap { app_id: words[0].clone(), object_id: words[1].clone(), secret: words[2].clone() };
-        let mut world =
-            Self { sub: entra.subscription_id(), entra, front, owner: owner.clone(), token: String::new(), tasks, dir: Some(dir) };
+        let owner =
+            Bootstrap { app_id: words[0].clone(), object_id: words[1].clone(), secret: words[2].clone() };
+        let mut world = Self {
+            sub: entra.subscription_id(),
+            entra,
+            front,
+            owner: owner.clone(),
+            token: String::new(),
+            tasks,
+            dir: Some(dir),
+        };
         world.token = world.sign_in(&owner.app_id, &owner.secret, "https://localhost:8443//.default").await;
         world
     }
@@ -233,7 +259,9 @@ impl World {
     }
 
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
-        let body = fields.iter().map(|(n, v)| format!("{n}={}", percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC)));
+        let body = fields.iter().map(|(n, v)| {
+            format!("{n}={}", percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC))
+        });
         let body = body.collect::<Vec<_>>().join("&");
         let request = http::Request::builder().method(Method::POST).uri(path).header("host", HOST);
         answered(self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await).await
@@ -241,7 +269,12 @@ impl World {
 
     pub async fn sign_in(&self, app: &str, secret: &str, scope: &str) -> String {
         let path = format!("/{}/oauth2/v2.0/token", self.entra.tenant_id());
-        let fields = [("client_id", app), ("client_secret", secret), ("scope", scope), ("grant_type", "client_credentials")];
+        let fields = [
+            ("client_id", app),
+            ("client_secret", secret),
+            ("scope", scope),
+            ("grant_type", "client_credentials"),
+        ];
         let answer = self.form(&path, &fields).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body["access_token"].as_str().unwrap().to_owned()
@@ -249,25 +282,41 @@ impl World {
 
     /// A new application with a principal and a token for the resource manager: `(object id, token)`.
     pub async fn somebody(&self, name: &str) -> (String, String) {
-        let graph = self.sign_in(&self.owner.app_id, &self.owner.secret, "https://graph.microsoft.com/.default").await;
+        let graph = self
+            .sign_in(&self.owner.app_id, &self.owner.secret, "https://graph.microsoft.com/.default")
+            .await;
         let app = self.graph(Method::POST, "/v1.0/applications", json!({"displayName": name}), &graph).await;
         let id = app.body["id"].as_str().unwrap();
-        let secret = self.graph(Method::POST, &format!("/v1.0/applications/{id}/addPassword"), json!({}), &graph).await;
+        let secret = self
+            .graph(Method::POST, &format!("/v1.0/applications/{id}/addPassword"), json!({}), &graph)
+            .await;
         let app_id = app.body["appId"].as_str().unwrap();
-        let principal = self.graph(Method::POST, "/v1.0/servicePrincipals", json!({"appId": app_id}), &graph).await;
+        let principal =
+            self.graph(Method::POST, "/v1.0/servicePrincipals", json!({"appId": app_id}), &graph).await;
         assert_eq!(principal.status, 201, "{}", principal.body);
-        let token = self.sign_in(app_id, secret.body["secretText"].as_str().unwrap(), "https://management.azure.com/.default").await;
+        let token = self
+            .sign_in(
+                app_id,
+                secret.body["secretText"].as_str().unwrap(),
+                "https://management.azure.com/.default",
+            )
+            .await;
         (principal.body["id"].as_str().unwrap().to_owned(), token)
     }
 
     pub async fn graph(&self, method: Method, path: &str, body: Value, token: &str) -> Answered {
-        let request = http::Request::builder().method(method).uri(path).header("host", HOST).header("authorization", format!("Bearer {token}"));
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {token}"));
         let body = if body.is_null() { String::new() } else { body.to_string() };
         answered(self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await).await
     }
 
     pub async fn send(&self, request: http::request::Builder, body: &str) -> Answered {
-        answered(self.front.service().call(request.body(kit::http::full(body.to_owned())).unwrap()).await).await
+        answered(self.front.service().call(request.body(kit::http::full(body.to_owned())).unwrap()).await)
+            .await
     }
 
     pub async fn as_who(&self, token: &str, method: Method, path: &str, body: Value) -> Answered {
@@ -311,10 +360,13 @@ impl World {
 
     /// Follows an operation to its end by the URL in a header.
     pub async fn follow(&self, answer: &Answered) -> Value {
-        let url = answer.header("azure-asyncoperation").trim_start_matches("https://localhost:8443").to_owned();
+        let url =
+            answer.header("azure-asyncoperation").trim_start_matches("https://localhost:8443").to_owned();
         assert!(!url.is_empty());
         loop {
-            let request = http::Request::get(&url).header("host", HOST).header("authorization", format!("Bearer {}", self.token));
+            let request = http::Request::get(&url)
+                .header("host", HOST)
+                .header("authorization", format!("Bearer {}", self.token));
             let state = self.send(request, "").await;
             assert_eq!(state.status, 200, "{}", state.body);
             if state.body["status"] != "InProgress" {
@@ -327,7 +379,11 @@ impl World {
 async fn answered(response: Response) -> Answered {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answered { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    Answered {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    }
 }
 
 /// One service for both, as the program composes them.

@@ -10,7 +10,12 @@ async fn a_resource_is_made_shown_changed_and_deleted() {
     let world = World::new().await;
     world.group("g").await;
     let id = world.widget("g", "w");
-    let made = world.put(&id, json!({"location": "eastus", "properties": {"size": 1}, "identity": {"type": "SystemAssigned"}})).await;
+    let made = world
+        .put(
+            &id,
+            json!({"location": "eastus", "properties": {"size": 1}, "identity": {"type": "SystemAssigned"}}),
+        )
+        .await;
     assert_eq!(made.status, 201, "{}", made.body);
     let principal = made.body["identity"]["principalId"].as_str().unwrap().to_owned();
     assert_eq!(world.entra.principal(&principal).unwrap().kind, "ServicePrincipal");
@@ -23,8 +28,12 @@ async fn a_resource_is_made_shown_changed_and_deleted() {
     assert_eq!(patched.body["identity"]["principalId"], json!(principal));
 
     let with = |method: Method, name: &'static str, value: String| {
-        http::Request::builder().method(method).uri(format!("{id}?api-version=2025-01-01")).header("host", HOST)
-            .header("authorization", format!("Bearer {}", world.token)).header(name, value)
+        http::Request::builder()
+            .method(method)
+            .uri(format!("{id}?api-version=2025-01-01"))
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {}", world.token))
+            .header(name, value)
     };
     let body = r#"{"location":"eastus"}"#;
     assert_eq!(world.send(with(Method::PUT, "if-match", etag), body).await.status, 412);
@@ -33,7 +42,10 @@ async fn a_resource_is_made_shown_changed_and_deleted() {
 
     let part = format!("{id}/parts/p");
     assert_eq!(world.put(&part, json!({"properties": {"n": 1}})).await.status, 201);
-    assert_eq!(world.get(&format!("{id}/parts")).await.body["value"][0]["type"], "Microsoft.Test/widgets/parts");
+    assert_eq!(
+        world.get(&format!("{id}/parts")).await.body["value"][0]["type"],
+        "Microsoft.Test/widgets/parts"
+    );
     assert_eq!(world.call(Method::POST, &format!("{id}/echo"), json!({"x": 1})).await.body, json!({"x": 1}));
     assert_eq!(world.call(Method::POST, &format!("{id}/dance"), Value::Null).await.code(), "NotImplemented");
 
@@ -49,12 +61,20 @@ async fn operations_can_be_followed_and_survive_a_restart() {
     world.group("g").await;
     let id = world.widget("g", "slow");
     let made = world.put(&id, json!({"location": "eastus", "properties": {"slow": true}})).await;
-    assert_eq!((made.status.as_u16(), &made.body["properties"]["provisioningState"]), (201, &json!("Creating")));
+    assert_eq!(
+        (made.status.as_u16(), &made.body["properties"]["provisioningState"]),
+        (201, &json!("Creating"))
+    );
     assert_eq!(made.header("retry-after"), "1");
     assert_eq!(world.follow(&made).await["status"], "Succeeded");
     assert_eq!(world.get(&id).await.body["properties"]["provisioningState"], "Succeeded");
 
-    let broken = world.put(&world.widget("g", "b"), json!({"location": "eastus", "properties": {"slow": true, "broken": true}})).await;
+    let broken = world
+        .put(
+            &world.widget("g", "b"),
+            json!({"location": "eastus", "properties": {"slow": true, "broken": true}}),
+        )
+        .await;
     let end = world.follow(&broken).await;
     assert_eq!((&end["status"], &end["error"]["code"]), (&json!("Failed"), &json!("WidgetBroken")));
 
@@ -78,9 +98,13 @@ async fn deleting_a_group_deletes_what_is_in_it() {
     let world = World::new().await;
     world.group("g").await;
     for name in ["a", "b"] {
-        world.put(&world.widget("g", name), json!({"location": "eastus", "properties": {"slow": name == "a"}})).await;
+        world
+            .put(&world.widget("g", name), json!({"location": "eastus", "properties": {"slow": name == "a"}}))
+            .await;
     }
-    let list = world.get(&format!("/subscriptions/{}/resources?$filter=resourceGroup eq 'G' and name eq 'a'", world.sub)).await;
+    let list = world
+        .get(&format!("/subscriptions/{}/resources?$filter=resourceGroup eq 'G' and name eq 'a'", world.sub))
+        .await;
     assert_eq!(list.body["value"].as_array().unwrap().len(), 1);
     let path = world.group_path("g");
     assert_eq!(world.call(Method::HEAD, &path, Value::Null).await.status, 204);
@@ -88,7 +112,9 @@ async fn deleting_a_group_deletes_what_is_in_it() {
     assert_eq!(gone.status, 202);
     let url = gone.header("location").trim_start_matches("https://localhost:8443").to_owned();
     loop {
-        let request = http::Request::get(&url).header("host", HOST).header("authorization", format!("Bearer {}", world.token));
+        let request = http::Request::get(&url)
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {}", world.token));
         let state = world.send(request, "").await;
         if state.status != 202 {
             assert_eq!(state.status, 200, "{}", state.body);
@@ -98,7 +124,12 @@ async fn deleting_a_group_deletes_what_is_in_it() {
     assert_eq!(world.call(Method::HEAD, &path, Value::Null).await.status, 404);
     assert_eq!(world.get(&world.widget("g", "a")).await.code(), "ResourceGroupNotFound");
     let log = world.get(&format!("/subscriptions/{}/providers/Microsoft.Insights/eventtypes/management/values?$filter=resourceGroupName eq 'g'", world.sub)).await;
-    let deeds: Vec<&str> = log.body["value"].as_array().unwrap().iter().filter_map(|e| e["operationName"]["value"].as_str()).collect();
+    let deeds: Vec<&str> = log.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|e| e["operationName"]["value"].as_str())
+        .collect();
     assert!(deeds.contains(&"Microsoft.Test/widgets/delete"), "{deeds:?}");
 }
 
@@ -106,13 +137,21 @@ async fn deleting_a_group_deletes_what_is_in_it() {
 async fn the_client_in_the_process_speaks_as_an_identity_and_is_refused_like_anyone() {
     let world = World::new().await;
     world.group("g").await;
-    let made = world.put(&world.widget("g", "w"), json!({"location": "eastus", "identity": {"type": "SystemAssigned"}})).await;
+    let made = world
+        .put(&world.widget("g", "w"), json!({"location": "eastus", "identity": {"type": "SystemAssigned"}}))
+        .await;
     let principal = made.body["identity"]["principalId"].as_str().unwrap();
     let arm = world.front.ctx("Microsoft.Resources").arm.with_identity(principal);
-    let refused = arm.put(world.widget("g", "x"), "2025-01-01", json!({"location": "eastus"})).await.unwrap_err();
+    let refused =
+        arm.put(world.widget("g", "x"), "2025-01-01", json!({"location": "eastus"})).await.unwrap_err();
     assert_eq!(refused.code, "AuthorizationFailed");
-    let role = format!("{}/providers/Microsoft.Authorization/roleAssignments/{}", world.group_path("g"), uuid::Uuid::new_v4());
-    let contributor = "/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c";
+    let role = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        world.group_path("g"),
+        uuid::Uuid::new_v4()
+    );
+    let contributor =
+        "/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c";
     let body = json!({"properties": {"roleDefinitionId": contributor, "principalId": principal, "principalType": "ServicePrincipal"}});
     assert_eq!(world.put(&role, body).await.status, 201);
     let slow = json!({"location": "eastus", "properties": {"slow": true}});

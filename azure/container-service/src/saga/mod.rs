@@ -63,7 +63,10 @@ pub struct Work {
 
 /// The end of an operation that a deletion cut short.
 pub fn preempted() -> ArmError {
-    ArmError::conflict("AKSOperationPreemptedByDelete", "This operation has been preempted by Deleting operation.")
+    ArmError::conflict(
+        "AKSOperationPreemptedByDelete",
+        "This operation has been preempted by Deleting operation.",
+    )
 }
 
 impl Work {
@@ -85,7 +88,10 @@ impl Work {
     }
 
     /// Waits for something that may be dropped, unless a deletion cuts in.
-    pub async fn unless_cut<T>(&self, wait: impl Future<Output = Result<T, ArmError>>) -> Result<T, ArmError> {
+    pub async fn unless_cut<T>(
+        &self,
+        wait: impl Future<Output = Result<T, ArmError>>,
+    ) -> Result<T, ArmError> {
         let mut cut = self.cut.clone();
         let came = async move {
             if cut.changed().await.is_err() {
@@ -108,7 +114,8 @@ impl Work {
     pub fn as_cluster(&self) -> Result<ArmClient, ArmError> {
         let cluster = self.cluster()?;
         let principal = state::principal(&cluster).ok_or_else(|| {
-            ArmError::bad_request("InvalidParameter", "The cluster has no managed identity.").target("identity")
+            ArmError::bad_request("InvalidParameter", "The cluster has no managed identity.")
+                .target("identity")
         })?;
         Ok(self.arm.with_identity(&principal))
     }
@@ -186,7 +193,8 @@ pub fn write_pool() -> Saga<Work, ArmError> {
 
 /// Takes one pool away.
 pub fn delete_pool() -> Saga<Work, ArmError> {
-    let steps: Vec<ClusterStep> = vec![Arc::new(pools::DrainPool), Arc::new(Undo(Arc::new(pools::ScaleSets)))];
+    let steps: Vec<ClusterStep> =
+        vec![Arc::new(pools::DrainPool), Arc::new(Undo(Arc::new(pools::ScaleSets)))];
     Saga { kind: "pool-delete", steps, on_failure: OnFailure::Keep }
 }
 

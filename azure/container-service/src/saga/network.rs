@@ -138,7 +138,8 @@ impl Step<Work, ArmError> for VirtualNetwork {
             "subnets": [{ "name": "aks-subnet", "properties": subnet }],
         });
         let found = ensure(work, &id, properties).await?;
-        let there = list(&found, "/properties/subnets").iter().any(|s| text(s, "/name") == Some("aks-subnet"));
+        let there =
+            list(&found, "/properties/subnets").iter().any(|s| text(s, "/name") == Some("aks-subnet"));
         if there {
             return Ok(());
         }
@@ -159,7 +160,8 @@ impl Step<Work, ArmError> for OutboundAddress {
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         let id = address_id(work)?;
-        ensure(work, &id, json!({ "publicIPAllocationMethod": "Static", "idleTimeoutInMinutes": 30 })).await?;
+        ensure(work, &id, json!({ "publicIPAllocationMethod": "Static", "idleTimeoutInMinutes": 30 }))
+            .await?;
         work.change(|cluster| {
             let path = ["networkProfile", "loadBalancerProfile", "effectiveOutboundIPs"];
             set(&mut cluster.properties, &path, json!([{ "id": id }]));

@@ -69,7 +69,8 @@ impl Step<Work, ArmError> for Reserve {
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         let group = work.node_group()?;
         let Some(found) = work.resources.get(&group) else { return Ok(()) };
-        let ours = found.managed_by.as_deref().is_some_and(|by| by.eq_ignore_ascii_case(&work.cluster.to_string()));
+        let ours =
+            found.managed_by.as_deref().is_some_and(|by| by.eq_ignore_ascii_case(&work.cluster.to_string()));
         if ours {
             return Ok(());
         }
@@ -191,7 +192,8 @@ impl Step<Work, ArmError> for KubeletIdentity {
             "clientId": found["properties"]["clientId"],
             "objectId": found["properties"]["principalId"],
         });
-        work.change(|cluster| set(&mut cluster.properties, &["identityProfile", "kubeletidentity"], profile)).await
+        work.change(|cluster| set(&mut cluster.properties, &["identityProfile", "kubeletidentity"], profile))
+            .await
     }
 
     async fn undo(&self, work: &Work, _: &Memo) -> Result<(), ArmError> {

@@ -42,7 +42,12 @@ async fn drain_node(work: &Work, node: &str) -> Result<(), ArmError> {
 }
 
 /// Drains a node, deletes its machine and its Node object.
-async fn retire(work: &Work, set: &ResourceId, instance: &nodes::Instance, drain: bool) -> Result<(), ArmError> {
+async fn retire(
+    work: &Work,
+    set: &ResourceId,
+    instance: &nodes::Instance,
+    drain: bool,
+) -> Result<(), ArmError> {
     let cluster = work.cluster.to_string();
     if drain {
         drain_node(work, &instance.node).await?;
@@ -160,7 +165,12 @@ async fn ensure(work: &Work, pool: &Resource, plane: &ControlPlaneStatus) -> Res
     }
 }
 
-fn body(work: &Work, pool: &Resource, id: &ResourceId, plane: &ControlPlaneStatus) -> Result<Value, ArmError> {
+fn body(
+    work: &Work,
+    pool: &Resource,
+    id: &ResourceId,
+    plane: &ControlPlaneStatus,
+) -> Result<Value, ArmError> {
     let cluster = work.cluster()?;
     let properties = &pool.properties;
     let vm_size = text(properties, "/vmSize").unwrap_or(crate::sizes::DEFAULT);
@@ -174,8 +184,10 @@ fn body(work: &Work, pool: &Resource, id: &ResourceId, plane: &ControlPlaneStatu
         size,
         plane,
     };
-    let custom_data = base64::engine::general_purpose::STANDARD.encode(document(&from, &work.settings).to_string());
-    let kubelet = text(&cluster.properties, "/identityProfile/kubeletidentity/resourceId").unwrap_or_default();
+    let custom_data =
+        base64::engine::general_purpose::STANDARD.encode(document(&from, &work.settings).to_string());
+    let kubelet =
+        text(&cluster.properties, "/identityProfile/kubeletidentity/resourceId").unwrap_or_default();
     let zones: Vec<Value> = list(properties, "/availabilityZones").to_vec();
     let mut body = json!({
         "location": location,
@@ -224,9 +236,8 @@ fn body(work: &Work, pool: &Resource, id: &ResourceId, plane: &ControlPlaneStatu
 
 fn image(pool: &Value) -> String {
     let version = text(pool, "/nodeImageVersion").unwrap_or(crate::pool::NODE_IMAGE);
-    let (name, number) = version.split_once("-2").map_or((version, "0"), |(name, _)| {
-        (name, &version[name.len() + 1..])
-    });
+    let (name, number) =
+        version.split_once("-2").map_or((version, "0"), |(name, _)| (name, &version[name.len() + 1..]));
     let gallery = "/subscriptions/109a5e88-712a-48ae-9078-9ca8b3c81345/resourceGroups/AKS-Ubuntu/providers/Microsoft.Compute/galleries/AKSUbuntu";
     format!("{gallery}/images/{}/versions/{number}", name.trim_start_matches("AKSUbuntu-"))
 }

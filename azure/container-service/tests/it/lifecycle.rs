@@ -92,7 +92,10 @@ async fn a_fault_in_any_step_is_told_repaired_and_leaves_nothing() {
         let world = World::new().await;
         *world.faults.at.lock() = Some((step.to_owned(), after));
         let error = world.create("c1", az_body("c1", 1)).await.unwrap_err();
-        assert_eq!((error.code.as_str(), error.target.as_deref()), ("Injected", Some(&*format!("step '{step}'"))));
+        assert_eq!(
+            (error.code.as_str(), error.target.as_deref()),
+            ("Injected", Some(&*format!("step '{step}'")))
+        );
         assert_eq!(world.show("c1").await["properties"]["provisioningState"], "Failed");
         let repaired = world.create("c1", az_body("c1", 1)).await.unwrap();
         assert_eq!(repaired["properties"]["provisioningState"], "Succeeded", "{step}");
@@ -123,15 +126,24 @@ async fn a_crash_in_any_step_is_survived() {
                 break;
             }
             if state == "Failed" {
-                let why = world.owner().get(format!("{}/operations/latest", cluster("c1")), AKS).await.unwrap();
+                let why =
+                    world.owner().get(format!("{}/operations/latest", cluster("c1")), AKS).await.unwrap();
                 panic!("after a crash in {step}: {why}");
             }
             let waited = tokio::time::timeout(std::time::Duration::from_secs(8), changed.changed()).await;
             if waited.is_err() {
-                let running: Vec<String> =
-                    world.front.operations().running().iter().map(|o| format!("{} {}", o.resource, o.name)).collect();
+                let running: Vec<String> = world
+                    .front
+                    .operations()
+                    .running()
+                    .iter()
+                    .map(|o| format!("{} {}", o.resource, o.name))
+                    .collect();
                 let seen = world.faults.seen.lock().clone();
-                panic!("stuck after a crash in {step}: {running:?}, steps {seen:?}, {:?}", world.everything());
+                panic!(
+                    "stuck after a crash in {step}: {running:?}, steps {seen:?}, {:?}",
+                    world.everything()
+                );
             }
         }
         assert_eq!(node_names(&world, "c1").len(), 1, "{step}");
@@ -160,7 +172,9 @@ async fn a_second_write_is_refused_and_a_deletion_cuts_in() {
     assert!(first.body["identity"]["principalId"].is_string());
     let second = world.owner().put(cluster("c1"), AKS, az_body("c1", 3)).await.unwrap_err();
     assert_eq!((second.status.as_u16(), second.code.as_str()), (409, "OperationNotAllowed"));
-    assert!(second.message.starts_with("Operation is not allowed: Another operation (Creating) is in progress"));
+    assert!(
+        second.message.starts_with("Operation is not allowed: Another operation (Creating) is in progress")
+    );
     let deletion = world.owner().delete(cluster("c1"), AKS).await.unwrap();
     let repeated = world.owner().delete(cluster("c1"), AKS).await.unwrap();
     assert_eq!(repeated.operation, deletion.operation);
@@ -190,7 +204,11 @@ async fn pools_are_added_scaled_and_deleted() {
     let put = |count: u32| {
         let (owner, pool) = (world.owner(), pool.clone());
         async move {
-            owner.put(pool, AKS, json!({ "properties": { "count": count, "mode": "User" } })).await?.done().await
+            owner
+                .put(pool, AKS, json!({ "properties": { "count": count, "mode": "User" } }))
+                .await?
+                .done()
+                .await
         }
     };
     let made = put(3).await.unwrap();
@@ -198,16 +216,23 @@ async fn pools_are_added_scaled_and_deleted() {
     assert_eq!(node_names(&world, "c1").len(), 4);
     put(1).await.unwrap();
     assert_eq!(node_names(&world, "c1").len(), 2);
-    let drained: Vec<String> = world.planes.drained.lock().iter().map(|n| n[n.len() - 6..].to_owned()).collect();
+    let drained: Vec<String> =
+        world.planes.drained.lock().iter().map(|n| n[n.len() - 6..].to_owned()).collect();
     assert_eq!(drained, ["000002", "000001"]);
     put(2).await.unwrap();
     let listed = world.owner().list(format!("{}/agentPools", cluster("c1")), AKS).await.unwrap();
     assert_eq!(listed.len(), 2);
     let machines = world.owner().list(format!("{pool}/machines"), AKS).await.unwrap();
     assert_eq!(machines.len(), 2);
-    assert!(machines[0]["properties"]["network"]["ipAddresses"][0]["ip"].as_str().unwrap().starts_with("10.224.0."));
+    assert!(
+        machines[0]["properties"]["network"]["ipAddresses"][0]["ip"]
+            .as_str()
+            .unwrap()
+            .starts_with("10.224.0.")
+    );
     assert_eq!(world.show("c1").await["properties"]["agentPoolProfiles"][1]["count"], 2);
-    let last = world.owner().delete(format!("{}/agentPools/nodepool1", cluster("c1")), AKS).await.unwrap_err();
+    let last =
+        world.owner().delete(format!("{}/agentPools/nodepool1", cluster("c1")), AKS).await.unwrap_err();
     assert_eq!(last.code, "OperationNotAllowed");
     world.owner().delete(&pool, AKS).await.unwrap().done().await.unwrap();
     assert_eq!(node_names(&world, "c1").len(), 1);
@@ -255,7 +280,8 @@ async fn a_cluster_stops_and_starts() {
     post("start").await.unwrap();
     assert_eq!(world.show("c1").await["properties"]["powerState"]["code"], "Running");
     assert!(world.planes.stopped.lock().is_empty());
-    let reply = world.owner().post(format!("{}/listClusterUserCredential", cluster("c1")), AKS, json!({})).await;
+    let reply =
+        world.owner().post(format!("{}/listClusterUserCredential", cluster("c1")), AKS, json!({})).await;
     assert_eq!(reply.unwrap().body["kubeconfigs"][0]["name"], "clusterUser");
     world.delete("c1").await.unwrap();
     world.assert_clean().await;

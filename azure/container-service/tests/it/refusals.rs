@@ -45,7 +45,12 @@ async fn a_bad_cluster_is_refused_and_leaves_nothing() {
             400,
             "DnsServiceIpOutOfServiceCidr",
         ),
-        ("c1", with(&[("/properties/networkProfile/podCidr", json!("10.224.0.0/16"))]), 400, "NetworkProfileCIDROverlapVNET"),
+        (
+            "c1",
+            with(&[("/properties/networkProfile/podCidr", json!("10.224.0.0/16"))]),
+            400,
+            "NetworkProfileCIDROverlapVNET",
+        ),
         ("c1", with(&[("/identity", json!({ "type": "None" }))]), 400, "InvalidParameter"),
         (
             "c1",
@@ -87,7 +92,11 @@ async fn what_is_fixed_at_create_stays() {
         let mut body = shown.clone();
         *body.pointer_mut(pointer).unwrap() = value;
         let error = world.create("c1", body).await.unwrap_err();
-        assert_eq!((error.status.as_u16(), error.code.as_str()), (400, "PropertyChangeNotAllowed"), "{pointer}: {error}");
+        assert_eq!(
+            (error.status.as_u16(), error.code.as_str()),
+            (400, "PropertyChangeNotAllowed"),
+            "{pointer}: {error}"
+        );
     }
     assert_eq!(world.show("c1").await["properties"]["provisioningState"], "Succeeded");
 }

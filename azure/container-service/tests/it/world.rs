@@ -9,8 +9,8 @@ use arm::{ArmClient, ArmError, Ctx, Front, FrontConfig};
 use async_trait::async_trait;
 use container_service::service::Inject;
 use container_service::{
-    ContainerService, ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,
-    Settings, Size, Sizes,
+    ContainerService, ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential,
+    NodeStatus, Settings, Size, Sizes,
 };
 use fabric::{Booted, Fabric, MachineFiles, MachineStarter, SimulatedFabric};
 use parking_lot::Mutex;
@@ -102,9 +102,12 @@ impl MachineStarter for Machines {
         }
         let Ok(document) = serde_json::from_slice::<Value>(&files.custom_data) else { return 100 };
         let cluster = self.planes.fqdns.lock().get(document["fqdn"].as_str().unwrap_or_default()).cloned();
-        let pool = document["labels"]["kubernetes.azure.com/agentpool"].as_str().unwrap_or_default().to_owned();
+        let pool =
+            document["labels"]["kubernetes.azure.com/agentpool"].as_str().unwrap_or_default().to_owned();
         let name = files.machine_json["hostname"].as_str().unwrap_or_default().to_owned();
-        if let Some(nodes) = cluster.and_then(|c| self.planes.made.lock().get_mut(&c).map(|n| n.insert(name, pool))) {
+        if let Some(nodes) =
+            cluster.and_then(|c| self.planes.made.lock().get_mut(&c).map(|n| n.insert(name, pool)))
+        {
             drop(nodes);
         }
         report.booted();
@@ -163,7 +166,11 @@ impl World {
     }
 
     /// Opens the state that is in `dir`.
-    pub async fn open(dir: Arc<tempfile::TempDir>, planes: Arc<Planes>, directory: Arc<FakeDirectory>) -> Self {
+    pub async fn open(
+        dir: Arc<tempfile::TempDir>,
+        planes: Arc<Planes>,
+        directory: Arc<FakeDirectory>,
+    ) -> Self {
         let tasks = kit::Tasks::new();
         let machines = Arc::new(Machines { planes: planes.clone(), exit_code: Mutex::new(None) });
         let fabric = Arc::new(SimulatedFabric::new(machines.clone(), tasks.clone()));

@@ -70,10 +70,12 @@ impl Filter {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.0.iter().all(|test| match test {
             Test::Is(name, wanted) => text(&field(name)).eq_ignore_ascii_case(wanted),
-            Test::Starts(name, wanted) => text(&field(name)).to_lowercase().starts_with(&wanted.to_lowercase()),
-            Test::Any(name, wanted) => {
-                field(name).as_array().is_some_and(|list| list.iter().any(|v| text(v).eq_ignore_ascii_case(wanted)))
+            Test::Starts(name, wanted) => {
+                text(&field(name)).to_lowercase().starts_with(&wanted.to_lowercase())
             }
+            Test::Any(name, wanted) => field(name)
+                .as_array()
+                .is_some_and(|list| list.iter().any(|v| text(v).eq_ignore_ascii_case(wanted))),
         })
     }
 }

@@ -28,7 +28,9 @@ impl Fault {
         Self {
             status: StatusCode::NOT_FOUND,
             code: "Request_ResourceNotFound",
-            message: format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present."),
+            message: format!(
+                "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+            ),
         }
     }
 
@@ -45,7 +47,11 @@ impl Fault {
     }
 
     fn not_implemented(what: &str) -> Self {
-        Self { status: StatusCode::NOT_IMPLEMENTED, code: "NotImplemented", message: format!("{what} is not implemented by this directory.") }
+        Self {
+            status: StatusCode::NOT_IMPLEMENTED,
+            code: "NotImplemented",
+            message: format!("{what} is not implemented by this directory."),
+        }
     }
 }
 
@@ -53,7 +59,9 @@ impl From<EntraError> for Fault {
     fn from(error: EntraError) -> Self {
         match error {
             EntraError::NotFound { id } => Self::not_found(&id),
-            EntraError::Taken { what } => Self::bad(format!("Another object with the same value for property {what} already exists.")),
+            EntraError::Taken { what } => {
+                Self::bad(format!("Another object with the same value for property {what} already exists."))
+            }
             other => {
                 tracing::error!(error = %kit::Chain(&other), "a Graph request failed");
                 Self {
@@ -88,15 +96,28 @@ impl Asked<'_> {
 
 impl Entra {
     fn graph_caller(&self, incoming: &Incoming) -> Result<Claims, Fault> {
-        let refused = |message: &str| Fault { status: StatusCode::UNAUTHORIZED, code: "InvalidAuthenticationToken", message: message.to_owned() };
+        let refused = |message: &str| Fault {
+            status: StatusCode::UNAUTHORIZED,
+            code: "InvalidAuthenticationToken",
+            message: message.to_owned(),
+        };
         let value = incoming.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let token = value.and_then(|v| v.split_once(' ')).filter(|(s, _)| s.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
+        let token = value
+            .and_then(|v| v.split_once(' '))
+            .filter(|(s, _)| s.eq_ignore_ascii_case("bearer"))
+            .map(|(_, t)| t.trim());
         let Some(token) = token else { return Err(refused("Access token is empty.")) };
-        let mut audiences: Vec<String> =
-            ["https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000", "https://graph.windows.net"].map(str::to_owned).to_vec();
+        let mut audiences: Vec<String> = [
+            "https://graph.microsoft.com",
+            "00000003-0000-0000-c000-000000000000",
+            "https://graph.windows.net",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         let authority = incoming.base.trim_start_matches("https://");
         let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        if self.config.hosts.iter().any(|h| h.eq_ignore_ascii_case(bare) || h.eq_ignore_ascii_case(authority)) {
+        if self.config.hosts.iter().any(|h| h.eq_ignore_ascii_case(bare) || h.eq_ignore_ascii_case(authority))
+        {
             audiences.push(incoming.base.clone());
         }
         self.verify(token, &audiences).map_err(|error| match error {
@@ -110,7 +131,8 @@ impl Entra {
     /// Whether the caller administers the directory.
     fn is_admin(&self, caller: &Claims) -> bool {
         let state = self.store.state.read();
-        state.principals.get(&caller.oid).is_some_and(|p| p.admin) || state.users.get(&caller.oid).is_some_and(|u| u.admin)
+        state.principals.get(&caller.oid).is_some_and(|p| p.admin)
+            || state.users.get(&caller.oid).is_some_and(|u| u.admin)
     }
 
     fn require_admin(&self, caller: &Claims) -> Result<(), Fault> {
@@ -130,7 +152,8 @@ impl Entra {
             Ok((status, Some(mut body))) => {
                 if let Some(map) = body.as_object_mut() {
                     let name = incoming.segments.get(1).map_or("", String::as_str);
-                    map.entry("@odata.context").or_insert_with(|| json!(format!("{}/v1.0/$metadata#{name}", incoming.base)));
+                    map.entry("@odata.context")
+                        .or_insert_with(|| json!(format!("{}/v1.0/$metadata#{name}", incoming.base)));
                 }
                 kit::http::json(status, &body)
             }
@@ -148,7 +171,11 @@ impl Entra {
         let words: Vec<&str> = lower.iter().map(String::as_str).collect();
         match asked.incoming.method {
             Method::GET => self.graph_read(&asked, &words),
-            _ if words.first() == Some(&"directoryobjects") || words.last().is_some_and(|w| w.starts_with("getmember") || w.starts_with("checkmember")) => {
+            _ if words.first() == Some(&"directoryobjects")
+                || words
+                    .last()
+                    .is_some_and(|w| w.starts_with("getmember") || w.starts_with("checkmember")) =>
+            {
                 self.graph_ask(&asked, &words)
             }
             _ => self.graph_write(&asked, &words).await,

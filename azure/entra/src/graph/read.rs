@@ -15,9 +15,11 @@ impl Entra {
         let state = self.store.state.read();
         Some(match kind {
             "applications" => state.applications.values().map(|a| shapes::application(a, &domain)).collect(),
-            "serviceprincipals" => {
-                state.principals.values().map(|p| self.principal_json(p, state.application_of(&p.app_id), &tenant)).collect()
-            }
+            "serviceprincipals" => state
+                .principals
+                .values()
+                .map(|p| self.principal_json(p, state.application_of(&p.app_id), &tenant))
+                .collect(),
             "users" => state.users.values().map(shapes::user).collect(),
             "groups" => state.groups.values().map(shapes::group).collect(),
             _ => return None,
@@ -35,12 +37,15 @@ impl Entra {
             _ => &["id"],
         };
         let found = self.all(kind_name).ok_or_else(|| Fault::not_implemented(kind_name))?;
-        let fits = |o: &Value| names.iter().any(|n| o[*n].as_str().is_some_and(|v| v.eq_ignore_ascii_case(key)));
+        let fits =
+            |o: &Value| names.iter().any(|n| o[*n].as_str().is_some_and(|v| v.eq_ignore_ascii_case(key)));
         found.into_iter().find(fits).ok_or_else(missing)
     }
 
     fn object(&self, id: &str) -> Option<Value> {
-        ["serviceprincipals", "users", "groups", "applications"].iter().find_map(|kind| self.one(kind, id).ok())
+        ["serviceprincipals", "users", "groups", "applications"]
+            .iter()
+            .find_map(|kind| self.one(kind, id).ok())
     }
 
     pub(super) fn graph_read(&self, asked: &Asked<'_>, words: &[&str]) -> Reply {
@@ -49,8 +54,12 @@ impl Entra {
             ["organization"] => list(vec![json!({
                 "id": self.tenant_id(), "displayName": "Lazurite", "tenantType": "AAD",
                 "verifiedDomains": [{"name": self.domain(), "isDefault": true, "isInitial": true, "type": "Managed", "capabilities": "Email"}]})]),
-            ["domains"] => list(vec![json!({"id": self.domain(), "isDefault": true, "isInitial": true, "isVerified": true, "authenticationType": "Managed"})]),
-            ["directoryobjects", id] => self.object(id).map(|o| (StatusCode::OK, Some(o))).ok_or_else(|| Fault::not_found(id)),
+            ["domains"] => list(vec![
+                json!({"id": self.domain(), "isDefault": true, "isInitial": true, "isVerified": true, "authenticationType": "Managed"}),
+            ]),
+            ["directoryobjects", id] => {
+                self.object(id).map(|o| (StatusCode::OK, Some(o))).ok_or_else(|| Fault::not_found(id))
+            }
             [kind] if !kind.contains('(') => {
                 let filter = Filter::parse(asked.query("$filter"))?;
                 let mut found = self.all(kind).ok_or_else(|| Fault::not_implemented(&format!("'{kind}'")))?;
@@ -95,10 +104,21 @@ impl Entra {
                 drop(state);
                 list(owners.iter().filter_map(|o| self.object(o)).collect())
             }
-            (_, "owners" | "ownedobjects" | "approleassignments" | "approleassignedto" | "oauth2permissiongrants") => list(Vec::new()),
-            ("applications", "federatedidentitycredentials") => {
-                list(state.applications.get(&id).map(|a| a.federated.iter().map(shapes::federated).collect()).unwrap_or_default())
-            }
+            (
+                _,
+                "owners"
+                | "ownedobjects"
+                | "approleassignments"
+                | "approleassignedto"
+                | "oauth2permissiongrants",
+            ) => list(Vec::new()),
+            ("applications", "federatedidentitycredentials") => list(
+                state
+                    .applications
+                    .get(&id)
+                    .map(|a| a.federated.iter().map(shapes::federated).collect())
+                    .unwrap_or_default(),
+            ),
             _ => Err(Fault::not_implemented(&format!("'GET {kind}/{part}'"))),
         }
     }
@@ -107,13 +127,20 @@ impl Entra {
     pub(super) fn graph_ask(&self, asked: &Asked<'_>, words: &[&str]) -> Reply {
         let body = asked.body()?;
         let texts = |name: &str| -> Vec<String> {
-            body[name].as_array().map(|l| l.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()).unwrap_or_default()
+            body[name]
+                .as_array()
+                .map(|l| l.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+                .unwrap_or_default()
         };
         match words {
             ["directoryobjects", "getbyids"] => {
-                let types: Vec<String> = texts("types").iter().map(|t| format!("#microsoft.graph.{t}").to_ascii_lowercase()).collect();
+                let types: Vec<String> = texts("types")
+                    .iter()
+                    .map(|t| format!("#microsoft.graph.{t}").to_ascii_lowercase())
+                    .collect();
                 let found = texts("ids").into_iter().filter_map(|id| self.object(&id)).filter(|o| {
-                    types.is_empty() || o["@odata.type"].as_str().is_some_and(|t| types.contains(&t.to_ascii_lowercase()))
+                    types.is_empty()
+                        || o["@odata.type"].as_str().is_some_and(|t| types.contains(&t.to_ascii_lowercase()))
                 });
                 list(found.collect())
             }
@@ -121,9 +148,11 @@ impl Entra {
                 let mine = self.memberships(asked.path[1])?;
                 list(texts("groupIds").into_iter().filter(|g| mine.contains(g)).map(Value::from).collect())
             }
-            ["directoryobjects" | "users" | "serviceprincipals", _, "getmembergroups" | "getmemberobjects"] => {
-                list(self.memberships(asked.path[1])?.into_iter().map(Value::from).collect())
-            }
+            [
+                "directoryobjects" | "users" | "serviceprincipals",
+                _,
+                "getmembergroups" | "getmemberobjects",
+            ] => list(self.memberships(asked.path[1])?.into_iter().map(Value::from).collect()),
             ["me", "getmembergroups" | "getmemberobjects"] => {
                 list(self.memberships(&asked.caller.oid)?.into_iter().map(Value::from).collect())
             }

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::entra::Entra;
-use crate::model::{Application, Certificate, Federated, Group, PrincipalKind, Secret, ServicePrincipal, User};
+use crate::model::{
+    Application, Certificate, Federated, Group, PrincipalKind, Secret, ServicePrincipal, User,
+};
 
 fn with_extra(mut object: Value, extra: &Map<String, Value>) -> Value {
     if let Some(map) = object.as_object_mut() {
@@ -61,14 +63,21 @@ pub(super) fn group(group: &Group) -> Value {
 
 impl Entra {
     /// A service principal, with its application's credentials' ids.
-    pub(super) fn principal_json(&self, principal: &ServicePrincipal, app: Option<&Application>, tenant: &str) -> Value {
+    pub(super) fn principal_json(
+        &self,
+        principal: &ServicePrincipal,
+        app: Option<&Application>,
+        tenant: &str,
+    ) -> Value {
         let mut names = vec![principal.app_id.clone()];
         names.extend(app.iter().flat_map(|a| a.identifier_uris.clone()));
         if principal.kind == PrincipalKind::ManagedIdentity {
             names.push(format!("https://identity.azure.net/{}", principal.id));
         }
         let alternative: Vec<String> = match &principal.resource_id {
-            Some(id) if id.to_ascii_lowercase().contains("/userassignedidentities/") => vec!["isExplicit=True".to_owned(), id.clone()],
+            Some(id) if id.to_ascii_lowercase().contains("/userassignedidentities/") => {
+                vec!["isExplicit=True".to_owned(), id.clone()]
+            }
             Some(id) => vec!["isExplicit=False".to_owned(), id.clone()],
             None => Vec::new(),
         };

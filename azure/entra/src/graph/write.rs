@@ -12,8 +12,19 @@ use crate::{secrets, store};
 
 /// Members of an application that clients may set and that are only shown again.
 const EXTRA: &[&str] = &[
-    "web", "spa", "publicClient", "api", "appRoles", "requiredResourceAccess", "optionalClaims", "signInAudience", "tags", "notes",
-    "isFallbackPublicClient", "groupMembershipClaims", "info",
+    "web",
+    "spa",
+    "publicClient",
+    "api",
+    "appRoles",
+    "requiredResourceAccess",
+    "optionalClaims",
+    "signInAudience",
+    "tags",
+    "notes",
+    "isFallbackPublicClient",
+    "groupMembershipClaims",
+    "info",
 ];
 
 fn text(body: &Value, name: &str) -> Option<String> {
@@ -21,7 +32,10 @@ fn text(body: &Value, name: &str) -> Option<String> {
 }
 
 fn texts(value: Option<&Value>) -> Vec<String> {
-    value.and_then(Value::as_array).map(|l| l.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()).unwrap_or_default()
+    value
+        .and_then(Value::as_array)
+        .map(|l| l.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default()
 }
 
 fn set_extra(extra: &mut Map<String, Value>, body: &Value) {
@@ -64,10 +78,18 @@ impl Entra {
             (&Method::POST, ["serviceprincipals"]) => self.create_principal(asked).await,
             (&Method::POST, ["users"]) => self.create_user_from(asked).await,
             (&Method::POST, ["groups"]) => self.create_group(asked).await,
-            (&Method::POST, [kind @ ("applications" | "serviceprincipals"), _, "addpassword"]) => self.add_password(asked, kind).await,
-            (&Method::POST, [kind @ ("applications" | "serviceprincipals"), _, "removepassword"]) => self.remove_password(asked, kind).await,
-            (&Method::POST, ["applications", _, "federatedidentitycredentials"]) => self.add_trust(asked).await,
-            (&Method::DELETE, ["applications", _, "federatedidentitycredentials", _]) => self.remove_trust(asked).await,
+            (&Method::POST, [kind @ ("applications" | "serviceprincipals"), _, "addpassword"]) => {
+                self.add_password(asked, kind).await
+            }
+            (&Method::POST, [kind @ ("applications" | "serviceprincipals"), _, "removepassword"]) => {
+                self.remove_password(asked, kind).await
+            }
+            (&Method::POST, ["applications", _, "federatedidentitycredentials"]) => {
+                self.add_trust(asked).await
+            }
+            (&Method::DELETE, ["applications", _, "federatedidentitycredentials", _]) => {
+                self.remove_trust(asked).await
+            }
             (&Method::POST, ["groups", _, "members", "$ref"]) => self.change_member(asked, true).await,
             (&Method::DELETE, ["groups", _, "members", _, "$ref"]) => self.change_member(asked, false).await,
             (&Method::PATCH, [kind, _]) => self.update(asked, kind).await,
@@ -82,13 +104,21 @@ impl Entra {
 
     fn may_change_app(&self, asked: &Asked<'_>) -> Result<(), Fault> {
         let id = self.id_of("applications", asked.path[1])?;
-        let owned = self.store.state.read().applications.get(&id).is_some_and(|a| a.owners.contains(&asked.caller.oid));
+        let owned = self
+            .store
+            .state
+            .read()
+            .applications
+            .get(&id)
+            .is_some_and(|a| a.owners.contains(&asked.caller.oid));
         if owned { Ok(()) } else { self.require_admin(&asked.caller) }
     }
 
     async fn create_application(&self, asked: &Asked<'_>) -> Reply {
         let body = asked.body()?;
-        let name = text(&body, "displayName").ok_or_else(|| Fault::bad("A value is required for property 'displayName' of resource 'Application'."))?;
+        let name = text(&body, "displayName").ok_or_else(|| {
+            Fault::bad("A value is required for property 'displayName' of resource 'Application'.")
+        })?;
         let mut app = Application {
             id: uuid::Uuid::new_v4().to_string(),
             app_id: uuid::Uuid::new_v4().to_string(),
@@ -109,7 +139,9 @@ impl Entra {
 
     async fn create_principal(&self, asked: &Asked<'_>) -> Reply {
         let body = asked.body()?;
-        let app_id = text(&body, "appId").ok_or_else(|| Fault::bad("A value is required for property 'appId' of resource 'ServicePrincipal'."))?;
+        let app_id = text(&body, "appId").ok_or_else(|| {
+            Fault::bad("A value is required for property 'appId' of resource 'ServicePrincipal'.")
+        })?;
         let now = self.now().to_string();
         let made = self
             .store
@@ -141,15 +173,24 @@ impl Entra {
 
     async fn create_user_from(&self, asked: &Asked<'_>) -> Reply {
         let body = asked.body()?;
-        let need = |name: &str| text(&body, name).ok_or_else(|| Fault::bad(format!("A value is required for property '{name}' of resource 'User'.")));
+        let need = |name: &str| {
+            text(&body, name).ok_or_else(|| {
+                Fault::bad(format!("A value is required for property '{name}' of resource 'User'."))
+            })
+        };
         let password = body.pointer("/passwordProfile/password").and_then(Value::as_str).ok_or_else(|| Fault::bad("The specified password does not comply with password complexity requirements. Please provide a different password."))?;
-        let id = self.create_user(&need("userPrincipalName")?, &need("displayName")?, password, false).await?;
+        let id =
+            self.create_user(&need("userPrincipalName")?, &need("displayName")?, password, false).await?;
         Ok((StatusCode::CREATED, Some(self.one("users", &id)?)))
     }
 
     async fn create_group(&self, asked: &Asked<'_>) -> Reply {
         let body = asked.body()?;
-        let need = |name: &str| text(&body, name).ok_or_else(|| Fault::bad(format!("A value is required for property '{name}' of resource 'Group'.")));
+        let need = |name: &str| {
+            text(&body, name).ok_or_else(|| {
+                Fault::bad(format!("A value is required for property '{name}' of resource 'Group'."))
+            })
+        };
         let group = Group {
             id: uuid::Uuid::new_v4().to_string(),
             name: need("displayName")?,
@@ -182,7 +223,12 @@ impl Entra {
         Ok((StatusCode::NO_CONTENT, None))
     }
 
-    async fn change_secrets(&self, asked: &Asked<'_>, kind: &str, change: impl FnOnce(&mut Vec<crate::model::Secret>)) -> Result<(), Fault> {
+    async fn change_secrets(
+        &self,
+        asked: &Asked<'_>,
+        kind: &str,
+        change: impl FnOnce(&mut Vec<crate::model::Secret>),
+    ) -> Result<(), Fault> {
         let id = self.id_of(kind, asked.path[1])?;
         let missing = crate::EntraError::NotFound { id: id.clone() };
         let changed = self.store.change(|state| {
@@ -198,7 +244,11 @@ impl Entra {
         Ok(changed.await?)
     }
 
-    async fn change_app(&self, key: &str, change: impl FnOnce(&mut Application)) -> Result<Application, Fault> {
+    async fn change_app(
+        &self,
+        key: &str,
+        change: impl FnOnce(&mut Application),
+    ) -> Result<Application, Fault> {
         let id = self.id_of("applications", key)?;
         let changed = self.store.change(|state| {
             let mut app = state.applications.get(&id).ok_or(crate::EntraError::NotFound { id })?.clone();
@@ -211,7 +261,9 @@ impl Entra {
 
     async fn add_trust(&self, asked: &Asked<'_>) -> Reply {
         let body = asked.body()?;
-        let need = |name: &str| text(&body, name).ok_or_else(|| Fault::bad(format!("A value is required for property '{name}'.")));
+        let need = |name: &str| {
+            text(&body, name).ok_or_else(|| Fault::bad(format!("A value is required for property '{name}'.")))
+        };
         let trust = Federated {
             id: uuid::Uuid::new_v4().to_string(),
             name: need("name")?,
@@ -227,14 +279,16 @@ impl Entra {
 
     async fn remove_trust(&self, asked: &Asked<'_>) -> Reply {
         let key = asked.path[3].to_owned();
-        self.change_app(asked.path[1], move |app| app.federated.retain(|t| t.id != key && t.name != key)).await?;
+        self.change_app(asked.path[1], move |app| app.federated.retain(|t| t.id != key && t.name != key))
+            .await?;
         Ok((StatusCode::NO_CONTENT, None))
     }
 
     async fn change_member(&self, asked: &Asked<'_>, add: bool) -> Reply {
         let id = self.id_of("groups", asked.path[1])?;
         let member = if add {
-            let reference = text(&asked.body()?, "@odata.id").ok_or_else(|| Fault::bad("@odata.id is required."))?;
+            let reference =
+                text(&asked.body()?, "@odata.id").ok_or_else(|| Fault::bad("@odata.id is required."))?;
             reference.rsplit('/').next().unwrap_or("").to_ascii_lowercase()
         } else {
             asked.path[3].to_ascii_lowercase()
@@ -256,7 +310,9 @@ impl Entra {
             Ok((true, vec![record]))
         });
         if !changed.await? {
-            return Err(Fault::bad("One or more added object references already exist for the following modified properties: 'members'."));
+            return Err(Fault::bad(
+                "One or more added object references already exist for the following modified properties: 'members'.",
+            ));
         }
         Ok((StatusCode::NO_CONTENT, None))
     }
@@ -283,8 +339,13 @@ impl Entra {
             return Ok((StatusCode::NO_CONTENT, None));
         }
         let id = self.id_of(kind, asked.path[1])?;
-        let hash = match body.pointer("/passwordProfile/password").and_then(Value::as_str).map(str::to_owned) {
-            Some(password) => Some(tokio::task::spawn_blocking(move || secrets::hash_password(&password)).await.map_err(|_| Fault::bad("cancelled"))?),
+        let hash = match body.pointer("/passwordProfile/password").and_then(Value::as_str).map(str::to_owned)
+        {
+            Some(password) => Some(
+                tokio::task::spawn_blocking(move || secrets::hash_password(&password))
+                    .await
+                    .map_err(|_| Fault::bad("cancelled"))?,
+            ),
             None => None,
         };
         let enabled = body.get("accountEnabled").and_then(Value::as_bool);
@@ -320,7 +381,10 @@ impl Entra {
                     "applications" => {
                         let app = state.applications.get(&id).map(|a| a.app_id.clone()).unwrap_or_default();
                         let principal = state.principal_of(&app).map(|p| store::remove("sp", &p.id));
-                        return Ok(((), std::iter::once(store::remove("app", &id)).chain(principal).collect()));
+                        return Ok((
+                            (),
+                            std::iter::once(store::remove("app", &id)).chain(principal).collect(),
+                        ));
                     }
                     "serviceprincipals" => store::remove("sp", &id),
                     "users" => store::remove("user", &id),

@@ -18,12 +18,20 @@ impl Entra {
     }
 
     /// Checks the credential of a confidential client.
-    pub(super) async fn prove(&self, form: &Form, client_id: &str) -> Result<(Proof, ServicePrincipal), Refused> {
+    pub(super) async fn prove(
+        &self,
+        form: &Form,
+        client_id: &str,
+    ) -> Result<(Proof, ServicePrincipal), Refused> {
         let (app, principal) = self.client_of(client_id);
         let principal = principal.ok_or_else(|| Refused::unknown_app(client_id, "Lazurite"))?;
         if let Some(assertion) = form.get("client_assertion") {
             if form.need("client_assertion_type")? != JWT_BEARER {
-                return Err(Refused::new("invalid_request", 50_012, "The client assertion type is not supported."));
+                return Err(Refused::new(
+                    "invalid_request",
+                    50_012,
+                    "The client assertion type is not supported.",
+                ));
             }
             let trusts: Vec<Federated> =
                 app.iter().flat_map(|a| a.federated.iter()).chain(&principal.federated).cloned().collect();
@@ -31,7 +39,11 @@ impl Entra {
             return Ok((Proof::Certificate, principal));
         }
         let Some(secret) = form.get("client_secret") else {
-            return Err(Refused::new("invalid_client", 7_000_218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."));
+            return Err(Refused::new(
+                "invalid_client",
+                7_000_218,
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+            ));
         };
         let now = self.now().to_string();
         let kept = app.iter().flat_map(|a| a.secrets.iter()).chain(&principal.secrets);
@@ -40,7 +52,13 @@ impl Entra {
             return Err(Refused::invalid_secret(client_id));
         }
         if fitting.iter().all(|s| s.end < now) {
-            return Err(Refused::new("invalid_client", 7_000_222, format!("The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds.")));
+            return Err(Refused::new(
+                "invalid_client",
+                7_000_222,
+                format!(
+                    "The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds."
+                ),
+            ));
         }
         Ok((Proof::Secret, principal))
     }
@@ -50,10 +68,20 @@ impl Entra {
         let scope = form.scope().ok_or_else(|| Refused::missing("scope"))?;
         let (proof, principal) = self.prove(form, &client_id).await?;
         if !principal.enabled {
-            return Err(Refused::new("unauthorized_client", 7_000_112, format!("Application '{client_id}' is disabled.")));
+            return Err(Refused::new(
+                "unauthorized_client",
+                7_000_112,
+                format!("Application '{client_id}' is disabled."),
+            ));
         }
         if !form.v1 && !scope.trim_end().ends_with("/.default") {
-            return Err(Refused::new("invalid_scope", 1_002_012, format!("The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).")));
+            return Err(Refused::new(
+                "invalid_scope",
+                1_002_012,
+                format!(
+                    "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+                ),
+            ));
         }
         let audience = self.audience(&scope)?;
         let token = self.app_token(&principal, &audience, proof, ACCESS_S)?;

@@ -60,8 +60,14 @@ impl Entra {
             Ok("password") => self.password(&form).await,
             Ok("refresh_token") => self.refresh(&form).await,
             Ok("authorization_code") => self.authorization_code(&form).await,
-            Ok("urn:ietf:params:oauth:grant-type:device_code" | "device_code") => self.device_token(&form).await,
-            Ok(other) => Err(Refused::new("unsupported_grant_type", 70_003, format!("The app requested an unsupported grant type '{other}'."))),
+            Ok("urn:ietf:params:oauth:grant-type:device_code" | "device_code") => {
+                self.device_token(&form).await
+            }
+            Ok(other) => Err(Refused::new(
+                "unsupported_grant_type",
+                70_003,
+                format!("The app requested an unsupported grant type '{other}'."),
+            )),
         };
         match outcome {
             Ok(mut body) => {

@@ -34,7 +34,8 @@ const FAILURES_WINDOW_S: i64 = 60;
 impl Entra {
     /// Whether a client may sign people in.
     pub(crate) fn check_client(&self, client_id: &str) -> Result<(), Refused> {
-        let known = KNOWN_CLIENTS.contains(&client_id) || self.store.state.read().application_of(client_id).is_some();
+        let known =
+            KNOWN_CLIENTS.contains(&client_id) || self.store.state.read().application_of(client_id).is_some();
         if known { Ok(()) } else { Err(Refused::unknown_app(client_id, "Lazurite")) }
     }
 
@@ -53,18 +54,35 @@ impl Entra {
         let key = upn.to_ascii_lowercase();
         {
             let failures = self.live.failures.lock();
-            if failures.get(&key).is_some_and(|(n, since)| *n >= FAILURES_MAX && now - since < FAILURES_WINDOW_S) {
-                return Err(Refused::new("invalid_grant", 50_053, "The account is locked, you've tried to sign in too many times with an incorrect user ID or password."));
+            if failures
+                .get(&key)
+                .is_some_and(|(n, since)| *n >= FAILURES_MAX && now - since < FAILURES_WINDOW_S)
+            {
+                return Err(Refused::new(
+                    "invalid_grant",
+                    50_053,
+                    "The account is locked, you've tried to sign in too many times with an incorrect user ID or password.",
+                ));
             }
         }
-        let wrong = || Refused::new("invalid_grant", 50_126, "Error validating credentials due to invalid username or password.");
+        let wrong = || {
+            Refused::new(
+                "invalid_grant",
+                50_126,
+                "Error validating credentials due to invalid username or password.",
+            )
+        };
         let found = self.store.state.read().user(upn).cloned();
         // Unknown users cost the same time as known ones.
         let hash = found.as_ref().map_or_else(|| "x$x".to_owned(), |u| u.password.clone());
         let password = password.to_owned();
-        let fits = tokio::task::spawn_blocking(move || secrets::password_fits(&password, &hash)).await.map_err(|_| Refused::server())?;
+        let fits = tokio::task::spawn_blocking(move || secrets::password_fits(&password, &hash))
+            .await
+            .map_err(|_| Refused::server())?;
         match found.filter(|_| fits) {
-            Some(user) if !user.enabled => Err(Refused::new("invalid_grant", 50_057, "The user account is disabled.")),
+            Some(user) if !user.enabled => {
+                Err(Refused::new("invalid_grant", 50_057, "The user account is disabled."))
+            }
             Some(user) => {
                 self.live.failures.lock().remove(&key);
                 Ok(user)
@@ -78,15 +96,31 @@ impl Entra {
         }
     }
 
-    async fn user_answer(&self, form: &Form, user: &User, client_id: &str, scope: &str, proof: Proof, nonce: Option<&str>) -> Result<Value, Refused> {
+    async fn user_answer(
+        &self,
+        form: &Form,
+        user: &User,
+        client_id: &str,
+        scope: &str,
+        proof: Proof,
+        nonce: Option<&str>,
+    ) -> Result<Value, Refused> {
         let audience = self.audience(scope)?;
         let token = self.user_token(user, client_id, &audience, proof)?;
         let refresh = secrets::random(48);
-        let kept = Refresh { user: user.id.clone(), client_id: client_id.to_owned(), expires: self.now().as_second() + REFRESH_S };
+        let kept = Refresh {
+            user: user.id.clone(),
+            client_id: client_id.to_owned(),
+            expires: self.now().as_second() + REFRESH_S,
+        };
         let now = self.now().as_second();
         self.store
             .change(|state| {
-                let old = state.refresh.iter().filter(|(_, r)| r.expires < now).map(|(id, _)| store::remove("refresh", id));
+                let old = state
+                    .refresh
+                    .iter()
+                    .filter(|(_, r)| r.expires < now)
+                    .map(|(id, _)| store::remove("refresh", id));
                 let mut changes: Vec<_> = old.collect();
                 changes.push(store::put("refresh", &secrets::fingerprint(&refresh), &kept)?);
                 Ok(((), changes))
@@ -115,10 +149,18 @@ impl Entra {
         let client_id = form.need("client_id")?;
         let proof = self.check_confidential(form, client_id).await?;
         let token = form.need("refresh_token")?;
-        let expired = || Refused::new("invalid_grant", 700_082, "The refresh token has expired due to inactivity. The token was issued long ago and was inactive for 90.00:00:00.");
+        let expired = || {
+            Refused::new(
+                "invalid_grant",
+                700_082,
+                "The refresh token has expired due to inactivity. The token was issued long ago and was inactive for 90.00:00:00.",
+            )
+        };
         let (kept, user) = {
             let state = self.store.state.read();
-            let kept = state.refresh.get(&secrets::fingerprint(token)).cloned().ok_or_else(|| Refused::new("invalid_grant", 9_002_313, "Invalid request. Request is malformed or invalid."))?;
+            let kept = state.refresh.get(&secrets::fingerprint(token)).cloned().ok_or_else(|| {
+                Refused::new("invalid_grant", 9_002_313, "Invalid request. Request is malformed or invalid.")
+            })?;
             let user = state.users.get(&kept.user).cloned();
             (kept, user)
         };
@@ -128,9 +170,15 @@ impl Entra {
         // Azure's own clients are one family and share refresh tokens.
         let family = KNOWN_CLIENTS.contains(&client_id) && KNOWN_CLIENTS.contains(&kept.client_id.as_str());
         if kept.client_id != client_id && !family {
-            return Err(Refused::new("invalid_grant", 700_005, "Provided Refresh Token is intended to use against another client."));
+            return Err(Refused::new(
+                "invalid_grant",
+                700_005,
+                "Provided Refresh Token is intended to use against another client.",
+            ));
         }
-        let user = user.filter(|u| u.enabled).ok_or_else(|| Refused::new("invalid_grant", 50_057, "The user account is disabled."))?;
+        let user = user
+            .filter(|u| u.enabled)
+            .ok_or_else(|| Refused::new("invalid_grant", 50_057, "The user account is disabled."))?;
         let scope = form.scope().unwrap_or_else(|| "https://management.azure.com/.default".to_owned());
         self.user_answer(form, &user, client_id, &scope, proof, None).await
     }
@@ -138,13 +186,23 @@ impl Entra {
     pub(super) async fn authorization_code(&self, form: &Form) -> Result<Value, Refused> {
         let client_id = form.need("client_id")?;
         let proof = self.check_confidential(form, client_id).await?;
-        let invalid = || Refused::new("invalid_grant", 70_008, "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.");
+        let invalid = || {
+            Refused::new(
+                "invalid_grant",
+                70_008,
+                "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.",
+            )
+        };
         let code = self.live.codes.lock().remove(form.need("code")?).ok_or_else(invalid)?;
         if code.expires < self.now().as_second() || code.client_id != client_id {
             return Err(invalid());
         }
         if form.need("redirect_uri")? != code.redirect_uri {
-            return Err(Refused::new("invalid_client", 500_112, "The reply address does not match the reply address provided when requesting Authorization code."));
+            return Err(Refused::new(
+                "invalid_client",
+                500_112,
+                "The reply address does not match the reply address provided when requesting Authorization code.",
+            ));
         }
         if let Some((challenge, method)) = &code.challenge {
             let verifier = form.get("code_verifier").ok_or_else(|| Refused::missing("code_verifier"))?;
@@ -153,10 +211,18 @@ impl Entra {
                 _ => URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes())),
             };
             if made != *challenge {
-                return Err(Refused::new("invalid_grant", 501_481, "The Code_Verifier does not match the code_challenge supplied in the authorization request."));
+                return Err(Refused::new(
+                    "invalid_grant",
+                    501_481,
+                    "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
+                ));
             }
         } else if proof == Proof::Public {
-            return Err(Refused::new("invalid_grant", 9_002_325, "Proof Key for Code Exchange is required for cross-origin authorization code redemption."));
+            return Err(Refused::new(
+                "invalid_grant",
+                9_002_325,
+                "Proof Key for Code Exchange is required for cross-origin authorization code redemption.",
+            ));
         }
         let user = self.store.state.read().users.get(&code.user).cloned().ok_or_else(invalid)?;
         let scope = form.scope().unwrap_or_else(|| code.scope.clone());
@@ -182,7 +248,8 @@ impl Entra {
             return Err(Refused::new("slow_down", 70_019, "Too many sign-ins are under way."));
         }
         let letters = b"BCDFGHJKLMNPQRSTVWXZ23456789";
-        let user_code: String = (0..9).map(|_| letters[rand::random_range(0..letters.len())] as char).collect();
+        let user_code: String =
+            (0..9).map(|_| letters[rand::random_range(0..letters.len())] as char).collect();
         let device_code = secrets::random(32);
         let device = Device {
             user_code: user_code.clone(),
@@ -202,18 +269,37 @@ impl Entra {
 
     pub(super) async fn device_token(&self, form: &Form) -> Result<Value, Refused> {
         let client_id = form.need("client_id")?;
-        let code = form.get("device_code").or_else(|| form.get("code")).ok_or_else(|| Refused::missing("device_code"))?;
+        let code = form
+            .get("device_code")
+            .or_else(|| form.get("code"))
+            .ok_or_else(|| Refused::missing("device_code"))?;
         let now = self.now().as_second();
         let device = self.live.devices.lock().get(code).cloned();
-        let device = device.filter(|d| d.client_id == client_id).ok_or_else(|| Refused::new("bad_verification_code", 70_000, "The provided value for the input parameter 'device_code' is not valid."))?;
+        let device = device.filter(|d| d.client_id == client_id).ok_or_else(|| {
+            Refused::new(
+                "bad_verification_code",
+                70_000,
+                "The provided value for the input parameter 'device_code' is not valid.",
+            )
+        })?;
         if device.expires < now {
-            return Err(Refused::new("expired_token", 70_020, "The provided value for the input parameter 'device_code' is not valid. This device code has expired."));
+            return Err(Refused::new(
+                "expired_token",
+                70_020,
+                "The provided value for the input parameter 'device_code' is not valid. This device code has expired.",
+            ));
         }
         let Some(user) = device.user else {
-            return Err(Refused::new("authorization_pending", 70_016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling."));
+            return Err(Refused::new(
+                "authorization_pending",
+                70_016,
+                "OAuth 2.0 device flow error. Authorization is pending. Continue polling.",
+            ));
         };
         self.live.devices.lock().remove(code);
-        let user = self.store.state.read().users.get(&user).cloned().ok_or_else(|| Refused::new("invalid_grant", 50_034, "The user account does not exist in the directory."))?;
+        let user = self.store.state.read().users.get(&user).cloned().ok_or_else(|| {
+            Refused::new("invalid_grant", 50_034, "The user account does not exist in the directory.")
+        })?;
         let scope = form.scope().unwrap_or(device.scope);
         self.user_answer(form, &user, client_id, &scope, Proof::Public, None).await
     }
@@ -221,7 +307,10 @@ impl Entra {
     /// Makes an authorization code for a user who has just signed in.
     pub(crate) fn make_code(&self, code: Code) -> String {
         let text = secrets::random(48);
-        self.live.codes.lock().insert(text.clone(), Code { expires: self.now().as_second() + CODE_S, ..code });
+        self.live
+            .codes
+            .lock()
+            .insert(text.clone(), Code { expires: self.now().as_second() + CODE_S, ..code });
         text
     }
 }

@@ -31,7 +31,9 @@ impl ProviderCalls for Calls {
 fn filtered_locations(ctx: &Ctx) -> Vec<String> {
     let filter = ctx.query("$filter").unwrap_or_default();
     match filter.split('\'').nth(1) {
-        Some(location) if filter.to_ascii_lowercase().starts_with("location") => vec![arm::locations::normal(location)],
+        Some(location) if filter.to_ascii_lowercase().starts_with("location") => {
+            vec![arm::locations::normal(location)]
+        }
         _ => arm::locations::ALL.iter().map(|(name, ..)| (*name).to_owned()).collect(),
     }
 }

@@ -18,7 +18,8 @@ impl ResourceType for Disks {
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut disk = request.resource();
-        let Some(gib) = number(&disk.properties, "/diskSizeGB").filter(|gib| (1..=32767).contains(gib)) else {
+        let Some(gib) = number(&disk.properties, "/diskSizeGB").filter(|gib| (1..=32767).contains(gib))
+        else {
             return Err(ArmError::invalid_parameter(
                 "diskSizeGB",
                 "The value of 'diskSizeGB' is invalid: it must be between 1 and 32767.",

@@ -16,10 +16,7 @@ pub fn meaning(exit_code: i32) -> (&'static str, &'static str) {
             "OutboundConnFail",
             "Agents are unable to establish outbound connectivity, see https://aka.ms/aks/required-outbound-rules.",
         ),
-        51 => (
-            "K8SAPIServerConnFail",
-            "Agents are unable to establish connection to Kubernetes API server.",
-        ),
+        51 => ("K8SAPIServerConnFail", "Agents are unable to establish connection to Kubernetes API server."),
         52 => ("K8SAPIServerDNSLookupFail", "Agents are unable to resolve Kubernetes API server name."),
         53 => ("AzureDNSLookupFail", "Agents are unable to resolve names through Azure DNS."),
         65 => ("VHDFileNotFound", "A file of the node image was not found."),

@@ -102,7 +102,8 @@ impl Instance {
             address: private.address,
             subnet: private.subnet.clone(),
             pools: uses::pools_of(&set),
-            group: text(interface, "/properties/networkSecurityGroup/id").and_then(|id| ResourceId::parse(id).ok()),
+            group: text(interface, "/properties/networkSecurityGroup/id")
+                .and_then(|id| ResourceId::parse(id).ok()),
             size: text(set.sku.as_ref()?, "/name")?.to_owned(),
             location: set.location.clone().unwrap_or_default(),
             zone: resource
@@ -154,7 +155,11 @@ pub fn set_private(instance: &mut Resource, private: &Private) {
 
 /// Every instance of every scale set.
 pub fn all(resources: &Resources) -> Vec<Instance> {
-    resources.list_type(&ResourceId::root(), TYPE).iter().filter_map(|i| Instance::read(i, resources)).collect()
+    resources
+        .list_type(&ResourceId::root(), TYPE)
+        .iter()
+        .filter_map(|i| Instance::read(i, resources))
+        .collect()
 }
 
 /// The stored instances of a scale set, by instance id.

@@ -1,6 +1,8 @@
 //! The network interfaces of scale-set instances: computed from the instance, stored nowhere.
 
-use arm::{ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written};
+use arm::{
+    ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written,
+};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 

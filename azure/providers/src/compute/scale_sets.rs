@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arm::{
-    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
-    Written,
+    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, Resources,
+    TypeDescriptor, Written,
 };
 use async_trait::async_trait;
 use base64::Engine;
@@ -151,7 +151,8 @@ fn model(resources: &Resources, set: &Resource) -> Result<Model, ArmError> {
             .target(what)
     };
     let interface = uses::interfaces(set).first().ok_or_else(|| missing("networkInterfaceConfigurations"))?;
-    let ip = list(interface, "/properties/ipConfigurations").first().ok_or_else(|| missing("ipConfigurations"))?;
+    let ip =
+        list(interface, "/properties/ipConfigurations").first().ok_or_else(|| missing("ipConfigurations"))?;
     let subnet = reference(ip, "/properties/subnet/id")?.ok_or_else(|| missing("subnet"))?;
     require(resources, &set.id, &subnet)?;
     let subnet_range = resources
@@ -176,8 +177,12 @@ fn model(resources: &Resources, set: &Resource) -> Result<Model, ArmError> {
         subnet,
         subnet_range,
         pod_range,
-        custom_data: text(&set.properties, "/virtualMachineProfile/osProfile/customData").unwrap_or_default().to_owned(),
-        interface: text(interface, "/name").ok_or_else(|| missing("networkInterfaceConfigurations.name"))?.to_owned(),
+        custom_data: text(&set.properties, "/virtualMachineProfile/osProfile/customData")
+            .unwrap_or_default()
+            .to_owned(),
+        interface: text(interface, "/name")
+            .ok_or_else(|| missing("networkInterfaceConfigurations.name"))?
+            .to_owned(),
     })
 }
 
@@ -190,7 +195,13 @@ fn require_pool(resources: &Resources, set: &Resource, pool: &ResourceId) -> Res
 }
 
 /// New instances with their addresses; nothing is stored.
-fn plan(ctx: &Ctx, set: &Resource, model: &Model, first: u64, count: usize) -> Result<Vec<Resource>, ArmError> {
+fn plan(
+    ctx: &Ctx,
+    set: &Resource,
+    model: &Model,
+    first: u64,
+    count: usize,
+) -> Result<Vec<Resource>, ArmError> {
     let mut taken = uses::addresses_in_subnet(&ctx.resources, &model.subnet);
     let network = model.subnet.top();
     let mut blocks: BTreeSet<Ipv4Net> = instances::all(&ctx.resources)
@@ -230,7 +241,9 @@ fn plan(ctx: &Ctx, set: &Resource, model: &Model, first: u64, count: usize) -> R
 fn pods_are_full(range: Ipv4Net) -> ArmError {
     ArmError::bad_request(
         "InsufficientSubnetSize",
-        format!("The pod CIDR {range} doesn't have enough capacity for another node: each takes a /{POD_BLOCK}."),
+        format!(
+            "The pod CIDR {range} doesn't have enough capacity for another node: each takes a /{POD_BLOCK}."
+        ),
     )
     .target("networkProfile.podCIDR")
 }
@@ -238,7 +251,8 @@ fn pods_are_full(range: Ipv4Net) -> ArmError {
 /// The set as it is stored: defaults in, refusals first.
 fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     let mut made = request.resource();
-    let mut sku = made.sku.take().or_else(|| request.existing.and_then(|e| e.sku.clone())).unwrap_or_default();
+    let mut sku =
+        made.sku.take().or_else(|| request.existing.and_then(|e| e.sku.clone())).unwrap_or_default();
     let size = text(&sku, "/name").unwrap_or_default().to_owned();
     let Some(size) = sizes::find(&size) else {
         return Err(ArmError::bad_request(
@@ -251,7 +265,9 @@ fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     if !(0..=CAPACITY_MAX).contains(&capacity) {
         return Err(ArmError::invalid_parameter(
             "sku.capacity",
-            format!("The value {capacity} of parameter 'sku.capacity' is out of range. It must be between 0 and {CAPACITY_MAX}."),
+            format!(
+                "The value {capacity} of parameter 'sku.capacity' is out of range. It must be between 0 and {CAPACITY_MAX}."
+            ),
         ));
     }
     set(&mut sku, &["name"], size.name);
@@ -298,7 +314,8 @@ fn unchanged(new: &Resource, old: &Resource) -> bool {
     };
     old.provisioning_state() == Some("Succeeded")
         && strip(new) == strip(old)
-        && (&new.sku, &new.tags, &new.identity, &new.zones) == (&old.sku, &old.tags, &old.identity, &old.zones)
+        && (&new.sku, &new.tags, &new.identity, &new.zones)
+            == (&old.sku, &old.tags, &old.identity, &old.zones)
 }
 
 /// Instances named by a request; none named means all.
@@ -338,10 +355,13 @@ impl ResourceType for ScaleSets {
         }
         let changed = self.scale(ctx, &made, capacity).await?;
         let failed = instances::of_set(&ctx.resources, request.id).iter().any(|i| wait::failure(i).is_some());
-        if let Some(old) = request.existing.filter(|old| changed.is_empty() && !failed && unchanged(&made, old)) {
+        if let Some(old) =
+            request.existing.filter(|old| changed.is_empty() && !failed && unchanged(&made, old))
+        {
             return Ok(Written::Done(old.clone()));
         }
-        let (name, state) = if request.existing.is_some() { ("update", "Updating") } else { ("create", "Creating") };
+        let (name, state) =
+            if request.existing.is_some() { ("update", "Updating") } else { ("create", "Creating") };
         made.set_provisioning_state(state);
         let operation = ctx.operations.create(request.id, name, location(&made)).await?;
         let operation = self.settle(ctx, request.id.clone(), operation);
@@ -352,10 +372,18 @@ impl ResourceType for ScaleSets {
         let operation = ctx.operations.create_delete(&existing.id, location(existing)).await?;
         let (resources, machines, id) = (ctx.resources.clone(), self.machines.clone(), existing.id.clone());
         let table = ctx.table("compute-instances");
-        Ok(Deleted::Accepted(operation.work(async move { remove_all(&resources, machines, &table, &id).await })))
+        Ok(Deleted::Accepted(
+            operation.work(async move { remove_all(&resources, machines, &table, &id).await }),
+        ))
     }
 
-    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, body: Value) -> Result<Acted, ArmError> {
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
         let ids = chosen(&ctx.resources, &existing.id, &body);
         if name.eq_ignore_ascii_case("delete") {
             return self.delete_instances(ctx, existing, ids).await;
@@ -396,11 +424,19 @@ impl ResourceType for ScaleSets {
         shown
     }
 
-    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+    async fn resume(
+        &self,
+        ctx: &Ctx,
+        operation: Operation,
+        resource: Option<Resource>,
+    ) -> Result<(), ArmError> {
         let Some(record) = operation.record() else { return Ok(()) };
         let Some(set) = resource else {
             // A crash before the set was stored: its instances, if any, go when it is asked for again.
-            return Err(ArmError::conflict("OperationInterrupted", "The service was restarted. Repeat the request."));
+            return Err(ArmError::conflict(
+                "OperationInterrupted",
+                "The service was restarted. Repeat the request.",
+            ));
         };
         if record.deed == arm::operations::Deed::Delete {
             let (resources, machines) = (ctx.resources.clone(), self.machines.clone());
@@ -465,7 +501,8 @@ fn instance_view(resources: &Resources, set: &Resource) -> Value {
         let state = instance.provisioning_state().unwrap_or("Creating").to_ascii_lowercase();
         *counts.entry(format!("ProvisioningState/{state}")).or_insert(0_u32) += 1;
     }
-    let summary: Vec<Value> = counts.iter().map(|(code, count)| json!({ "code": code, "count": count })).collect();
+    let summary: Vec<Value> =
+        counts.iter().map(|(code, count)| json!({ "code": code, "count": count })).collect();
     json!({
         "virtualMachine": { "statusesSummary": summary },
         "extensions": [{ "name": super::extension::NAME, "statusesSummary": summary }],

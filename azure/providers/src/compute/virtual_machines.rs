@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arm::{
-    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
-    Written,
+    Acted, ArmError, Ctx, Deleted, Operation, Put, Resource, ResourceId, ResourceType, Resources,
+    TypeDescriptor, Written,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -132,7 +132,9 @@ pub(super) async fn perform(
         Deed::Reimage => {
             let data = resources
                 .get(&model)
-                .and_then(|m| text(&m.properties, "/virtualMachineProfile/osProfile/customData").map(str::to_owned))
+                .and_then(|m| {
+                    text(&m.properties, "/virtualMachineProfile/osProfile/customData").map(str::to_owned)
+                })
                 .unwrap_or_default();
             change(&resources, &ids, |p| {
                 p.generation += 1;
@@ -217,7 +219,9 @@ impl ResourceType for VirtualMachines {
 
     async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
         let deed = Deed::named(name).ok_or_else(|| {
-            ArmError::not_implemented(format_args!("The action 'virtualMachineScaleSets/virtualMachines/{name}'"))
+            ArmError::not_implemented(format_args!(
+                "The action 'virtualMachineScaleSets/virtualMachines/{name}'"
+            ))
         })?;
         let location = existing.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create_action(&existing.id, name, location).await?;
@@ -227,7 +231,9 @@ impl ResourceType for VirtualMachines {
 
     async fn read(&self, _: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
         match path {
-            [view] if view.eq_ignore_ascii_case("instanceView") => Ok(Acted::Done(Some(instance_view(existing)))),
+            [view] if view.eq_ignore_ascii_case("instanceView") => {
+                Ok(Acted::Done(Some(instance_view(existing))))
+            }
             _ => Err(ArmError::not_implemented(format_args!("Reading '{TYPE}/{}'", path.join("/")))),
         }
     }
@@ -248,7 +254,8 @@ impl ResourceType for VirtualMachines {
             if resource.tags.is_none() && model.tags.is_some() {
                 set(&mut shown, &["tags"], json!(model.tags));
             }
-            let latest = text(&model.properties, "/virtualMachineProfile/osProfile/customData").unwrap_or_default();
+            let latest =
+                text(&model.properties, "/virtualMachineProfile/osProfile/customData").unwrap_or_default();
             let applied = instances::private(resource).is_some_and(|p| p.custom_data == latest);
             set(&mut shown, &["properties", "latestModelApplied"], applied);
         }
@@ -258,7 +265,12 @@ impl ResourceType for VirtualMachines {
         shown
     }
 
-    async fn resume(&self, ctx: &Ctx, operation: Operation, resource: Option<Resource>) -> Result<(), ArmError> {
+    async fn resume(
+        &self,
+        ctx: &Ctx,
+        operation: Operation,
+        resource: Option<Resource>,
+    ) -> Result<(), ArmError> {
         let (Some(record), Some(instance)) = (operation.record(), resource) else {
             return operation.succeed().await;
         };

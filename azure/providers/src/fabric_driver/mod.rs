@@ -37,7 +37,12 @@ struct Driver {
 }
 
 /// Starts the loop. It ends with `tasks`.
-pub fn start(resources: Resources, fabric: Arc<dyn Fabric>, names: watch::Receiver<Names>, tasks: &kit::Tasks) {
+pub fn start(
+    resources: Resources,
+    fabric: Arc<dyn Fabric>,
+    names: watch::Receiver<Names>,
+    tasks: &kit::Tasks,
+) {
     let driver = Driver { resources, fabric, names, applied: None, refusals: 0 };
     tasks.spawn("fabric driver", driver.run());
 }
@@ -148,9 +153,8 @@ impl Driver {
         // Most reports say nothing new; look before taking the store's turn.
         let news = |instance: &arm::Resource| {
             let mut private = instances::private(instance)?;
-            let current = machine.is_none_or(|m| {
-                m.generation == private.generation && (m.power == Power::On) == private.on
-            });
+            let current = machine
+                .is_none_or(|m| m.generation == private.generation && (m.power == Power::On) == private.on);
             let same = private.phase == phase && private.exit_code == exit_code;
             if !current || same || instances::is_deleting(instance) {
                 return None;

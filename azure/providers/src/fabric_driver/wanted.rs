@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use arm::{Resource, ResourceId, Resources};
 use base64::Engine;
 use fabric::{
-    Balancer, BalancerRule, Machine, Network, NetworkId, NextHop, Power, Probe, ProbeProtocol, Protocol, Route,
-    SecurityRule, Subnet, Wanted,
+    Balancer, BalancerRule, Machine, Network, NetworkId, NextHop, Power, Probe, ProbeProtocol, Protocol,
+    Route, SecurityRule, Subnet, Wanted,
 };
 use serde_json::Value;
 
@@ -81,7 +81,9 @@ fn routes(resources: &Resources, table: &ResourceId) -> Vec<Route> {
 
 fn one_route(route: &Resource) -> Option<Route> {
     let hop = match text(&route.properties, "/nextHopType")?.to_ascii_lowercase().as_str() {
-        "virtualappliance" => NextHop::VirtualAppliance(text(&route.properties, "/nextHopIpAddress")?.parse().ok()?),
+        "virtualappliance" => {
+            NextHop::VirtualAppliance(text(&route.properties, "/nextHopIpAddress")?.parse().ok()?)
+        }
         "internet" => NextHop::Internet,
         "vnetlocal" => NextHop::VnetLocal,
         _ => NextHop::None,
@@ -103,7 +105,9 @@ fn nat(resources: &Resources, subnets: &[std::sync::Arc<Resource>]) -> Option<Ip
     subnets.iter().find_map(|subnet| {
         let gateway = reference(&subnet.properties, "/natGateway/id").ok()??;
         let gateway = resources.get(&gateway)?;
-        list(&gateway.properties, "/publicIpAddresses").iter().find_map(|a| public_address(resources, a, "/id"))
+        list(&gateway.properties, "/publicIpAddresses")
+            .iter()
+            .find_map(|a| public_address(resources, a, "/id"))
     })
 }
 
@@ -143,7 +147,9 @@ fn machine(resources: &Resources, instance: &Instance) -> Option<Machine> {
         vm_size: size.name.to_owned(),
         zone: instance.zone.clone(),
         location: instance.location.clone(),
-        custom_data: base64::engine::general_purpose::STANDARD.decode(&private.custom_data).unwrap_or_default(),
+        custom_data: base64::engine::general_purpose::STANDARD
+            .decode(&private.custom_data)
+            .unwrap_or_default(),
         imds: Value::Null,
         generation: private.generation,
         power: if private.on { Power::On } else { Power::Off },
@@ -154,8 +160,7 @@ fn frontends(resources: &Resources, balancer: &Resource, instances: &[Instance])
     let mut made = Vec::new();
     for frontend in list(&balancer.properties, "/frontendIPConfigurations") {
         let private = text(frontend, "/properties/privateIPAddress").and_then(|a| a.parse().ok());
-        let Some(address) =
-            public_address(resources, frontend, "/properties/publicIPAddress/id").or(private)
+        let Some(address) = public_address(resources, frontend, "/properties/publicIPAddress/id").or(private)
         else {
             continue;
         };
@@ -177,12 +182,17 @@ fn one_rule(balancer: &Resource, rule: &Value, instances: &[Instance]) -> Option
     let pool = reference(rule, "/properties/backendAddressPool/id").ok().flatten();
     let backends = instances
         .iter()
-        .filter(|instance| instance.private.on && pool.as_ref().is_some_and(|pool| instance.pools.contains(pool)))
+        .filter(|instance| {
+            instance.private.on && pool.as_ref().is_some_and(|pool| instance.pools.contains(pool))
+        })
         .map(Instance::machine)
         .collect();
     let probe = reference(rule, "/properties/probe/id").ok().flatten();
     let probe = probe.and_then(|id| {
-        list(&balancer.properties, "/probes").iter().find(|probe| uses::is(probe, "/id", &id)).and_then(one_probe)
+        list(&balancer.properties, "/probes")
+            .iter()
+            .find(|probe| uses::is(probe, "/id", &id))
+            .and_then(one_probe)
     });
     Some(BalancerRule {
         name: text(rule, "/name")?.to_owned(),

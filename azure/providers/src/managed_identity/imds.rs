@@ -61,7 +61,10 @@ impl MachineTokens {
             let wanted = request.identity_resource_id.as_deref().and_then(|id| ResourceId::parse(id).ok());
             held.retain(|identity| {
                 request.client_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(&identity.client_id))
-                    && request.object_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(&identity.principal_id))
+                    && request
+                        .object_id
+                        .as_deref()
+                        .is_none_or(|id| id.eq_ignore_ascii_case(&identity.principal_id))
                     && (request.identity_resource_id.is_none() || identity.resource == wanted)
             });
         } else if held.iter().any(|identity| identity.resource.is_none()) {
@@ -82,10 +85,11 @@ impl MachineTokens {
 impl ImdsTokens for MachineTokens {
     async fn token(&self, request: ImdsTokenRequest) -> Result<Value, ImdsTokenError> {
         let identity = self.choose(&request)?;
-        let token = self.directory.token_for(&identity.principal_id, &request.resource).await.map_err(|error| {
-            tracing::warn!(error = %kit::Chain(&error), "no token for a machine");
-            refused("invalid_resource", "The directory gives no token for this resource")
-        })?;
+        let token =
+            self.directory.token_for(&identity.principal_id, &request.resource).await.map_err(|error| {
+                tracing::warn!(error = %kit::Chain(&error), "no token for a machine");
+                refused("invalid_resource", "The directory gives no token for this resource")
+            })?;
         let now = self.clock.now().as_second();
         let left = (token.expires_on - now).max(0).to_string();
         Ok(json!({

@@ -5,7 +5,8 @@
 pub mod imds;
 
 use arm::{
-    ArmError, Ctx, Deleted, FederatedCredential, Provider, Put, Resource, ResourceType, TypeDescriptor, Written,
+    ArmError, Ctx, Deleted, FederatedCredential, Provider, Put, Resource, ResourceType, TypeDescriptor,
+    Written,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 use crate::json::{list, text};
 
 /// Listed api-versions; others are accepted.
-const API_VERSIONS: &[&str] = &["2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"];
+const API_VERSIONS: &[&str] =
+    &["2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"];
 /// Most federated credentials of one identity.
 const CREDENTIALS_MAX: usize = 20;
 const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
@@ -64,12 +66,17 @@ impl ResourceType for Credentials {
         let mut made = request.resource();
         let required = |name: &str| {
             text(&made.properties, &format!("/{name}")).map(str::to_owned).ok_or_else(|| {
-                ArmError::bad_request("BadRequest", format!("The property '{name}' of a federated identity credential is required."))
+                ArmError::bad_request(
+                    "BadRequest",
+                    format!("The property '{name}' of a federated identity credential is required."),
+                )
             })
         };
         let (issuer, subject) = (required("issuer")?, required("subject")?);
-        let audiences: Vec<String> =
-            list(&made.properties, "/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+        let audiences: Vec<String> = list(&made.properties, "/audiences")
+            .iter()
+            .filter_map(|a| a.as_str().map(str::to_owned))
+            .collect();
         if audiences.len() != 1 {
             return Err(ArmError::bad_request(
                 "BadRequest",
@@ -90,16 +97,24 @@ impl ResourceType for Credentials {
             ));
         }
         let same = |other: &Value| {
-            text(other, "/issuer") == Some(issuer.as_str()) && text(other, "/subject") == Some(subject.as_str())
+            text(other, "/issuer") == Some(issuer.as_str())
+                && text(other, "/subject") == Some(subject.as_str())
         };
         if let Some(other) = others.iter().find(|other| same(&other.properties)) {
             return Err(ArmError::conflict(
                 "Conflict",
-                format!("Issuer and subject combination already exists for this Managed Identity, in '{}'.", other.name),
+                format!(
+                    "Issuer and subject combination already exists for this Managed Identity, in '{}'.",
+                    other.name
+                ),
             ));
         }
-        let credential =
-            FederatedCredential { name: made.name.clone(), issuer: issuer.clone(), subject: subject.clone(), audiences: audiences.clone() };
+        let credential = FederatedCredential {
+            name: made.name.clone(),
+            issuer: issuer.clone(),
+            subject: subject.clone(),
+            audiences: audiences.clone(),
+        };
         ctx.directory.put_federated_credential(&identity, credential).await?;
         made.properties = json!({ "issuer": issuer, "subject": subject, "audiences": audiences });
         Ok(Written::Done(made))

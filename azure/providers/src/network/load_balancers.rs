@@ -5,9 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use arm::{
-    Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written,
-};
+use arm::{Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
@@ -150,7 +148,8 @@ impl LoadBalancers {
     /// Checks frontends against the world and gives private ones their address.
     fn frontends(ctx: &Ctx, balancer: &mut Resource, existing: Option<&Resource>) -> Result<(), ArmError> {
         let id = balancer.id.clone();
-        let Some(Value::Array(mut frontends)) = remove(&mut balancer.properties, &["frontendIPConfigurations"])
+        let Some(Value::Array(mut frontends)) =
+            remove(&mut balancer.properties, &["frontendIPConfigurations"])
         else {
             return Ok(());
         };
@@ -178,7 +177,9 @@ impl LoadBalancers {
         match uses::of_public_ip(&ctx.resources, address) {
             Some((_, user)) if !user.eq_ignore_ascii_case(own) => Err(ArmError::bad_request(
                 "PublicIPAddressInUse",
-                format!("Resource {own} is referencing public IP address {address} that is already allocated to resource {user}."),
+                format!(
+                    "Resource {own} is referencing public IP address {address} that is already allocated to resource {user}."
+                ),
             )),
             _ => Ok(()),
         }
@@ -211,11 +212,15 @@ impl LoadBalancers {
             Some(address) if Some(address) == old => Ok(address),
             Some(address) if !net.contains(&address) => Err(ArmError::bad_request(
                 "PrivateIPAddressNotInSubnet",
-                format!("Private static IP address {address} does not belong to the range of subnet prefix {net}."),
+                format!(
+                    "Private static IP address {address} does not belong to the range of subnet prefix {net}."
+                ),
             )),
             Some(address) if taken.contains(&address) => Err(ArmError::bad_request(
                 "PrivateIPAddressIsAllocated",
-                format!("IP configuration {name} is using the private IP address {address} which is already allocated."),
+                format!(
+                    "IP configuration {name} is using the private IP address {address} which is already allocated."
+                ),
             )),
             Some(address) => Ok(address),
             None => next_in_subnet(net, &taken).ok_or_else(|| crate::compute::subnet_is_full(subnet, net)),
@@ -253,7 +258,8 @@ fn with_members(ctx: &Ctx, balancer: &Resource) -> Value {
             }
         }
     }
-    if let Some(frontends) = shown.pointer_mut("/properties/frontendIPConfigurations").and_then(Value::as_array_mut)
+    if let Some(frontends) =
+        shown.pointer_mut("/properties/frontendIPConfigurations").and_then(Value::as_array_mut)
     {
         for frontend in frontends {
             let id = text(frontend, "/id").unwrap_or_default().to_owned();
@@ -299,7 +305,10 @@ impl ResourceType for LoadBalancers {
             if uses::pools_of(&set).iter().any(within) {
                 return Err(ArmError::bad_request(
                     "LoadBalancerInUseByVirtualMachineScaleSet",
-                    format!("Cannot delete load balancer {} since its child resources are in use by virtual machine scale set {}.", existing.id, set.id),
+                    format!(
+                        "Cannot delete load balancer {} since its child resources are in use by virtual machine scale set {}.",
+                        existing.id, set.id
+                    ),
                 ));
             }
         }
@@ -313,10 +322,12 @@ impl ResourceType for LoadBalancers {
         let parts = known.map(|part| list(&shown, &format!("/properties/{part}"))).unwrap_or_default();
         match rest {
             [] if known.is_some() => Ok(Acted::Done(Some(json!({ "value": parts })))),
-            [name] => match parts.iter().find(|p| text(p, "/name").is_some_and(|n| n.eq_ignore_ascii_case(name))) {
-                Some(part) => Ok(Acted::Done(Some(part.clone()))),
-                None => Err(ArmError::resource_not_found(&existing.id.child(member, name))),
-            },
+            [name] => {
+                match parts.iter().find(|p| text(p, "/name").is_some_and(|n| n.eq_ignore_ascii_case(name))) {
+                    Some(part) => Ok(Acted::Done(Some(part.clone()))),
+                    None => Err(ArmError::resource_not_found(&existing.id.child(member, name))),
+                }
+            }
             _ => Err(ArmError::resource_not_found(&existing.id)),
         }
     }
@@ -337,7 +348,10 @@ fn check_pools_stay(ctx: &Ctx, existing: &Resource, new: &Resource) -> Result<()
             if uses::pools_of(&set).contains(&id) {
                 return Err(ArmError::bad_request(
                     "InUseBackendAddressPoolCannotBeDeleted",
-                    format!("Backend address pool {id} is in use by virtual machine scale set {} and cannot be deleted.", set.id),
+                    format!(
+                        "Backend address pool {id} is in use by virtual machine scale set {} and cannot be deleted.",
+                        set.id
+                    ),
                 ));
             }
         }

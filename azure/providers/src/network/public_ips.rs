@@ -63,7 +63,8 @@ impl ResourceType for PublicAddresses {
             return Err(ArmError::not_implemented("A public address of another version than IPv4"));
         }
         if let Some(label) = text(&address.properties, "/dnsSettings/domainNameLabel").map(str::to_owned) {
-            let fqdn = format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
+            let fqdn =
+                format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
             set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
         }
         seal(&mut address, request.existing);
@@ -88,7 +89,9 @@ impl ResourceType for PublicAddresses {
     }
 
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
-        let Some((_, user)) = uses::of_public_ip(&ctx.resources, &existing.id) else { return Ok(Deleted::Done) };
+        let Some((_, user)) = uses::of_public_ip(&ctx.resources, &existing.id) else {
+            return Ok(Deleted::Done);
+        };
         Err(ArmError::bad_request(
             "PublicIPAddressCannotBeDeleted",
             format!(

@@ -10,7 +10,13 @@ use crate::json::{list, number, text};
 
 /// The six rules every network security group ends with.
 pub fn defaults(group: &str) -> Value {
-    let rule = |name: &str, description: &str, priority: u16, direction: &str, access: &str, from: &str, to: &str| {
+    let rule = |name: &str,
+                description: &str,
+                priority: u16,
+                direction: &str,
+                access: &str,
+                from: &str,
+                to: &str| {
         json!({
             "name": name,
             "id": format!("{group}/defaultSecurityRules/{name}"),
@@ -103,7 +109,9 @@ pub fn check(name: &str, properties: &Value) -> Result<(), ArmError> {
             if range != "*" && ports(range).is_none() {
                 return Err(ArmError::bad_request(
                     "SecurityRuleInvalidPortRange",
-                    format!("Security rule has invalid Port range. Value provided: {range}. Security rule: {name}."),
+                    format!(
+                        "Security rule has invalid Port range. Value provided: {range}. Security rule: {name}."
+                    ),
                 ));
             }
         }
@@ -152,7 +160,8 @@ fn translate(rule: &Value) -> Option<SecurityRule> {
         _ => Protocol::Any,
     };
     let peers = |one: &str, many: &str| values(properties, one, many).into_iter().filter_map(peer).collect();
-    let port_ranges = |one: &str, many: &str| values(properties, one, many).into_iter().filter_map(ports).collect();
+    let port_ranges =
+        |one: &str, many: &str| values(properties, one, many).into_iter().filter_map(ports).collect();
     Some(SecurityRule {
         name: text(rule, "/name")?.to_owned(),
         priority: u16::try_from(number(properties, "/priority")?).ok()?,
@@ -237,7 +246,8 @@ mod tests {
             (json!({"destinationPortRange": "9-1"}), "SecurityRuleInvalidPortRange"),
             (json!({"destinationPortRange": "1-9"}), "ok"),
         ] {
-            let seen = check("r", &rule(properties.clone())).map_or_else(|fault| fault.code, |()| "ok".to_owned());
+            let seen =
+                check("r", &rule(properties.clone())).map_or_else(|fault| fault.code, |()| "ok".to_owned());
             assert_eq!(seen, expected, "{properties}");
         }
         let same = [

@@ -16,7 +16,9 @@ const GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
 const RULES: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 
 fn shape_rule(mut properties: Value) -> Value {
-    for list in ["sourceAddressPrefixes", "destinationAddressPrefixes", "sourcePortRanges", "destinationPortRanges"] {
+    for list in
+        ["sourceAddressPrefixes", "destinationAddressPrefixes", "sourcePortRanges", "destinationPortRanges"]
+    {
         default(&mut properties, &[list], json!([]));
     }
     set(&mut properties, &["provisioningState"], "Succeeded");
@@ -94,7 +96,10 @@ impl ResourceType for SecurityGroups {
         if let Some(set) = uses::scale_sets_with_group(&ctx.resources, &existing.id).first() {
             return Err(ArmError::bad_request(
                 "NetworkSecurityGroupInUseByVirtualMachineScaleSet",
-                format!("Cannot delete network security group {} since it is in use by virtual machine scale set {set}.", existing.id),
+                format!(
+                    "Cannot delete network security group {} since it is in use by virtual machine scale set {set}.",
+                    existing.id
+                ),
             ));
         }
         Ok(Deleted::Done)

@@ -67,7 +67,9 @@ pub fn addresses_in_subnet(resources: &Resources, subnet: &ResourceId) -> BTreeS
     for balancer in all(resources, "Microsoft.Network/loadBalancers") {
         for frontend in list(&balancer.properties, "/frontendIPConfigurations") {
             if is(frontend, "/properties/subnet/id", subnet) {
-                taken.extend(text(frontend, "/properties/privateIPAddress").and_then(|a| a.parse::<Ipv4Addr>().ok()));
+                taken.extend(
+                    text(frontend, "/properties/privateIPAddress").and_then(|a| a.parse::<Ipv4Addr>().ok()),
+                );
             }
         }
     }

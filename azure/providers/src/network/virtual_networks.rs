@@ -75,7 +75,9 @@ fn check_subnets(network: &str, space: &[Ipv4Net], subnets: &[(String, Value)]) 
         if net.prefix_len() > 29 {
             return Err(ArmError::bad_request(
                 "NetcfgInvalidSubnet",
-                format!("Subnet '{name}' is not valid because its IP address range {net} is smaller than a /29."),
+                format!(
+                    "Subnet '{name}' is not valid because its IP address range {net} is smaller than a /29."
+                ),
             ));
         }
         if !space.iter().any(|prefix| prefix.contains(&net)) {
@@ -118,7 +120,10 @@ fn shape_subnet(
         if old != new && outside {
             return Err(ArmError::bad_request(
                 "InUsePrefixCannotBeDeleted",
-                format!("IpPrefix {old} on Subnet {} has active allocations and cannot be deleted.", id.name()),
+                format!(
+                    "IpPrefix {old} on Subnet {} has active allocations and cannot be deleted.",
+                    id.name()
+                ),
             ));
         }
     }

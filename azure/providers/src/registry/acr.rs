@@ -50,7 +50,12 @@ fn tag(store: &Stored, route: &Route, name: &str) -> Result<Option<Value>, Failu
     }))
 }
 
-fn manifest(store: &Stored, route: &Route, digest: &str, tags: &[(String, String)]) -> Result<Option<Value>, Failure> {
+fn manifest(
+    store: &Stored,
+    route: &Route,
+    digest: &str,
+    tags: &[(String, String)],
+) -> Result<Option<Value>, Failure> {
     let Some(found) = store.manifest(&route.repository, digest)? else { return Ok(None) };
     let body: Value = serde_json::from_slice(&found.bytes).unwrap_or_default();
     let size = |blob: &Value| blob["size"].as_u64().unwrap_or(0);
@@ -76,7 +81,12 @@ fn tags_of(store: &Stored, route: &Route) -> Result<Vec<(String, String)>, Failu
 }
 
 /// Answers `/acr/v1/<name>…`.
-pub(super) fn answer(store: &Stored, route: &Route, part: &Part, method: &Method) -> Result<Response, Failure> {
+pub(super) fn answer(
+    store: &Stored,
+    route: &Route,
+    part: &Part,
+    method: &Method,
+) -> Result<Response, Failure> {
     let tags = tags_of(store, route)?;
     let base = json!({"registry": route.host, "imageName": route.name});
     let with = |name: &str, value: Value| {
@@ -98,9 +108,11 @@ pub(super) fn answer(store: &Stored, route: &Route, part: &Part, method: &Method
             }
             with("tags", json!(list))
         }
-        (&Method::GET, Part::Tags(Some(name))) => {
-            with("tag", tag(store, route, name)?.ok_or_else(|| Failure::not_found("TAG_UNKNOWN", &format!("tag `{name}`")))?)
-        }
+        (&Method::GET, Part::Tags(Some(name))) => with(
+            "tag",
+            tag(store, route, name)?
+                .ok_or_else(|| Failure::not_found("TAG_UNKNOWN", &format!("tag `{name}`")))?,
+        ),
         (&Method::GET, Part::Manifests(None)) => {
             let mut list = Vec::new();
             for digest in store.manifests(&route.repository)? {

@@ -18,7 +18,9 @@ pub enum ArchiveError {
     #[error("failed to read the archive")]
     Damaged(#[from] std::io::Error),
     /// It is a tar file, but holds no image.
-    #[error("the archive is neither an OCI layout nor a docker archive: it has no index.json or manifest.json")]
+    #[error(
+        "the archive is neither an OCI layout nor a docker archive: it has no index.json or manifest.json"
+    )]
     NoImage,
     /// Something it points to is not in it.
     #[error("the archive names `{0}` but does not hold it")]
@@ -125,7 +127,8 @@ fn copy(
         let digest = entry["digest"].as_str().unwrap_or_default();
         copy(store, files, repository, None, digest, entry["mediaType"].as_str())?;
     }
-    for blob in manifest.get("config").into_iter().chain(manifest["layers"].as_array().into_iter().flatten()) {
+    for blob in manifest.get("config").into_iter().chain(manifest["layers"].as_array().into_iter().flatten())
+    {
         let digest = blob["digest"].as_str().unwrap_or_default();
         store.put_blob(file(files, &format!("blobs/{}", digest.replace(':', "/")))?)?;
     }
@@ -149,7 +152,9 @@ fn docker(store: &Stored, files: &Files, name: Option<&str>) -> Result<Vec<Strin
             } else {
                 "application/vnd.oci.image.layer.v1.tar"
             };
-            layers.push(json!({"mediaType": media_type, "digest": store.put_blob(bytes)?, "size": bytes.len()}));
+            layers.push(
+                json!({"mediaType": media_type, "digest": store.put_blob(bytes)?, "size": bytes.len()}),
+            );
         }
         let manifest = json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": layers,

@@ -92,7 +92,11 @@ pub(super) struct Auth {
 }
 
 impl Auth {
-    pub(super) fn open(dir: &Path, gate: Arc<dyn Gate>, clock: Arc<dyn kit::Clock>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        dir: &Path,
+        gate: Arc<dyn Gate>,
+        clock: Arc<dyn kit::Clock>,
+    ) -> Result<Self, StoreError> {
         let path = dir.join("token.key");
         let key = match kit::files::read(&path) {
             Ok(key) => key,
@@ -103,7 +107,12 @@ impl Auth {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { gate, clock, encode: EncodingKey::from_secret(&key), decode: DecodingKey::from_secret(&key) })
+        Ok(Self {
+            gate,
+            clock,
+            encode: EncodingKey::from_secret(&key),
+            decode: DecodingKey::from_secret(&key),
+        })
     }
 
     /// Lets a request pass or says why not.
@@ -192,7 +201,11 @@ impl Auth {
         let form: HashMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let refused = || {
-            Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the credentials are not valid for this registry")
+            Failure::new(
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "the credentials are not valid for this registry",
+            )
         };
         if route.asked == Asked::Exchange {
             let principal = self.gate.bearer(field("access_token")).await.ok_or_else(refused)?;

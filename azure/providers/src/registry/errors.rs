@@ -38,12 +38,8 @@ impl Failure {
 
     /// 401 with the challenge that leads clients to a token.
     pub(super) fn unauthorized(challenge: String) -> Self {
-        let message =
-            "authentication required, visit https://aka.ms/acr/authorization for more information.";
-        Self {
-            challenge: Some(challenge),
-            ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
-        }
+        let message = "authentication required, visit https://aka.ms/acr/authorization for more information.";
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message) }
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -59,7 +55,11 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %kit::Chain(&error), "the registry's store failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry could not read or write its store")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "UNKNOWN",
+            "the registry could not read or write its store",
+        )
     }
 }
 

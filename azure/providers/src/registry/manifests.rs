@@ -19,7 +19,11 @@ pub(super) async fn manifest(
     request: Request,
 ) -> Result<Response, Failure> {
     if hex_of(reference).is_none() && !is_tag(reference) {
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "TAG_INVALID", format!("`{reference}` is not a tag")));
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "TAG_INVALID",
+            format!("`{reference}` is not a tag"),
+        ));
     }
     match *request.method() {
         Method::GET | Method::HEAD => get(store, route, reference, request.method() == Method::HEAD),
@@ -68,7 +72,11 @@ async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -
         .to_owned();
     let bytes = kit::http::read(request.into_body(), MANIFEST_MAX_BYTES).await?;
     let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("the manifest is not JSON: {error}"))
+        Failure::new(
+            StatusCode::BAD_REQUEST,
+            "MANIFEST_INVALID",
+            format!("the manifest is not JSON: {error}"),
+        )
     })?;
     if hex_of(reference).is_some() && super::store::digest(&bytes) != reference {
         return Err(Failure::digest("the manifest's digest is not the one it is put under"));
@@ -108,7 +116,8 @@ impl Referenced<'_> {
 /// What a manifest or index points to. Layers fetched from elsewhere (with `urls`) need not be here.
 fn referenced(manifest: &Value) -> Vec<Referenced<'_>> {
     let config = manifest.get("config").into_iter();
-    let layers = manifest["layers"].as_array().into_iter().flatten().filter(|layer| layer.get("urls").is_none());
+    let layers =
+        manifest["layers"].as_array().into_iter().flatten().filter(|layer| layer.get("urls").is_none());
     let blobs = config.chain(layers).filter_map(|blob| blob["digest"].as_str()).map(Referenced::Blob);
     let manifests = manifest["manifests"].as_array().into_iter().flatten();
     blobs.chain(manifests.filter_map(|entry| entry["digest"].as_str()).map(Referenced::Manifest)).collect()
@@ -119,7 +128,12 @@ pub(super) fn tags(store: &Stored, route: &Route) -> Result<Response, Failure> {
     let Some(tags) = store.tags(&route.repository)? else {
         return Err(Failure::not_found("NAME_UNKNOWN", &format!("repository `{}`", route.name)));
     };
-    page(route, tags, |tags| json!({"name": route.name, "tags": tags}), &format!("/v2/{}/tags/list", route.name))
+    page(
+        route,
+        tags,
+        |tags| json!({"name": route.name, "tags": tags}),
+        &format!("/v2/{}/tags/list", route.name),
+    )
 }
 
 /// `_catalog`: the repositories of the host that is asked.

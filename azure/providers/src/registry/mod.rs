@@ -40,7 +40,11 @@ pub struct Registry {
 
 impl Registry {
     /// Opens the registry kept in `dir`. `gate` says who may do what.
-    pub fn open(dir: &Path, gate: Arc<dyn Gate>, clock: Arc<dyn kit::Clock>) -> Result<Arc<Self>, StoreError> {
+    pub fn open(
+        dir: &Path,
+        gate: Arc<dyn Gate>,
+        clock: Arc<dyn kit::Clock>,
+    ) -> Result<Arc<Self>, StoreError> {
         let store = Stored::open(dir)?;
         let auth = auth::Auth::open(dir, gate, clock)?;
         Ok(Arc::new(Self { store, auth }))

@@ -5,14 +5,18 @@
 
 use std::path::PathBuf;
 
-use arm::{Acted, ArmError, Call, Ctx, Deleted, Provider, ProviderCalls, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written};
+use arm::{
+    Acted, ArmError, Call, Ctx, Deleted, Provider, ProviderCalls, Put, Resource, ResourceId, ResourceType,
+    Resources, TypeDescriptor, Written,
+};
 use async_trait::async_trait;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 /// The type.
 pub const REGISTRIES: &str = "Microsoft.ContainerRegistry/registries";
-const API_VERSIONS: &[&str] = &["2025-11-01", "2025-04-01", "2023-07-01", "2023-01-01-preview", "2022-12-01", "2019-05-01"];
+const API_VERSIONS: &[&str] =
+    &["2025-11-01", "2025-04-01", "2023-07-01", "2023-01-01-preview", "2022-12-01", "2019-05-01"];
 
 /// The provider. `dir` is where the [`Registry`](super::Registry) keeps its images.
 pub fn provider(dir: PathBuf) -> Provider {
@@ -25,7 +29,9 @@ pub fn registry_of(resources: &Resources, repository: &str) -> Option<ResourceId
     let host = repository.split('/').next().unwrap_or(repository);
     let host = host.split(':').next().unwrap_or(host);
     let all = resources.list_type(&ResourceId::root(), REGISTRIES);
-    let found = all.iter().find(|r| r.properties["loginServer"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(host)));
+    let found = all
+        .iter()
+        .find(|r| r.properties["loginServer"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(host)));
     found.map(|r| r.id.clone())
 }
 
@@ -44,14 +50,21 @@ fn well_named(name: &str) -> bool {
 fn taken(server: &str) -> ArmError {
     ArmError::conflict(
         "AlreadyInUse",
-        format!("The registry DNS name {server} is already in use. You can check if the name is already claimed using following API: https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability"),
+        format!(
+            "The registry DNS name {server} is already in use. You can check if the name is already claimed using following API: https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability"
+        ),
     )
 }
 
 #[async_trait]
 impl ResourceType for Registries {
     fn descriptor(&self) -> TypeDescriptor {
-        TypeDescriptor { identity: true, delete_rank: 60, name_pattern: Some("[a-zA-Z0-9]{5,50}"), ..TypeDescriptor::new(REGISTRIES, API_VERSIONS) }
+        TypeDescriptor {
+            identity: true,
+            delete_rank: 60,
+            name_pattern: Some("[a-zA-Z0-9]{5,50}"),
+            ..TypeDescriptor::new(REGISTRIES, API_VERSIONS)
+        }
     }
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
@@ -67,14 +80,21 @@ impl ResourceType for Registries {
             Some("premium") => "Premium",
             other => {
                 let given = other.unwrap_or("");
-                return Err(ArmError::bad_request("SkuNotSupported", format!("The SKU '{given}' is not supported. Supported SKUs are Basic, Standard and Premium.")));
+                return Err(ArmError::bad_request(
+                    "SkuNotSupported",
+                    format!(
+                        "The SKU '{given}' is not supported. Supported SKUs are Basic, Standard and Premium."
+                    ),
+                ));
             }
         };
         if made.properties["adminUserEnabled"] == json!(true) {
             return Err(ArmError::not_implemented("The admin user of a registry"));
         }
         made.sku = Some(json!({"name": tier, "tier": tier}));
-        let created = request.existing.map_or_else(|| json!(ctx.clock.now().to_string()), |e| e.properties["creationDate"].clone());
+        let created = request
+            .existing
+            .map_or_else(|| json!(ctx.clock.now().to_string()), |e| e.properties["creationDate"].clone());
         let fixed = json!({
             "loginServer": server, "creationDate": created, "provisioningState": "Succeeded", "adminUserEnabled": false,
             "dataEndpointEnabled": false, "dataEndpointHostNames": [], "privateEndpointConnections": [],
@@ -86,7 +106,9 @@ impl ResourceType for Registries {
                 "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
                 "azureADAuthenticationAsArmPolicy": {"status": "enabled"}, "softDeletePolicy": {"retentionDays": 7, "status": "disabled"}},
         });
-        if let (Some(map), Value::Object(fixed), Value::Object(defaults)) = (made.properties.as_object_mut(), fixed, defaults) {
+        if let (Some(map), Value::Object(fixed), Value::Object(defaults)) =
+            (made.properties.as_object_mut(), fixed, defaults)
+        {
             map.extend(fixed);
             for (name, value) in defaults {
                 map.entry(name).or_insert(value);
@@ -116,7 +138,11 @@ impl ResourceType for Registries {
         let words: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["listusages"] => Ok(Acted::Done(Some(json!({"value": []})))),
-            _ => Err(ArmError::not_implemented(format_args!("Reading '{}/{}'", existing.kind_type, path.join("/")))),
+            _ => Err(ArmError::not_implemented(format_args!(
+                "Reading '{}/{}'",
+                existing.kind_type,
+                path.join("/")
+            ))),
         }
     }
 
@@ -124,7 +150,10 @@ impl ResourceType for Registries {
         if name.eq_ignore_ascii_case("listCredentials") {
             return Err(ArmError::bad_request(
                 "UnauthorizedForCredentialOperations",
-                format!("Cannot perform credential operations for {} as admin user is disabled. Kindly enable admin user as per docs: https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account", existing.id),
+                format!(
+                    "Cannot perform credential operations for {} as admin user is disabled. Kindly enable admin user as per docs: https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account",
+                    existing.id
+                ),
             ));
         }
         Err(ArmError::not_implemented(format_args!("The action '{REGISTRIES}/{name}'")))

@@ -103,7 +103,9 @@ impl Route {
 
 /// Whether this can name a host. It becomes a directory's name: no label may be empty, so `..` is none.
 fn is_host(text: &str) -> bool {
-    text.len() <= HOST_MAX_BYTES && text.bytes().all(is_host_byte) && text.split('.').all(|label| !label.is_empty())
+    text.len() <= HOST_MAX_BYTES
+        && text.bytes().all(is_host_byte)
+        && text.split('.').all(|label| !label.is_empty())
 }
 
 fn is_host_byte(byte: u8) -> bool {

@@ -40,7 +40,13 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn send(&self, method: &str, path: &str, who: &str, body: &[u8]) -> (u16, http::HeaderMap, Vec<u8>) {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        who: &str,
+        body: &[u8],
+    ) -> (u16, http::HeaderMap, Vec<u8>) {
         let mut request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -65,8 +71,7 @@ async fn an_image_goes_up_in_pieces_and_comes_down_as_it_was() {
     let location = headers["location"].to_str().unwrap().to_owned();
     assert_eq!(bench.send("PATCH", &location, "pusher", &layer[..2]).await.0, 202);
     let digest = store::digest(&layer);
-    let (status, ..) =
-        bench.send("PUT", &format!("{location}?digest={digest}"), "pusher", &layer[2..]).await;
+    let (status, ..) = bench.send("PUT", &format!("{location}?digest={digest}"), "pusher", &layer[2..]).await;
     assert_eq!(status, 201);
     let config = store::digest(b"{}");
     let path = format!("/v2/web/blobs/uploads/?digest={config}");
@@ -135,7 +140,10 @@ async fn azures_view_lists_tags_and_manifests_and_deletes() {
     assert_eq!(bench.send("PUT", "/v2/web/manifests/v1", "pusher", &bytes).await.0, 201);
     let mut signature = manifest.clone();
     signature["subject"] = serde_json::json!({"digest": store::digest(&bytes)});
-    assert_eq!(bench.send("PUT", "/v2/web/manifests/sig", "pusher", signature.to_string().as_bytes()).await.0, 201);
+    assert_eq!(
+        bench.send("PUT", "/v2/web/manifests/sig", "pusher", signature.to_string().as_bytes()).await.0,
+        201
+    );
     let read = async |path: &str| {
         let (status, _, body) = bench.send("GET", path, "puller", b"").await;
         (status, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
@@ -148,5 +156,9 @@ async fn azures_view_lists_tags_and_manifests_and_deletes() {
     assert_eq!(bench.send("DELETE", "/acr/v1/web", "puller", b"").await.0, 403);
     assert_eq!(bench.send("DELETE", "/acr/v1/web", "pusher", b"").await.0, 202);
     assert_eq!(read("/acr/v1/web/_tags").await.0, 404);
-    assert_eq!(bench.send("GET", "/v2/web/manifests/v1?ns=..", "puller", b"").await.0, 400, "no way out of the store");
+    assert_eq!(
+        bench.send("GET", "/v2/web/manifests/v1?ns=..", "puller", b"").await.0,
+        400,
+        "no way out of the store"
+    );
 }

@@ -18,7 +18,12 @@ use super::store::{Stored, hex_of};
 const BLOB_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 
 /// GET, HEAD and DELETE of a blob.
-pub(super) fn blob(store: &Stored, route: &Route, digest: &str, method: &Method) -> Result<Response, Failure> {
+pub(super) fn blob(
+    store: &Stored,
+    route: &Route,
+    digest: &str,
+    method: &Method,
+) -> Result<Response, Failure> {
     if hex_of(digest).is_none() {
         return Err(Failure::digest("the digest is not a sha256 digest"));
     }
@@ -47,7 +52,11 @@ pub(super) async fn upload(
 ) -> Result<Response, Failure> {
     let method = request.method().clone();
     let Some(id) = id else {
-        return if method == Method::POST { begin(store, route, request).await } else { Err(Failure::unsupported()) };
+        return if method == Method::POST {
+            begin(store, route, request).await
+        } else {
+            Err(Failure::unsupported())
+        };
     };
     let unknown = || Failure::not_found("BLOB_UPLOAD_UNKNOWN", "the upload");
     let id: Uuid = id.parse().map_err(|_| unknown())?;

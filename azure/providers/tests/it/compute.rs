@@ -24,7 +24,8 @@ async fn instances_come_up_and_go_with_their_addresses() {
     assert_eq!(made["properties"]["provisioningState"], "Succeeded");
     assert!(!made.to_string().contains("aGVsbG8="));
     let listed = instances(&world, &set).await;
-    let names: Vec<_> = listed.iter().map(|i| i["properties"]["osProfile"]["computerName"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        listed.iter().map(|i| i["properties"]["osProfile"]["computerName"].as_str().unwrap()).collect();
     assert_eq!(names, ["vm-000000", "vm-000001", "vm-000002"]);
     assert_eq!(listed[1]["name"], "vmss_1");
     assert_eq!(listed[1]["instanceId"], "1");

@@ -56,8 +56,14 @@ async fn what_is_put_comes_back_and_may_be_put_again() {
         "priority": 500, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
         "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "80",
     }});
-    world.put(&nsg, json!({ "location": "eastus", "properties": { "securityRules": [rule] } })).await.unwrap();
-    world.put(&pip, json!({ "location": "eastus", "sku": { "name": "Standard" }, "properties": {} })).await.unwrap();
+    world
+        .put(&nsg, json!({ "location": "eastus", "properties": { "securityRules": [rule] } }))
+        .await
+        .unwrap();
+    world
+        .put(&pip, json!({ "location": "eastus", "sku": { "name": "Standard" }, "properties": {} }))
+        .await
+        .unwrap();
     world.put(&lb, balancer(&pip)).await.unwrap();
     world.put(&vnet, network("10.1.0.0/16", json!({ "networkSecurityGroup": { "id": nsg } }))).await.unwrap();
     for one in [&nsg, &pip, &lb, &vnet] {
@@ -77,13 +83,20 @@ async fn what_is_put_comes_back_and_may_be_put_again() {
 #[tokio::test]
 async fn what_is_in_use_stays() {
     let world = World::new().await;
-    let (nsg, pip, lb, vnet, table) = (id(NSG, "g"), id(PIP, "a"), id(LB, "kubernetes"), id(VNET, "v"), id(TABLE, "t"));
+    let (nsg, pip, lb, vnet, table) =
+        (id(NSG, "g"), id(PIP, "a"), id(LB, "kubernetes"), id(VNET, "v"), id(TABLE, "t"));
     for (one, body) in [
         (&nsg, json!({ "location": "eastus", "properties": {} })),
         (&table, json!({ "location": "eastus", "properties": {} })),
         (&pip, json!({ "location": "eastus", "properties": {} })),
         (&lb, balancer(&pip)),
-        (&vnet, network("10.1.0.0/16", json!({ "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": table } }))),
+        (
+            &vnet,
+            network(
+                "10.1.0.0/16",
+                json!({ "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": table } }),
+            ),
+        ),
     ] {
         world.put(one, body).await.unwrap();
     }
@@ -104,7 +117,9 @@ async fn what_is_in_use_stays() {
     assert_eq!(wish.networks[0].subnets[0].rules.len(), 6);
     assert_eq!(wish.balancers[0].rules[0].backends, [wish.machines[0].id.clone()]);
     assert!(wish.balancers[0].rules[0].floating_ip && wish.balancers[0].rules[0].probe.is_some());
-    world.owner().delete(format!("/subscriptions/{}/resourceGroups/rg", providers::fake::SUBSCRIPTION), "2024-11-01")
+    world
+        .owner()
+        .delete(format!("/subscriptions/{}/resourceGroups/rg", providers::fake::SUBSCRIPTION), "2024-11-01")
         .await
         .unwrap()
         .done()
@@ -121,7 +136,11 @@ async fn refusals_leave_what_was_there() {
     world.put(&vnet, network("10.1.0.0/16", json!({}))).await.unwrap();
     for (one, body, code) in [
         (vnet.clone(), network("11.0.0.0/16", json!({})), "NetcfgInvalidSubnet"),
-        (format!("{vnet}/subnets/x"), json!({ "properties": { "addressPrefix": "10.1.9.0/24" } }), "NetcfgSubnetRangesOverlap"),
+        (
+            format!("{vnet}/subnets/x"),
+            json!({ "properties": { "addressPrefix": "10.1.9.0/24" } }),
+            "NetcfgSubnetRangesOverlap",
+        ),
         (
             format!("{vnet}/subnets/x"),
             json!({ "properties": { "addressPrefix": "10.2.0.0/24", "routeTable": { "id": id(TABLE, "no") } } }),
@@ -143,6 +162,7 @@ async fn public_addresses_are_never_given_twice() {
         async move { world.put(&one, json!({ "location": "eastus", "properties": {} })).await.unwrap() }
     });
     let made = futures::future::join_all(bodies).await;
-    let given: std::collections::BTreeSet<_> = made.iter().map(|a| a["properties"]["ipAddress"].to_string()).collect();
+    let given: std::collections::BTreeSet<_> =
+        made.iter().map(|a| a["properties"]["ipAddress"].to_string()).collect();
     assert_eq!(given.len(), 8);
 }

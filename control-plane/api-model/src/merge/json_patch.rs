@@ -21,11 +21,20 @@ pub fn json_patch_mut(target: &mut Value, patch: &Value) -> Result<(), PatchErro
 fn one(target: &mut Value, operation: &Value) -> Result<(), PatchError> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let op = text("op").ok_or_else(|| PatchError::Malformed("operation without \"op\"".into()))?;
-    let path = pointer(text("path").ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"path\"")))?)?;
+    let path = pointer(
+        text("path").ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"path\"")))?,
+    )?;
     let value = || {
-        operation.get("value").cloned().ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"value\"")))
+        operation
+            .get("value")
+            .cloned()
+            .ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"value\"")))
     };
-    let from = || pointer(text("from").ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"from\"")))?);
+    let from = || {
+        pointer(
+            text("from").ok_or_else(|| PatchError::Malformed(format!("{op} operation without \"from\"")))?,
+        )
+    };
     match op {
         "add" => add(target, &path, value()?),
         "remove" => remove(target, &path).map(drop),

@@ -68,7 +68,9 @@ impl Patcher<'_> {
             self.field(ty, target, key, value, patch.get(&format!("{ORDER}{key}")))?;
         }
         for (key, order) in patch {
-            let Some(field) = key.strip_prefix(ORDER).filter(|field| !patch.contains_key(*field)) else { continue };
+            let Some(field) = key.strip_prefix(ORDER).filter(|field| !patch.contains_key(*field)) else {
+                continue;
+            };
             // Only the order is patched.
             let list = self.list_merge(ty, field);
             if let Some(Value::Array(items)) = target.get_mut(field) {
@@ -178,7 +180,9 @@ impl Patcher<'_> {
         }
         for value in patch {
             let Value::Object(map) = value else {
-                return Err(PatchError::Malformed(format!("list item {value} is not an object, merge key {key}")));
+                return Err(PatchError::Malformed(format!(
+                    "list item {value} is not an object, merge key {key}"
+                )));
             };
             match directive(value).as_deref() {
                 Some("delete") => {
@@ -209,7 +213,8 @@ impl Patcher<'_> {
             return Err(PatchError::Malformed("invalid value format for directive: $retainKeys".into()));
         };
         let listed = |key: &str| keys.iter().any(|k| k == key);
-        let stray = patch.iter().any(|(key, value)| !key.starts_with('$') && !value.is_null() && !listed(key));
+        let stray =
+            patch.iter().any(|(key, value)| !key.starts_with('$') && !value.is_null() && !listed(key));
         if stray {
             return Err(PatchError::Malformed(format!(
                 "{RETAIN} directive must list all fields present in the patch: {}",
@@ -231,7 +236,9 @@ fn no_key(item: &Value, key: &str) -> PatchError {
 
 fn delete_primitives(target: &mut Object, field: &str, values: &Value) -> Result<(), PatchError> {
     let Value::Array(values) = values else {
-        return Err(PatchError::Malformed(format!("invalid value format for directive: {DELETE_FROM}{field}")));
+        return Err(PatchError::Malformed(format!(
+            "invalid value format for directive: {DELETE_FROM}{field}"
+        )));
     };
     if let Some(Value::Array(items)) = target.get_mut(field) {
         items.retain(|item| !values.contains(item));
@@ -240,7 +247,12 @@ fn delete_primitives(target: &mut Object, field: &str, values: &Value) -> Result
 }
 
 /// Orders a merged list: items the directive names in its order, the server's own among them where they stood before.
-fn sort(items: &mut Vec<Value>, before: &[Value], order: &Value, key: Option<&str>) -> Result<(), PatchError> {
+fn sort(
+    items: &mut Vec<Value>,
+    before: &[Value],
+    order: &Value,
+    key: Option<&str>,
+) -> Result<(), PatchError> {
     let Value::Array(order) = order else {
         return Err(PatchError::Malformed(format!("invalid value format for directive: {ORDER}")));
     };

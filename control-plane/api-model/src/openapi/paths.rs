@@ -22,7 +22,11 @@ pub(super) fn resource(
     roots: &mut BTreeSet<String>,
 ) {
     let root = format!("/{}", r.group_path());
-    let collection = if r.namespaced { format!("{root}/namespaces/{{namespace}}/{}", r.plural) } else { format!("{root}/{}", r.plural) };
+    let collection = if r.namespaced {
+        format!("{root}/namespaces/{{namespace}}/{}", r.plural)
+    } else {
+        format!("{root}/{}", r.plural)
+    };
     let kinds = kinds(r, style, roots);
     let has = |verb: &str| r.verbs.iter().any(|v| v == verb);
     let op = |verb: &str| operation(style, r, verb, (&r.group, &r.version, &r.kind), &kinds);
@@ -73,7 +77,10 @@ pub(super) fn resource(
 fn kinds(r: &Resource, style: Style, roots: &mut BTreeSet<String>) -> Kinds {
     let Some(name) = r.schema.name() else {
         let name = custom_name(r);
-        return Kinds { own: style.reference_full(&name), list: style.reference_full(&format!("{name}List")) };
+        return Kinds {
+            own: style.reference_full(&name),
+            list: style.reference_full(&format!("{name}List")),
+        };
     };
     roots.insert(name.to_owned());
     roots.insert(format!("{name}List"));
@@ -114,24 +121,51 @@ fn typed(parameter: &mut Value, kind: &str, style: Style) {
 fn query(verb: &str) -> &'static [(&'static str, &'static str)] {
     match verb {
         "list" | "watch" => &[
-            ("allowWatchBookmarks", "boolean"), ("continue", "string"), ("fieldSelector", "string"), ("labelSelector", "string"),
-            ("limit", "integer"), ("pretty", "string"), ("resourceVersion", "string"), ("resourceVersionMatch", "string"),
-            ("sendInitialEvents", "boolean"), ("timeoutSeconds", "integer"), ("watch", "boolean"),
+            ("allowWatchBookmarks", "boolean"),
+            ("continue", "string"),
+            ("fieldSelector", "string"),
+            ("labelSelector", "string"),
+            ("limit", "integer"),
+            ("pretty", "string"),
+            ("resourceVersion", "string"),
+            ("resourceVersionMatch", "string"),
+            ("sendInitialEvents", "boolean"),
+            ("timeoutSeconds", "integer"),
+            ("watch", "boolean"),
         ],
-        "create" | "update" => {
-            &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("pretty", "string")]
-        }
+        "create" | "update" => &[
+            ("dryRun", "string"),
+            ("fieldManager", "string"),
+            ("fieldValidation", "string"),
+            ("pretty", "string"),
+        ],
         "patch" => &[
-            ("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean"), ("pretty", "string"),
+            ("dryRun", "string"),
+            ("fieldManager", "string"),
+            ("fieldValidation", "string"),
+            ("force", "boolean"),
+            ("pretty", "string"),
         ],
         "delete" => &[
-            ("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-            ("orphanDependents", "boolean"), ("pretty", "string"), ("propagationPolicy", "string"),
+            ("dryRun", "string"),
+            ("gracePeriodSeconds", "integer"),
+            ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
+            ("orphanDependents", "boolean"),
+            ("pretty", "string"),
+            ("propagationPolicy", "string"),
         ],
         "deletecollection" => &[
-            ("continue", "string"), ("dryRun", "string"), ("fieldSelector", "string"), ("gracePeriodSeconds", "integer"),
-            ("labelSelector", "string"), ("limit", "integer"), ("orphanDependents", "boolean"), ("pretty", "string"),
-            ("propagationPolicy", "string"), ("resourceVersion", "string"), ("timeoutSeconds", "integer"),
+            ("continue", "string"),
+            ("dryRun", "string"),
+            ("fieldSelector", "string"),
+            ("gracePeriodSeconds", "integer"),
+            ("labelSelector", "string"),
+            ("limit", "integer"),
+            ("orphanDependents", "boolean"),
+            ("pretty", "string"),
+            ("propagationPolicy", "string"),
+            ("resourceVersion", "string"),
+            ("timeoutSeconds", "integer"),
         ],
         _ => &[("pretty", "string")],
     }
@@ -194,7 +228,8 @@ fn operation(style: Style, r: &Resource, verb: &str, gvk: (&str, &str, &str), ki
             if let Some(body) = body {
                 let content: Map<String, Value> =
                     consumes.iter().map(|c| ((*c).to_owned(), json!({"schema": {"$ref": body}}))).collect();
-                operation["requestBody"] = json!({"content": content, "required": !verb.starts_with("delete")});
+                operation["requestBody"] =
+                    json!({"content": content, "required": !verb.starts_with("delete")});
             }
         }
     }

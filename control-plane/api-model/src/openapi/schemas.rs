@@ -55,7 +55,12 @@ impl<'a> Prose<'a> {
 }
 
 /// The definitions `roots` and all they refer to, by full name.
-pub(super) fn closure(model: &Model, prose: &Prose<'_>, roots: BTreeSet<String>, style: Style) -> Map<String, Value> {
+pub(super) fn closure(
+    model: &Model,
+    prose: &Prose<'_>,
+    roots: BTreeSet<String>,
+    style: Style,
+) -> Map<String, Value> {
     let types = &**model.types();
     let mut open: Vec<NodeId> = roots.iter().filter_map(|name| types.named(name)).collect();
     let mut seen: BTreeSet<NodeId> = open.iter().copied().collect();
@@ -170,7 +175,10 @@ impl Writer<'_> {
         let reference = self.reference(id);
         let is_struct = matches!(self.types.node(id).kind, NodeKind::Struct { .. });
         if self.style == Style::V3 && is_struct {
-            return Map::from_iter([("allOf".to_owned(), json!([reference])), ("default".to_owned(), json!({}))]);
+            return Map::from_iter([
+                ("allOf".to_owned(), json!([reference])),
+                ("default".to_owned(), json!({})),
+            ]);
         }
         reference
     }
@@ -185,12 +193,16 @@ impl Writer<'_> {
             }
             NodeKind::List { item, list, merge_key, .. } => {
                 let items = self.below(*item);
-                let mut schema = Map::from_iter([("type".to_owned(), json!("array")), ("items".to_owned(), json!(items))]);
+                let mut schema =
+                    Map::from_iter([("type".to_owned(), json!("array")), ("items".to_owned(), json!(items))]);
                 let kind = match list {
                     ListType::Atomic => "atomic",
                     ListType::Set => "set",
                     ListType::Map(keys) => {
-                        schema.insert("x-kubernetes-list-map-keys".into(), json!(keys.iter().map(|k| &**k).collect::<Vec<_>>()));
+                        schema.insert(
+                            "x-kubernetes-list-map-keys".into(),
+                            json!(keys.iter().map(|k| &**k).collect::<Vec<_>>()),
+                        );
                         "map"
                     }
                 };
@@ -217,7 +229,9 @@ impl Writer<'_> {
             Scalar::Double => json!({"type": "number", "format": "double"}),
             Scalar::Byte => json!({"type": "string", "format": "byte"}),
             Scalar::Time | Scalar::MicroTime => json!({"type": "string", "format": "date-time"}),
-            Scalar::Quantity if self.style == Style::V3 => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            Scalar::Quantity if self.style == Style::V3 => {
+                json!({"oneOf": [{"type": "string"}, {"type": "number"}]})
+            }
             Scalar::Quantity => json!({"type": "string"}),
             Scalar::IntOrString if self.style == Style::V3 => {
                 json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"})
@@ -236,7 +250,8 @@ pub(super) fn custom_name(resource: &Resource) -> String {
 /// The components of a custom kind and its list.
 pub(super) fn custom(resource: &Resource, schema: &Value) -> [(String, Value); 2] {
     let gvk = |kind: &str| json!([{"group": resource.group, "version": resource.version, "kind": kind}]);
-    let meta = |kind: &str| json!({"allOf": [{"$ref": Style::V3.reference(&format!("{}{kind}", super::META))}]});
+    let meta =
+        |kind: &str| json!({"allOf": [{"$ref": Style::V3.reference(&format!("{}{kind}", super::META))}]});
     let mut own = match schema {
         Value::Object(map) => map.clone(),
         _ => Map::from_iter([("type".to_owned(), json!("object"))]),

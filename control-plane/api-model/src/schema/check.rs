@@ -13,8 +13,12 @@ impl Schema {
     /// Built-in kinds: wrong types anywhere; required texts and structs outside `status` (upstream's decoder fills the rest with zeros, so per-kind rules
     /// judge those). Custom kinds: everything their schema says, except CEL rules.
     pub fn validate(&self, object: &Value) -> Vec<Cause> {
-        let mut checker =
-            Checker { types: self.types(), path: FieldPath::root(), causes: Vec::new(), built_in: self.name().is_some() };
+        let mut checker = Checker {
+            types: self.types(),
+            path: FieldPath::root(),
+            causes: Vec::new(),
+            built_in: self.name().is_some(),
+        };
         checker.node(self.id(), object, false);
         checker.causes
     }
@@ -53,7 +57,9 @@ impl Checker<'_> {
                     }
                 }
                 if let Some(rest) = rest {
-                    for (key, value) in map.iter().filter(|(key, _)| super::types::find(fields, key).is_none()) {
+                    for (key, value) in
+                        map.iter().filter(|(key, _)| super::types::find(fields, key).is_none())
+                    {
                         self.below(key, *rest, value, in_status);
                     }
                 }
@@ -143,7 +149,11 @@ impl Checker<'_> {
     fn time(&mut self, value: &Value) {
         let Value::String(text) = value else { return self.wrong(value, "string") };
         if text.parse::<jiff::Timestamp>().is_err() {
-            self.causes.push(Cause::invalid_str(&self.path, text, "must be an RFC 3339 time, as in 2006-01-02T15:04:05Z"));
+            self.causes.push(Cause::invalid_str(
+                &self.path,
+                text,
+                "must be an RFC 3339 time, as in 2006-01-02T15:04:05Z",
+            ));
         }
     }
 

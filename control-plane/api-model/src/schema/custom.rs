@@ -1,8 +1,8 @@
 //! Schemas of custom kinds: compiles `openAPIV3Schema` into the table, and checks value limits.
 
+use super::Schema;
 use super::types::{Constraints, Field, ListType, Node, NodeId, NodeKind, Scalar, Types};
 use super::value::OBJECT_META;
-use super::Schema;
 use crate::cause::{Cause, type_name};
 use crate::path::FieldPath;
 use serde_json::Value;
@@ -62,7 +62,8 @@ impl Compiler {
                 rest => NodeKind::Struct { fields: self.standard(embedded), preserve, rest, embedded },
             };
         };
-        let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let mut fields: Vec<Field> = properties
             .iter()
             .filter(|(name, _)| !(embedded && is_standard(name)))
@@ -143,8 +144,24 @@ fn constraints(schema: &Value) -> Option<Constraints> {
         not: schema.get("not").cloned(),
     };
     let relevant = [
-        "enum", "pattern", "minimum", "maximum", "multipleOf", "minLength", "minItems", "minProperties", "maxLength", "maxItems",
-        "maxProperties", "uniqueItems", "format", "nullable", "allOf", "anyOf", "oneOf", "not",
+        "enum",
+        "pattern",
+        "minimum",
+        "maximum",
+        "multipleOf",
+        "minLength",
+        "minItems",
+        "minProperties",
+        "maxLength",
+        "maxItems",
+        "maxProperties",
+        "uniqueItems",
+        "format",
+        "nullable",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
     ];
     relevant.iter().any(|key| schema.get(*key).is_some()).then_some(constraints)
 }
@@ -237,7 +254,14 @@ fn number_limits(c: &Constraints, value: &Value, path: &FieldPath, causes: &mut 
     }
 }
 
-fn length(c: &Constraints, count: usize, path: &FieldPath, value: &Value, what: &str, causes: &mut Vec<Cause>) {
+fn length(
+    c: &Constraints,
+    count: usize,
+    path: &FieldPath,
+    value: &Value,
+    what: &str,
+    causes: &mut Vec<Cause>,
+) {
     if let Some(min) = c.min_length.filter(|min| (count as u64) < *min) {
         invalid(path, value, &format!("should have at least {min} {what}"), causes);
     }

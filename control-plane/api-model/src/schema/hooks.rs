@@ -17,8 +17,12 @@ pub(super) fn before(name: &str, o: &mut Object) {
         "api.core.v1.Namespace" => namespace_label(o),
         "api.core.v1.ServiceSpec" => service_spec(o),
         "api.core.v1.ReplicationController" => rc(o),
-        "api.apps.v1.DeploymentStrategy" => rolling(o, &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]),
-        "api.apps.v1.DaemonSetUpdateStrategy" => rolling(o, &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]),
+        "api.apps.v1.DeploymentStrategy" => {
+            rolling(o, &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))])
+        }
+        "api.apps.v1.DaemonSetUpdateStrategy" => {
+            rolling(o, &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))])
+        }
         "api.apps.v1.StatefulSetUpdateStrategy" => rolling(o, &[("partition", json!(0))]),
         "api.apps.v1.StatefulSetSpec" => claim_templates(o),
         "api.batch.v1.JobSpec" => job_spec(o),
@@ -151,7 +155,8 @@ fn volume(o: &mut Object) {
         o.insert("emptyDir".into(), json!({}));
     }
     if let Some(Value::Object(image)) = o.get_mut("image") {
-        let mut as_container = Object::from_iter([("image".to_owned(), image.get("reference").cloned().unwrap_or_default())]);
+        let mut as_container =
+            Object::from_iter([("image".to_owned(), image.get("reference").cloned().unwrap_or_default())]);
         image_pull_policy(&mut as_container);
         if let Some(policy) = as_container.remove("imagePullPolicy") {
             set_if_unset(image, "pullPolicy", || policy);
@@ -307,7 +312,10 @@ fn policy_types(o: &mut Object) {
     let has_types = matches!(o.get("policyTypes"), Some(Value::Array(types)) if !types.is_empty());
     if !has_types {
         let egress = matches!(o.get("egress"), Some(Value::Array(rules)) if !rules.is_empty());
-        o.insert("policyTypes".into(), if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
+        o.insert(
+            "policyTypes".into(),
+            if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) },
+        );
     }
 }
 
@@ -322,7 +330,8 @@ fn subject(o: &mut Object) {
 fn hpa_behavior(o: &mut Object) {
     let up = json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
         {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]});
-    let down = json!({"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]});
+    let down =
+        json!({"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]});
     for (key, defaults) in [("scaleUp", up), ("scaleDown", down)] {
         if let (Value::Object(rules), Value::Object(defaults)) = (or_object(o, key), defaults) {
             for (field, value) in defaults {

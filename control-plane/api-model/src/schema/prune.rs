@@ -65,7 +65,9 @@ impl Pruner<'_> {
                 map.retain(|key, value| {
                     if value.is_null() {
                         // A null text in a map of texts is the empty text to Kubernetes; elsewhere it is nothing.
-                        if matches!(self.types.node(item).kind, NodeKind::Scalar(super::Scalar::String)) && built_in {
+                        if matches!(self.types.node(item).kind, NodeKind::Scalar(super::Scalar::String))
+                            && built_in
+                        {
                             *value = Value::String(String::new());
                             return true;
                         }

@@ -77,11 +77,14 @@ pub fn value_of(object: &serde_json::Value, label: &str) -> Option<String> {
     let mut at = object;
     match (kind, label) {
         ("Event", "source") => {
-            let source = object.pointer("/source/component").and_then(Value::as_str).filter(|s| !s.is_empty());
+            let source =
+                object.pointer("/source/component").and_then(Value::as_str).filter(|s| !s.is_empty());
             return source.or_else(|| object.get("reportingComponent")?.as_str()).map(str::to_owned);
         }
         ("Job", "status.successful") => {
-            return Some(object.pointer("/status/succeeded").map_or_else(|| "0".to_owned(), Value::to_string));
+            return Some(
+                object.pointer("/status/succeeded").map_or_else(|| "0".to_owned(), Value::to_string),
+            );
         }
         ("Node", "spec.unschedulable") | ("Pod", "spec.hostNetwork") => {
             let pointer = format!("/{}", label.replace('.', "/"));

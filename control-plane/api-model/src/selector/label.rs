@@ -63,10 +63,15 @@ impl LabelSelector {
                 Token::End => break,
                 Token::Sign(",") => {
                     if !matches!(lexer.peek(), Token::Word(_) | Token::Sign("!")) {
-                        return Err(refuse(format!("found '{}', expected: identifier after ','", lexer.peek().text())));
+                        return Err(refuse(format!(
+                            "found '{}', expected: identifier after ','",
+                            lexer.peek().text()
+                        )));
                     }
                 }
-                other => return Err(refuse(format!("found '{}', expected: ',' or 'end of string'", other.text()))),
+                other => {
+                    return Err(refuse(format!("found '{}', expected: ',' or 'end of string'", other.text())));
+                }
             }
         }
         for requirement in &requirements {
@@ -90,7 +95,9 @@ impl LabelSelector {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(SelectorError(format!("{other:?} is not a valid label selector operator"))),
+                other => {
+                    return Err(SelectorError(format!("{other:?} is not a valid label selector operator")));
+                }
             };
             let mut values: Vec<String> = expression["values"]
                 .as_array()
@@ -158,7 +165,8 @@ impl Requirement {
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
             Operator::GreaterThan | Operator::LessThan => {
-                let (Some(have), Some(want)) = (value.and_then(number), self.values.first().and_then(|v| number(v)))
+                let (Some(have), Some(want)) =
+                    (value.and_then(number), self.values.first().and_then(|v| number(v)))
                 else {
                     return false;
                 };
@@ -201,13 +209,21 @@ fn check(r: &Requirement) -> Result<(), SelectorError> {
     }
     match r.operator {
         Operator::In | Operator::NotIn if r.values.is_empty() => {
-            return Err(refuse("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".into()));
+            return Err(refuse(
+                "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".into(),
+            ));
         }
         Operator::Exists | Operator::DoesNotExist if !r.values.is_empty() => {
-            return Err(refuse("values: Invalid value: values set must be empty for exists and does not exist".into()));
+            return Err(refuse(
+                "values: Invalid value: values set must be empty for exists and does not exist".into(),
+            ));
         }
-        Operator::GreaterThan | Operator::LessThan if r.values.first().is_none_or(|v| v.parse::<i64>().is_err()) => {
-            return Err(refuse("values[0]: Invalid value: for 'Gt', 'Lt' operators, the value must be an integer".into()));
+        Operator::GreaterThan | Operator::LessThan
+            if r.values.first().is_none_or(|v| v.parse::<i64>().is_err()) =>
+        {
+            return Err(refuse(
+                "values[0]: Invalid value: for 'Gt', 'Lt' operators, the value must be an integer".into(),
+            ));
         }
         _ => {}
     }
@@ -258,7 +274,8 @@ impl<'a> Lexer<'a> {
                 return Token::Sign(sign);
             }
         }
-        let end = self.rest.find(|c: char| c.is_whitespace() || "=!,()<>".contains(c)).unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| c.is_whitespace() || "=!,()<>".contains(c)).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         Token::Word(word)
@@ -296,10 +313,7 @@ fn requirement(lexer: &mut Lexer<'_>) -> Result<Requirement, SelectorError> {
         Token::Sign("<") => one(lexer, key, Operator::LessThan),
         Token::Word("in") => Ok(Requirement { key, operator: Operator::In, values: list(lexer)? }),
         Token::Word("notin") => Ok(Requirement { key, operator: Operator::NotIn, values: list(lexer)? }),
-        other => Err(refuse(format!(
-            "found '{}', expected: in, notin, =, ==, !=, gt, lt",
-            other.text()
-        ))),
+        other => Err(refuse(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.text()))),
     }
 }
 
@@ -321,7 +335,9 @@ fn list(lexer: &mut Lexer<'_>) -> Result<Vec<String>, SelectorError> {
             }
             Token::Sign(",") => values.push(String::new()),
             Token::Sign(")") => break,
-            other => return Err(refuse(format!("found '{}', expected: ',', ')' or identifier", other.text()))),
+            other => {
+                return Err(refuse(format!("found '{}', expected: ',', ')' or identifier", other.text())));
+            }
         }
     }
     values.sort();

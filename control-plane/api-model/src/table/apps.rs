@@ -82,10 +82,14 @@ fn daemon_set(row: &Row<'_>) -> Cells {
 }
 
 fn revision(row: &Row<'_>) -> Cells {
-    let owner = row.list("/metadata/ownerReferences").iter().find(|o| o.get("controller") == Some(&Value::Bool(true)));
+    let owner = row
+        .list("/metadata/ownerReferences")
+        .iter()
+        .find(|o| o.get("controller") == Some(&Value::Bool(true)));
     let controller = match owner {
         Some(owner) => {
-            let group = text(owner, "/apiVersion").split_once('/').map_or(String::new(), |(g, _)| format!(".{g}"));
+            let group =
+                text(owner, "/apiVersion").split_once('/').map_or(String::new(), |(g, _)| format!(".{g}"));
             format!("{}{group}/{}", text(owner, "/kind").to_lowercase(), text(owner, "/name"))
         }
         None => "<none>".to_owned(),
@@ -115,7 +119,8 @@ fn job(row: &Row<'_>) -> Cells {
         "Running"
     };
     let succeeded = row.number("/status/succeeded");
-    let completions = match (row.at("/spec/completions"), row.at("/spec/parallelism").and_then(Value::as_i64)) {
+    let completions = match (row.at("/spec/completions"), row.at("/spec/parallelism").and_then(Value::as_i64))
+    {
         (Some(wanted), _) => format!("{succeeded}/{}", shown(wanted)),
         (None, Some(parallel)) if parallel > 1 => format!("{succeeded}/1 of {parallel}"),
         _ => format!("{succeeded}/1"),
@@ -151,7 +156,8 @@ fn cron_job(row: &Row<'_>) -> Cells {
 }
 
 fn autoscaler(row: &Row<'_>) -> Cells {
-    let target = format!("{}/{}", row.text("/spec/scaleTargetRef/kind"), row.text("/spec/scaleTargetRef/name"));
+    let target =
+        format!("{}/{}", row.text("/spec/scaleTargetRef/kind"), row.text("/spec/scaleTargetRef/name"));
     vec![
         row.name(),
         target.into(),
@@ -166,7 +172,9 @@ fn autoscaler(row: &Row<'_>) -> Cells {
 /// `cpu: 10%/80%` for each metric, at most two.
 fn targets(row: &Row<'_>) -> Value {
     if let Some(wanted) = row.at("/spec/targetCPUUtilizationPercentage") {
-        let current = row.at("/status/currentCPUUtilizationPercentage").map_or("<unknown>".to_owned(), |c| format!("{c}%"));
+        let current = row
+            .at("/status/currentCPUUtilizationPercentage")
+            .map_or("<unknown>".to_owned(), |c| format!("{c}%"));
         return format!("cpu: {current}/{wanted}%").into();
     }
     let metrics = row.list("/spec/metrics");
@@ -202,4 +210,3 @@ fn metric(spec: &Value, current: Option<&Value>) -> String {
     let average = if key == "pods" || named { "" } else { average };
     format!("{prefix}{now}/{}{average}", want(field).map_or("<auto>".to_owned(), shown))
 }
-

@@ -113,5 +113,8 @@ pub(super) fn selector(object: Option<&Value>) -> Value {
 /// Names and images of a pod template's containers.
 pub(super) fn containers(template: Option<&Value>) -> (Value, Value) {
     let containers = list(template.and_then(|t| t.pointer("/spec/containers")));
-    (joined(containers.iter().map(|c| text(c, "/name")), ""), joined(containers.iter().map(|c| text(c, "/image")), ""))
+    (
+        joined(containers.iter().map(|c| text(c, "/name")), ""),
+        joined(containers.iter().map(|c| text(c, "/image")), ""),
+    )
 }

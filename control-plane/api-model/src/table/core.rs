@@ -93,7 +93,11 @@ fn endpoints(row: &Row<'_>) -> Value {
             }
             for port in ports {
                 let number = port.get("port").map(shown).unwrap_or_default();
-                all.push(if ip.contains(':') { format!("[{ip}]:{number}") } else { format!("{ip}:{number}") });
+                all.push(if ip.contains(':') {
+                    format!("[{ip}]:{number}")
+                } else {
+                    format!("{ip}:{number}")
+                });
             }
         }
     }
@@ -104,17 +108,25 @@ fn event(row: &Row<'_>) -> Cells {
     let new = row.at("/regarding").is_some();
     let object = if new { "/regarding" } else { "/involvedObject" };
     let at = |field: &str| row.text(&format!("{object}/{field}"));
-    let first_of = |pointers: &[&'static str]| pointers.iter().copied().find(|p| row.at(p).is_some()).unwrap_or("/none");
+    let first_of =
+        |pointers: &[&'static str]| pointers.iter().copied().find(|p| row.at(p).is_some()).unwrap_or("/none");
     let first = first_of(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
-    let last = first_of(&["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"]);
+    let last =
+        first_of(&["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"]);
     let first_seen = row.since(first);
     let last_seen = if last == "/none" { first_seen.clone() } else { row.since(last) };
-    let count = ["/series/count", "/count", "/deprecatedCount"].iter().find_map(|p| row.at(p)?.as_i64()).unwrap_or(1);
+    let count =
+        ["/series/count", "/count", "/deprecatedCount"].iter().find_map(|p| row.at(p)?.as_i64()).unwrap_or(1);
     let target = match at("name") {
         "" => at("kind").to_lowercase(),
         name => format!("{}/{name}", at("kind").to_lowercase()),
     };
-    let component = first_of(&["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"]);
+    let component = first_of(&[
+        "/source/component",
+        "/deprecatedSource/component",
+        "/reportingComponent",
+        "/reportingController",
+    ]);
     let host = first_of(&["/source/host", "/deprecatedSource/host", "/reportingInstance"]);
     let source = match (row.text(component), row.text(host)) {
         (component, "") => component.to_owned(),

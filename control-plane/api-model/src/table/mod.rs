@@ -28,7 +28,8 @@ pub enum IncludeObject {
 pub fn table(resource: &Resource, objects: &[Value], include: IncludeObject, now: jiff::Timestamp) -> Value {
     let columns = columns(resource);
     let definitions: Vec<Value> = columns.iter().map(definition).collect();
-    let rows: Vec<Value> = objects.iter().map(|object| row(resource, &columns, object, include, now)).collect();
+    let rows: Vec<Value> =
+        objects.iter().map(|object| row(resource, &columns, object, include, now)).collect();
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
         "columnDefinitions": definitions, "rows": rows,
@@ -41,7 +42,8 @@ fn columns(resource: &Resource) -> Vec<Column> {
         return resource.columns.clone();
     }
     let name = crate::resource::name_column();
-    let created = Column { name: "Created At".into(), format: String::new(), kind: "date".into(), ..name.clone() };
+    let created =
+        Column { name: "Created At".into(), format: String::new(), kind: "date".into(), ..name.clone() };
     vec![name, created]
 }
 
@@ -52,7 +54,13 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-fn row(resource: &Resource, columns: &[Column], object: &Value, include: IncludeObject, now: jiff::Timestamp) -> Value {
+fn row(
+    resource: &Resource,
+    columns: &[Column],
+    object: &Value,
+    include: IncludeObject,
+    now: jiff::Timestamp,
+) -> Value {
     let this = Row { object, now };
     let mut cells = if resource.custom { custom::cells(columns, &this) } else { built_in(resource, &this) };
     cells.resize(columns.len(), Value::Null);

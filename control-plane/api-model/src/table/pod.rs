@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 pub(super) fn cells(row: &Row<'_>) -> Cells {
     let summary = summarise(row);
     let restarts = match &summary.last_restart {
-        Some(time) if summary.restarts > 0 => format!("{} ({} ago)", summary.restarts, duration::since(Some(time), row.now)),
+        Some(time) if summary.restarts > 0 => {
+            format!("{} ({} ago)", summary.restarts, duration::since(Some(time), row.now))
+        }
         _ => summary.restarts.to_string(),
     };
     let ip = match list(row.at("/status/podIPs")).first() {

@@ -76,8 +76,11 @@ fn texts(items: &[Value]) -> impl Iterator<Item = &str> {
 }
 
 fn endpoint_slice(row: &Row<'_>) -> Cells {
-    let ports: Vec<String> =
-        row.list("/ports").iter().map(|p| p.get("port").filter(|v| !v.is_null()).map_or("*".to_owned(), shown)).collect();
+    let ports: Vec<String> = row
+        .list("/ports")
+        .iter()
+        .map(|p| p.get("port").filter(|v| !v.is_null()).map_or("*".to_owned(), shown))
+        .collect();
     let addresses: Vec<String> = row
         .list("/endpoints")
         .iter()
@@ -97,8 +100,13 @@ fn ingress(row: &Row<'_>) -> Cells {
         "" => row.text_or("/metadata/annotations/kubernetes.io~1ingress.class", "<none>"),
         class => class.into(),
     };
-    let hosts: Vec<String> =
-        row.list("/spec/rules").iter().map(|r| text(r, "/host")).filter(|h| !h.is_empty()).map(str::to_owned).collect();
+    let hosts: Vec<String> = row
+        .list("/spec/rules")
+        .iter()
+        .map(|r| text(r, "/host"))
+        .filter(|h| !h.is_empty())
+        .map(str::to_owned)
+        .collect();
     let addresses = row.list("/status/loadBalancer/ingress").iter().map(|i| match text(i, "/ip") {
         "" => text(i, "/hostname"),
         ip => ip,
@@ -175,7 +183,10 @@ fn signing_request(row: &Row<'_>) -> Cells {
     if !row.text("/status/certificate").is_empty() {
         state.push_str(",Issued");
     }
-    let requested = row.at("/spec/expirationSeconds").and_then(Value::as_i64).map_or("<none>".to_owned(), duration::human);
+    let requested = row
+        .at("/spec/expirationSeconds")
+        .and_then(Value::as_i64)
+        .map_or("<none>".to_owned(), duration::human);
     vec![
         row.name(),
         row.age(),
@@ -271,4 +282,3 @@ fn claim_state(row: &Row<'_>) -> Value {
     }
     joined(states, "")
 }
-

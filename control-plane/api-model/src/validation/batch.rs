@@ -1,7 +1,7 @@
 //! Rules of jobs and cron jobs.
 
-use super::report::{Report, at, spec, text};
 use super::pod;
+use super::report::{Report, at, spec, text};
 use crate::cause::Cause;
 use crate::path::FieldPath;
 use serde_json::Value;
@@ -12,11 +12,23 @@ pub(super) fn job(o: &Value, report: &mut Report) {
 }
 
 fn job_spec(spec: &Value, path: &FieldPath, report: &mut Report) {
-    for field in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"] {
+    for field in [
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         report.not_negative(&path.child(field), spec.get(field));
     }
     report.positive(&path.child("activeDeadlineSeconds"), spec.get("activeDeadlineSeconds"));
-    report.one_of(&path.child("completionMode"), spec.get("completionMode"), &["Indexed", "NonIndexed"], false);
+    report.one_of(
+        &path.child("completionMode"),
+        spec.get("completionMode"),
+        &["Indexed", "NonIndexed"],
+        false,
+    );
     if text(spec, "completionMode") == "Indexed" && spec.get("completions").is_none_or(Value::is_null) {
         report.required(&path.child("completions"), "when completion mode is Indexed");
     }
@@ -56,7 +68,12 @@ pub(super) fn cron_job(o: &Value, report: &mut Report) {
     } else if let Some(problem) = schedule_problem(schedule) {
         report.push(Cause::invalid_str(&path.child("schedule"), schedule, &problem));
     }
-    report.one_of(&path.child("concurrencyPolicy"), spec.get("concurrencyPolicy"), &["Allow", "Forbid", "Replace"], true);
+    report.one_of(
+        &path.child("concurrencyPolicy"),
+        spec.get("concurrencyPolicy"),
+        &["Allow", "Forbid", "Replace"],
+        true,
+    );
     for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         report.not_negative(&path.child(field), spec.get(field));
     }
@@ -83,13 +100,16 @@ fn schedule_problem(schedule: &str) -> Option<String> {
         return Some(format!("expected exactly 5 fields, found {}: {fields:?}", fields.len()));
     }
     let limits = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
-    fields.iter().zip(limits).find_map(|(field, limits)| field.split(',').find_map(|part| part_problem(part, limits)))
+    fields
+        .iter()
+        .zip(limits)
+        .find_map(|(field, limits)| field.split(',').find_map(|part| part_problem(part, limits)))
 }
 
 fn part_problem(part: &str, (low, high): (u32, u32)) -> Option<String> {
     const NAMES: [&str; 19] = [
-        "sun", "mon", "tue", "wed", "thu", "fri", "sat", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov",
-        "dec",
+        "sun", "mon", "tue", "wed", "thu", "fri", "sat", "jan", "feb", "mar", "apr", "may", "jun", "jul",
+        "aug", "sep", "oct", "nov", "dec",
     ];
     let (range, step) = part.split_once('/').map_or((part, None), |(r, s)| (r, Some(s)));
     if step.is_some_and(|s| s.parse::<u32>().is_ok_and(|s| s == 0) || s.parse::<u32>().is_err()) {
@@ -100,8 +120,12 @@ fn part_problem(part: &str, (low, high): (u32, u32)) -> Option<String> {
     }
     for end in range.splitn(2, '-') {
         match end.parse::<u32>() {
-            Ok(number) if number < low => return Some(format!("beginning of range ({number}) below minimum ({low}): {part}")),
-            Ok(number) if number > high => return Some(format!("end of range ({number}) above maximum ({high}): {part}")),
+            Ok(number) if number < low => {
+                return Some(format!("beginning of range ({number}) below minimum ({low}): {part}"));
+            }
+            Ok(number) if number > high => {
+                return Some(format!("end of range ({number}) above maximum ({high}): {part}"));
+            }
             Ok(_) => {}
             Err(_) if NAMES.contains(&end.to_lowercase().as_str()) => {}
             Err(_) => return Some(format!("failed to parse int from {end}")),

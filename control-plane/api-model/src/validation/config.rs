@@ -17,7 +17,11 @@ pub(super) fn config_map(o: &Value, report: &mut Report) {
         for (key, value) in map(o, field).into_iter().flatten() {
             report.problems(&path.key(key), key, names::config_key(key));
             if field == "binaryData" && map(o, "data").is_some_and(|d| d.contains_key(key)) {
-                report.push(Cause::invalid_str(&FieldPath::new("data").key(key), key, "duplicate of key present in binaryData"));
+                report.push(Cause::invalid_str(
+                    &FieldPath::new("data").key(key),
+                    key,
+                    "duplicate of key present in binaryData",
+                ));
             }
             let text = value.as_str().unwrap_or_default();
             size += if field == "data" { text.len() } else { text.len() / 4 * 3 };
@@ -47,8 +51,10 @@ pub(super) fn secret(o: &Value, report: &mut Report) {
             }
         }
         "kubernetes.io/service-account-token" => {
-            let at = FieldPath::new("metadata").child("annotations").key("kubernetes.io/service-account.name");
-            if o.pointer("/metadata/annotations/kubernetes.io~1service-account.name").is_none_or(|n| n == "") {
+            let at =
+                FieldPath::new("metadata").child("annotations").key("kubernetes.io/service-account.name");
+            if o.pointer("/metadata/annotations/kubernetes.io~1service-account.name").is_none_or(|n| n == "")
+            {
                 report.required(&at, "");
             }
         }
@@ -56,9 +62,15 @@ pub(super) fn secret(o: &Value, report: &mut Report) {
             report.required(&path.key("username"), "");
             report.required(&path.key("password"), "");
         }
-        "kubernetes.io/ssh-auth" if !has("ssh-privatekey") => report.required(&path.key("ssh-privatekey"), ""),
-        "kubernetes.io/dockerconfigjson" => docker(data.and_then(|d| d.get(".dockerconfigjson")), &path.key(".dockerconfigjson"), report),
-        "kubernetes.io/dockercfg" => docker(data.and_then(|d| d.get(".dockercfg")), &path.key(".dockercfg"), report),
+        "kubernetes.io/ssh-auth" if !has("ssh-privatekey") => {
+            report.required(&path.key("ssh-privatekey"), "")
+        }
+        "kubernetes.io/dockerconfigjson" => {
+            docker(data.and_then(|d| d.get(".dockerconfigjson")), &path.key(".dockerconfigjson"), report)
+        }
+        "kubernetes.io/dockercfg" => {
+            docker(data.and_then(|d| d.get(".dockercfg")), &path.key(".dockercfg"), report)
+        }
         _ => {}
     }
 }

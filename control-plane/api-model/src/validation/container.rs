@@ -45,12 +45,21 @@ fn one(container: &Value, path: &FieldPath, volumes: &BTreeSet<&str>, report: &m
     if image.is_empty() {
         report.required(&path.child("image"), "");
     } else if image.trim() != image {
-        report.push(Cause::invalid_str(&path.child("image"), image, "must not have leading or trailing whitespace"));
+        report.push(Cause::invalid_str(
+            &path.child("image"),
+            image,
+            "must not have leading or trailing whitespace",
+        ));
     }
     let policies = ["Always", "IfNotPresent", "Never"];
     report.one_of(&path.child("imagePullPolicy"), container.get("imagePullPolicy"), &policies, true);
     let messages = ["FallbackToLogsOnError", "File"];
-    report.one_of(&path.child("terminationMessagePolicy"), container.get("terminationMessagePolicy"), &messages, true);
+    report.one_of(
+        &path.child("terminationMessagePolicy"),
+        container.get("terminationMessagePolicy"),
+        &messages,
+        true,
+    );
     ports(container, path, report);
     env(container, path, report);
     mounts(container, path, volumes, report);
@@ -144,9 +153,17 @@ fn env(container: &Value, path: &FieldPath, report: &mut Report) {
             let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
             report.push(Cause::invalid_str(&at.child("valueFrom"), "", detail));
         } else if !text(variable, "value").is_empty() {
-            report.push(Cause::invalid_str(&at.child("valueFrom"), "", "may not be specified when `value` is not empty"));
+            report.push(Cause::invalid_str(
+                &at.child("valueFrom"),
+                "",
+                "may not be specified when `value` is not empty",
+            ));
         } else if source.len() > 1 {
-            report.push(Cause::invalid_str(&at.child("valueFrom"), "", "may not have more than one field specified at a time"));
+            report.push(Cause::invalid_str(
+                &at.child("valueFrom"),
+                "",
+                "may not have more than one field specified at a time",
+            ));
         }
     }
 }
@@ -188,7 +205,11 @@ pub(super) fn resources(resources: &Value, path: &FieldPath, report: &mut Report
                 || name.starts_with("hugepages-");
             if !known {
                 let detail = "must be a standard resource for containers";
-                report.push(Cause::invalid_str(&at, name, "must be a standard resource type or fully qualified"));
+                report.push(Cause::invalid_str(
+                    &at,
+                    name,
+                    "must be a standard resource type or fully qualified",
+                ));
                 report.push(Cause::invalid_str(&at, name, detail));
             }
             if quantity(value).is_some_and(|q| q.sign() < 0) {
@@ -201,7 +222,11 @@ pub(super) fn resources(resources: &Value, path: &FieldPath, report: &mut Report
         if let (Some(request), Some(limit)) = (quantity(requested), quantity(limit)) {
             let at = path.child("requests");
             if request > limit {
-                report.invalid(&at, requested, &format!("must be less than or equal to {name} limit of {limit}"));
+                report.invalid(
+                    &at,
+                    requested,
+                    &format!("must be less than or equal to {name} limit of {limit}"),
+                );
             } else if request != limit && name.contains('/') && !name.contains("kubernetes.io/") {
                 report.invalid(&at, requested, &format!("must be equal to {name} limit of {limit}"));
             }
@@ -211,14 +236,17 @@ pub(super) fn resources(resources: &Value, path: &FieldPath, report: &mut Report
 
 fn probe(probe: &Value, path: &FieldPath, report: &mut Report) {
     handler(probe, path, report);
-    for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+    for field in
+        ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
+    {
         report.not_negative(&path.child(field), probe.get(field));
     }
 }
 
 fn handler(handler: &Value, path: &FieldPath, report: &mut Report) {
     let kinds = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
-    let set: Vec<&str> = kinds.into_iter().filter(|k| handler.get(*k).is_some_and(|v| !v.is_null())).collect();
+    let set: Vec<&str> =
+        kinds.into_iter().filter(|k| handler.get(*k).is_some_and(|v| !v.is_null())).collect();
     match set[..] {
         [] => report.required(path, "must specify a handler type"),
         [_] => {}

@@ -17,10 +17,18 @@ pub(super) fn role(o: &Value, namespaced: bool, report: &mut Report) {
         if !empty("nonResourceURLs") {
             let urls = rule.get("nonResourceURLs").unwrap_or(&Value::Null);
             if namespaced {
-                report.invalid(&at.child("nonResourceURLs"), urls, "namespaced rules cannot apply to non-resource URLs");
+                report.invalid(
+                    &at.child("nonResourceURLs"),
+                    urls,
+                    "namespaced rules cannot apply to non-resource URLs",
+                );
             }
             if !empty("apiGroups") || !empty("resources") || !empty("resourceNames") {
-                report.invalid(&at.child("nonResourceURLs"), urls, "rules cannot apply to both regular resources and non-resource URLs");
+                report.invalid(
+                    &at.child("nonResourceURLs"),
+                    urls,
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                );
             }
             continue;
         }
@@ -70,11 +78,19 @@ pub(super) fn binding(o: &Value, namespaced: bool, report: &mut Report) {
             "User" | "Group" => {
                 if text(subject, "apiGroup") != "rbac.authorization.k8s.io" {
                     let group = subject.get("apiGroup").unwrap_or(&Value::Null);
-                    report.push(Cause::unsupported(&at.child("apiGroup"), group, &["rbac.authorization.k8s.io"]));
+                    report.push(Cause::unsupported(
+                        &at.child("apiGroup"),
+                        group,
+                        &["rbac.authorization.k8s.io"],
+                    ));
                 }
             }
             other => {
-                report.push(Cause::unsupported(&at.child("kind"), &other.into(), &["Group", "ServiceAccount", "User"]));
+                report.push(Cause::unsupported(
+                    &at.child("kind"),
+                    &other.into(),
+                    &["Group", "ServiceAccount", "User"],
+                ));
             }
         }
     }
@@ -88,9 +104,29 @@ pub(super) fn binding_changes(new: &Value, old: &Value, report: &mut Report) {
 }
 
 const USAGES: [&str; 23] = [
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
-    "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
-    "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
 ];
 
 pub(super) fn signing_request(o: &Value, report: &mut Report) {
@@ -110,10 +146,18 @@ pub(super) fn signing_request(o: &Value, report: &mut Report) {
         Some((domain, rest)) if domain.contains('.') && !rest.is_empty() => {
             report.problems(&at, signer, names::dns1123_subdomain(domain));
         }
-        _ => report.push(Cause::invalid_str(&at, signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'")),
+        _ => report.push(Cause::invalid_str(
+            &at,
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        )),
     }
     if let Some(seconds) = number(spec, "expirationSeconds").filter(|s| *s < 600) {
-        report.invalid(&path.child("expirationSeconds"), &seconds.into(), "may not specify a duration less than 600 seconds (10 minutes)");
+        report.invalid(
+            &path.child("expirationSeconds"),
+            &seconds.into(),
+            "may not specify a duration less than 600 seconds (10 minutes)",
+        );
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) fn create(resource: &Resource, object: &Value, report: &mut Report) {
     }
     match (resource.namespaced, text(metadata, "namespace")) {
         (true, "") => report.required(&path.child("namespace"), ""),
-        (true, namespace) => report.problems(&path.child("namespace"), namespace, names::dns1123_label(namespace)),
+        (true, namespace) => {
+            report.problems(&path.child("namespace"), namespace, names::dns1123_label(namespace))
+        }
         (false, "") => {}
         (false, _) => report.forbidden(&path.child("namespace"), "not allowed on this type"),
     }
@@ -36,9 +38,12 @@ pub(super) fn create(resource: &Resource, object: &Value, report: &mut Report) {
 
 pub(super) fn update(resource: &Resource, new: &Value, old: &Value, report: &mut Report) {
     let _ = resource;
-    let (new, old) = (new.get("metadata").unwrap_or(&Value::Null), old.get("metadata").unwrap_or(&Value::Null));
+    let (new, old) =
+        (new.get("metadata").unwrap_or(&Value::Null), old.get("metadata").unwrap_or(&Value::Null));
     let path = FieldPath::new("metadata");
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
         let (now, before) = (new.get(field).unwrap_or(&Value::Null), old.get(field).unwrap_or(&Value::Null));
         // What the client leaves out the registry fills in.
         if !now.is_null() && now != before {
@@ -50,7 +55,10 @@ pub(super) fn update(resource: &Resource, new: &Value, old: &Value, report: &mut
             list(new, "finalizers").iter().filter(|f| !list(old, "finalizers").contains(f)).collect();
         if !added.is_empty() {
             let shown: Vec<String> = added.iter().map(|f| f.to_string()).collect();
-            let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", shown.join(", "));
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                shown.join(", ")
+            );
             report.forbidden(&path.child("finalizers"), &detail);
         }
     }

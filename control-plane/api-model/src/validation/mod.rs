@@ -64,7 +64,9 @@ fn by_kind(resource: &Resource, o: &Value, report: &mut Report) {
         ("apps", "StatefulSet") => workloads::stateful_set(o, report),
         ("batch", "Job") => batch::job(o, report),
         ("batch", "CronJob") => batch::cron_job(o, report),
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => identity::role(o, resource.namespaced, report),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            identity::role(o, resource.namespaced, report)
+        }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             identity::binding(o, resource.namespaced, report);
         }
@@ -78,7 +80,10 @@ fn by_kind(resource: &Resource, o: &Value, report: &mut Report) {
         ("networking.k8s.io", "NetworkPolicy") => network::policy(o, report),
         ("storage.k8s.io", "StorageClass") => storage::class(o, report),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => admission::definition(o, report),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
+        (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+        ) => {
             admission::webhooks(o, report);
         }
         _ => {}

@@ -81,7 +81,9 @@ pub fn dns1035_label(text: &str) -> Vec<String> {
 fn shaped_qualified(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
-    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
 /// `[prefix/]name`: label and annotation keys, finalizers, resource names.
@@ -101,7 +103,9 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         }
         _ => {
             let shape = regex_error(RULE, QUALIFIED, &["MyName", "my.name", "123-abc"]);
-            return vec![format!("a qualified name {shape} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")];
+            return vec![format!(
+                "a qualified name {shape} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
         }
     };
     if name.is_empty() {
@@ -110,7 +114,8 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         problems.push(format!("name part {}", too_long(63)));
     }
     if !shaped_qualified(name) {
-        problems.push(format!("name part {}", regex_error(RULE, QUALIFIED, &["MyName", "my.name", "123-abc"])));
+        problems
+            .push(format!("name part {}", regex_error(RULE, QUALIFIED, &["MyName", "my.name", "123-abc"])));
     }
     problems
 }

@@ -66,7 +66,9 @@ pub(super) fn ingress(o: &Value, report: &mut Report) {
             let at = at_rule.child("http").child("paths").index(index);
             let kinds = ["Exact", "ImplementationSpecific", "Prefix"];
             match entry.get("pathType") {
-                None | Some(Value::Null) => report.required(&at.child("pathType"), "pathType must be specified"),
+                None | Some(Value::Null) => {
+                    report.required(&at.child("pathType"), "pathType must be specified")
+                }
                 kind => report.one_of(&at.child("pathType"), kind, &kinds, true),
             }
             let place = text(entry, "path");
@@ -81,7 +83,9 @@ pub(super) fn ingress(o: &Value, report: &mut Report) {
 fn backend(backend: &Value, path: &FieldPath, report: &mut Report) {
     let has = |field: &str| backend.get(field).is_some_and(|v| !v.is_null());
     match (has("service"), has("resource")) {
-        (true, true) => report.push(Cause::invalid_str(path, "", "cannot set both resource and service backends")),
+        (true, true) => {
+            report.push(Cause::invalid_str(path, "", "cannot set both resource and service backends"))
+        }
         (false, false) => report.required(path, "resource or service backend is required"),
         (false, true) => {}
         (true, false) => {

@@ -16,23 +16,38 @@ pub(super) fn template(template: &Value, path: &FieldPath, report: &mut Report) 
     metadata::labels(template.pointer("/metadata/labels"), &path.child("metadata").child("labels"), report);
     pod_spec(at(template, "/spec"), &path.child("spec"), report);
     if !list(at(template, "/spec"), "ephemeralContainers").is_empty() {
-        report.forbidden(&path.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+        report.forbidden(
+            &path.child("spec").child("ephemeralContainers"),
+            "ephemeral containers not allowed in pod template",
+        );
     }
 }
 
 pub(super) fn pod_spec(spec: &Value, path: &FieldPath, report: &mut Report) {
     let volumes = volumes::volumes(spec, path, report);
     container::containers(spec, path, &volumes, report);
-    report.one_of(&path.child("restartPolicy"), spec.get("restartPolicy"), &["Always", "Never", "OnFailure"], true);
+    report.one_of(
+        &path.child("restartPolicy"),
+        spec.get("restartPolicy"),
+        &["Always", "Never", "OnFailure"],
+        true,
+    );
     report.one_of(
         &path.child("dnsPolicy"),
         spec.get("dnsPolicy"),
         &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
         true,
     );
-    report.not_negative(&path.child("terminationGracePeriodSeconds"), spec.get("terminationGracePeriodSeconds"));
+    report.not_negative(
+        &path.child("terminationGracePeriodSeconds"),
+        spec.get("terminationGracePeriodSeconds"),
+    );
     if let Some(seconds) = spec.get("activeDeadlineSeconds").filter(|v| v.as_i64().is_some_and(|n| n < 1)) {
-        report.invalid(&path.child("activeDeadlineSeconds"), seconds, "must be between 1 and 2147483647, inclusive");
+        report.invalid(
+            &path.child("activeDeadlineSeconds"),
+            seconds,
+            "must be between 1 and 2147483647, inclusive",
+        );
     }
     for (field, check) in [
         ("nodeName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
@@ -60,7 +75,8 @@ pub(super) fn pod_spec(spec: &Value, path: &FieldPath, report: &mut Report) {
 fn tolerations(spec: &Value, path: &FieldPath, report: &mut Report) {
     for (index, toleration) in list(spec, "tolerations").iter().enumerate() {
         let at = path.child("tolerations").index(index);
-        let (key, operator, effect) = (text(toleration, "key"), text(toleration, "operator"), text(toleration, "effect"));
+        let (key, operator, effect) =
+            (text(toleration, "key"), text(toleration, "operator"), text(toleration, "effect"));
         if key.is_empty() {
             if operator != "Exists" {
                 let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
@@ -123,7 +139,9 @@ fn affinity(affinity: &Value, path: &FieldPath, report: &mut Report) {
         }
     }
     let node = affinity.get("nodeAffinity").unwrap_or(&Value::Null);
-    if let Some(required) = node.get("requiredDuringSchedulingIgnoredDuringExecution").filter(|r| !r.is_null()) {
+    if let Some(required) =
+        node.get("requiredDuringSchedulingIgnoredDuringExecution").filter(|r| !r.is_null())
+    {
         let at = path.child("nodeAffinity").child("requiredDuringSchedulingIgnoredDuringExecution");
         if list(required, "nodeSelectorTerms").is_empty() {
             report.required(&at.child("nodeSelectorTerms"), "must have at least one node selector term");

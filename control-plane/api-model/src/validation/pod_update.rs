@@ -38,9 +38,15 @@ fn deadline(new: &Value, old: &Value, path: &FieldPath, report: &mut Report) {
     let at = path.child("activeDeadlineSeconds");
     match (number(new, "activeDeadlineSeconds"), number(old, "activeDeadlineSeconds")) {
         (Some(now), Some(before)) if now > before => {
-            report.invalid(&at, &now.into(), &format!("must be less than or equal to previous value {before}"));
+            report.invalid(
+                &at,
+                &now.into(),
+                &format!("must be less than or equal to previous value {before}"),
+            );
         }
-        (None, Some(_)) => report.invalid(&at, &Value::Null, "must not update from a positive integer to nil value"),
+        (None, Some(_)) => {
+            report.invalid(&at, &Value::Null, "must not update from a positive integer to nil value")
+        }
         _ => {}
     }
 }
@@ -50,7 +56,9 @@ fn masked(new: &Value, old: &Value) -> Value {
     let mut masked = new.clone();
     let Some(map) = masked.as_object_mut() else { return masked };
     let mut fields = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if number(old, "terminationGracePeriodSeconds").unwrap_or(0) < 0 && new["terminationGracePeriodSeconds"] == json!(1) {
+    if number(old, "terminationGracePeriodSeconds").unwrap_or(0) < 0
+        && new["terminationGracePeriodSeconds"] == json!(1)
+    {
         fields.push("terminationGracePeriodSeconds");
     }
     // A pod still held by gates may be narrowed to fewer nodes.

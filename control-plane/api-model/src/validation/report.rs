@@ -63,7 +63,8 @@ impl Report {
 
     /// Refuses a changed field.
     pub fn immutable(&mut self, new: &Value, old: &Value, fields: &[&str]) {
-        let at = |object: &Value| fields.iter().try_fold(object, |o, f| o.get(f)).cloned().unwrap_or(Value::Null);
+        let at =
+            |object: &Value| fields.iter().try_fold(object, |o, f| o.get(f)).cloned().unwrap_or(Value::Null);
         let (new, old) = (at(new), at(old));
         if new != old {
             self.invalid(&FieldPath::new(fields.join(".")), &new, IMMUTABLE);

@@ -56,7 +56,12 @@ pub(super) fn priority_class(o: &Value, report: &mut Report) {
         let detail = format!("maximum allowed value of a user defined priority is {HIGHEST}");
         report.forbidden(&FieldPath::new("value"), &detail);
     }
-    report.one_of(&FieldPath::new("preemptionPolicy"), o.get("preemptionPolicy"), &["Never", "PreemptLowerPriority"], false);
+    report.one_of(
+        &FieldPath::new("preemptionPolicy"),
+        o.get("preemptionPolicy"),
+        &["Never", "PreemptLowerPriority"],
+        false,
+    );
 }
 
 pub(super) fn priority_class_changes(new: &Value, old: &Value, report: &mut Report) {
@@ -77,7 +82,11 @@ pub(super) fn autoscaler(o: &Value, report: &mut Report) {
         report.invalid(&path.child("maxReplicas"), &max.into(), "must be greater than 0");
     }
     if min.is_some_and(|min| max < min) {
-        report.invalid(&path.child("maxReplicas"), &max.into(), "must be greater than or equal to `minReplicas`");
+        report.invalid(
+            &path.child("maxReplicas"),
+            &max.into(),
+            "must be greater than or equal to `minReplicas`",
+        );
     }
     let target = spec.get("scaleTargetRef").unwrap_or(&Value::Null);
     for field in ["kind", "name"] {

@@ -23,7 +23,11 @@ pub(super) fn service(o: &Value, report: &mut Report) {
             if name.is_empty() {
                 report.required(&path.child("externalName"), "");
             } else {
-                report.problems(&path.child("externalName"), name, names::dns1123_subdomain(&name.to_lowercase()));
+                report.problems(
+                    &path.child("externalName"),
+                    name,
+                    names::dns1123_subdomain(&name.to_lowercase()),
+                );
             }
             if !ip.is_empty() {
                 report.forbidden(&path.child("clusterIPs"), "may not be set when `type` is 'ExternalName'");
@@ -43,18 +47,23 @@ pub(super) fn service(o: &Value, report: &mut Report) {
         report.required(&path.child("ports"), "");
     }
     ports(spec, kind, &path, report);
-    for (field, allowed) in [
-        ("externalTrafficPolicy", ["Cluster", "Local"]),
-        ("internalTrafficPolicy", ["Cluster", "Local"]),
-    ] {
+    for (field, allowed) in
+        [("externalTrafficPolicy", ["Cluster", "Local"]), ("internalTrafficPolicy", ["Cluster", "Local"])]
+    {
         report.one_of(&path.child(field), spec.get(field), &allowed, false);
     }
     for (index, range) in list(spec, "loadBalancerSourceRanges").iter().enumerate() {
         let text = range.as_str().unwrap_or_default().trim();
-        let fits = text.split_once('/').is_some_and(|(ip, bits)| ip.parse::<std::net::IpAddr>().is_ok() && bits.parse::<u8>().is_ok());
+        let fits = text
+            .split_once('/')
+            .is_some_and(|(ip, bits)| ip.parse::<std::net::IpAddr>().is_ok() && bits.parse::<u8>().is_ok());
         if !fits {
             let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            report.push(Cause::invalid_str(&path.child("loadBalancerSourceRanges").index(index), text, detail));
+            report.push(Cause::invalid_str(
+                &path.child("loadBalancerSourceRanges").index(index),
+                text,
+                detail,
+            ));
         }
     }
 }
@@ -78,7 +87,9 @@ fn ports(spec: &Value, kind: &str, path: &FieldPath, report: &mut Report) {
         port_range(&at.child("port"), value, report);
         report.one_of(&at.child("protocol"), port.get("protocol"), &["SCTP", "TCP", "UDP"], true);
         match port.get("targetPort") {
-            Some(Value::String(name)) => report.problems(&at.child("targetPort"), name, names::port_name(name)),
+            Some(Value::String(name)) => {
+                report.problems(&at.child("targetPort"), name, names::port_name(name))
+            }
             Some(target) => port_range(&at.child("targetPort"), target.as_i64().unwrap_or(0), report),
             None => {}
         }
@@ -98,7 +109,9 @@ fn ports(spec: &Value, kind: &str, path: &FieldPath, report: &mut Report) {
 }
 
 pub(super) fn changes(new: &Value, old: &Value, report: &mut Report) {
-    let at = |o: &Value, field: &str| o.pointer(&format!("/spec/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at = |o: &Value, field: &str| {
+        o.pointer(&format!("/spec/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     let named = |o: &Value| at(o, "type") == "ExternalName";
     let (now, before) = (at(new, "clusterIP"), at(old, "clusterIP"));
     if !named(new) && !named(old) && !before.is_empty() && now != before {

@@ -80,8 +80,15 @@ fn at_status_size(o: &Value) -> Option<Quantity> {
 
 /// Fields of a volume's specification that are not its source.
 const NOT_SOURCES: [&str; 9] = [
-    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName",
-    "volumeMode", "volumeAttributesClassName",
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeMode",
+    "volumeAttributesClassName",
 ];
 
 pub(super) fn volume(o: &Value, report: &mut Report) {
@@ -100,7 +107,12 @@ pub(super) fn volume(o: &Value, report: &mut Report) {
         _ => report.forbidden(&path, "may not specify more than 1 volume type"),
     }
     let policies = ["Delete", "Recycle", "Retain"];
-    report.one_of(&path.child("persistentVolumeReclaimPolicy"), spec.get("persistentVolumeReclaimPolicy"), &policies, false);
+    report.one_of(
+        &path.child("persistentVolumeReclaimPolicy"),
+        spec.get("persistentVolumeReclaimPolicy"),
+        &policies,
+        false,
+    );
 }
 
 pub(super) fn volume_changes(new: &Value, old: &Value, report: &mut Report) {
@@ -109,7 +121,10 @@ pub(super) fn volume_changes(new: &Value, old: &Value, report: &mut Report) {
         spec.map(|(k, v)| (k.clone(), v.clone())).collect()
     };
     if source(new) != source(old) {
-        report.forbidden(&FieldPath::new("spec.persistentvolumesource"), "spec.persistentvolumesource is immutable after creation");
+        report.forbidden(
+            &FieldPath::new("spec.persistentvolumesource"),
+            "spec.persistentvolumesource is immutable after creation",
+        );
     }
     report.immutable(new, old, &["spec", "volumeMode"]);
 }

@@ -60,7 +60,9 @@ fn source(volume: &Value, path: &FieldPath, report: &mut Report) {
     for kind in ["secret", "configMap", "downwardAPI", "projected"] {
         let Some(source) = volume.get(kind) else { continue };
         let at = path.child(kind);
-        if let Some(mode) = source.get("defaultMode").filter(|m| m.as_i64().is_some_and(|m| !(0..=0o777).contains(&m))) {
+        if let Some(mode) =
+            source.get("defaultMode").filter(|m| m.as_i64().is_some_and(|m| !(0..=0o777).contains(&m)))
+        {
             let detail = "must be a number between 0 and 0777 (octal), both inclusive";
             report.invalid(&at.child("defaultMode"), mode, detail);
         }

@@ -12,21 +12,33 @@ pub(super) fn deployment(o: &Value, report: &mut Report) {
     selected_template(spec, &path, "deployment", report);
     replicas(spec, &path, report);
     report.not_negative(&path.child("revisionHistoryLimit"), spec.get("revisionHistoryLimit"));
-    let (progress, ready) = (number(spec, "progressDeadlineSeconds"), number(spec, "minReadySeconds").unwrap_or(0));
+    let (progress, ready) =
+        (number(spec, "progressDeadlineSeconds"), number(spec, "minReadySeconds").unwrap_or(0));
     if let Some(progress) = progress {
         report.not_negative(&path.child("progressDeadlineSeconds"), spec.get("progressDeadlineSeconds"));
         if progress <= ready {
-            report.invalid(&path.child("progressDeadlineSeconds"), &progress.into(), "must be greater than minReadySeconds");
+            report.invalid(
+                &path.child("progressDeadlineSeconds"),
+                &progress.into(),
+                "must be greater than minReadySeconds",
+            );
         }
     }
     let (strategy, path) = (at(spec, "/strategy"), path.child("strategy"));
     match text(strategy, "type") {
         "Recreate" if strategy.get("rollingUpdate").is_some_and(|r| !r.is_null()) => {
-            report.forbidden(&path.child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'");
+            report.forbidden(
+                &path.child("rollingUpdate"),
+                "may not be specified when strategy `type` is 'Recreate'",
+            );
         }
         "Recreate" => {}
         "RollingUpdate" => rolling(at(strategy, "/rollingUpdate"), &path.child("rollingUpdate"), report),
-        other => report.push(Cause::unsupported(&path.child("type"), &other.into(), &["Recreate", "RollingUpdate"])),
+        other => report.push(Cause::unsupported(
+            &path.child("type"),
+            &other.into(),
+            &["Recreate", "RollingUpdate"],
+        )),
     }
 }
 
@@ -45,7 +57,11 @@ pub(super) fn daemon_set(o: &Value, report: &mut Report) {
     match text(strategy, "type") {
         "OnDelete" => {}
         "RollingUpdate" => rolling(at(strategy, "/rollingUpdate"), &path.child("rollingUpdate"), report),
-        other => report.push(Cause::unsupported(&path.child("type"), &other.into(), &["OnDelete", "RollingUpdate"])),
+        other => report.push(Cause::unsupported(
+            &path.child("type"),
+            &other.into(),
+            &["OnDelete", "RollingUpdate"],
+        )),
     }
 }
 
@@ -87,7 +103,12 @@ pub(super) fn replication_controller(o: &Value, report: &mut Report) {
 pub(super) fn stateful_set_changes(new: &Value, old: &Value, report: &mut Report) {
     const FIXED: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
     const FREE: [&str; 7] = [
-        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
         "minReadySeconds",
     ];
     let fixed = |o: &Value| -> Map<String, Value> {
@@ -161,7 +182,9 @@ pub(super) fn label_selector(selector: &Value, path: &FieldPath, report: &mut Re
                 report.forbidden(&at.child("values"), detail);
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => report.push(Cause::invalid_str(&at.child("operator"), other, "not a valid selector operator")),
+            other => {
+                report.push(Cause::invalid_str(&at.child("operator"), other, "not a valid selector operator"))
+            }
         }
         let key = text(expression, "key");
         report.problems(&at.child("key"), key, super::names::qualified_name(key));

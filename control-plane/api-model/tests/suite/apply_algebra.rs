@@ -6,7 +6,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn who(name: &str) -> Manager {
-    Manager { name: name.into(), api_version: "apps/v1".into(), subresource: None, time: jiff::Timestamp::from_second(7).unwrap() }
+    Manager {
+        name: name.into(),
+        api_version: "apps/v1".into(),
+        subresource: None,
+        time: jiff::Timestamp::from_second(7).unwrap(),
+    }
 }
 
 prop_compose! {
@@ -51,7 +56,9 @@ fn owned(object: &Value, name: &str) -> Set {
 /// Everything in `part` is in `whole`, list items found by name.
 fn contains(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
-        (Value::Object(w), Value::Object(p)) => p.iter().all(|(k, v)| w.get(k).is_some_and(|w| contains(w, v))),
+        (Value::Object(w), Value::Object(p)) => {
+            p.iter().all(|(k, v)| w.get(k).is_some_and(|w| contains(w, v)))
+        }
         (Value::Array(w), Value::Array(p)) if p.iter().all(|i| i.get("name").is_some()) => {
             p.iter().all(|i| w.iter().any(|w| w["name"] == i["name"] && contains(w, i)))
         }

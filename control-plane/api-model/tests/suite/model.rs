@@ -19,7 +19,9 @@ fn the_corpus_holds_the_facts() {
     let facts = include_str!("../../corpus/facts/1.35.resources").lines();
     let facts: Vec<&str> = facts.filter(|l| !l.starts_with('#') && !l.trim().is_empty()).collect();
     assert_eq!(written, facts, "run `cargo xtask corpus`");
-    let defaults = include_str!("../../corpus/facts/1.35.defaults").lines().filter(|l| l.contains(" = ") || l.contains(" := "));
+    let defaults = include_str!("../../corpus/facts/1.35.defaults")
+        .lines()
+        .filter(|l| l.contains(" = ") || l.contains(" := "));
     let defaults = defaults.filter(|l| !l.starts_with('#')).count();
     assert_eq!(model.matches(" default=").count() + model.matches(" default:=").count(), defaults);
 }
@@ -30,7 +32,12 @@ fn every_resource_knows_its_subresources_kinds_and_columns() {
         assert!(r.schema.name().is_some(), "{r:?}");
         for s in &r.subresources {
             let options = s.kind.ends_with("Options");
-            assert!(options || model().kind_schema(&s.group, &s.version, &s.kind).is_some(), "{}/{}", r.plural, s.name);
+            assert!(
+                options || model().kind_schema(&s.group, &s.version, &s.kind).is_some(),
+                "{}/{}",
+                r.plural,
+                s.name
+            );
         }
         if r.verbs.iter().any(|v| v == "list") {
             assert!(!r.columns.is_empty(), "{}", r.plural);

@@ -41,14 +41,20 @@ fn kubectl_finds_what_it_looks_for() {
     let patch = &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
     for parameter in ["fieldValidation", "dryRun", "fieldManager"] {
-        assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == parameter), "{parameter}");
+        assert!(
+            patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == parameter),
+            "{parameter}"
+        );
     }
     assert!(patch["requestBody"]["content"]["application/apply-patch+yaml"].is_object());
     let deployment = &apps["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"];
     assert_eq!(deployment["x-kubernetes-group-version-kind"][0]["group"], "apps");
     assert!(deployment["description"].as_str().unwrap().contains("declarative updates"));
     let containers = &apps["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
-    assert_eq!((&containers["x-kubernetes-patch-merge-key"], &containers["x-kubernetes-patch-strategy"]), (&"name".into(), &"merge".into()));
+    assert_eq!(
+        (&containers["x-kubernetes-patch-merge-key"], &containers["x-kubernetes-patch-strategy"]),
+        (&"name".into(), &"merge".into())
+    );
     assert!(containers["description"].as_str().unwrap().starts_with("List of containers"));
     assert!(model().openapi_v3("apis/none/v1").is_none());
 }

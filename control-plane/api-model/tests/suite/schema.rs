@@ -22,8 +22,11 @@ fn unknown_fields_go_and_are_told() {
         "spec": {"containers": [{"name": "c", "img": "x", "args": []}], "nodeSelector": {"any": "thing"}}});
     let (pruned, removed) = prune("", "pods", pod);
     assert_eq!(removed, ["metadata.nope", "spec.containers[0].img"]);
-    assert_eq!(pruned, json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
-        "spec": {"containers": [{"name": "c"}], "nodeSelector": {"any": "thing"}}}));
+    assert_eq!(
+        pruned,
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
+        "spec": {"containers": [{"name": "c"}], "nodeSelector": {"any": "thing"}}})
+    );
 }
 
 #[test]
@@ -36,19 +39,34 @@ fn free_parts_stay() {
 
 #[test]
 fn a_pod_gets_its_defaults() {
-    let pod = defaulted("", "pods", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {
+    let pod = defaulted(
+        "",
+        "pods",
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {
         "containers": [{"name": "c", "image": "nginx:1.2", "ports": [{"containerPort": 80}], "livenessProbe": {"httpGet": {"port": 80}},
             "resources": {"limits": {"cpu": 1, "memory": "1024Mi"}}}],
-        "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, {"name": "e"}]}}));
+        "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, {"name": "e"}]}}),
+    );
     let spec = &pod["spec"];
     for (pointer, expected) in [
-        ("/restartPolicy", json!("Always")), ("/dnsPolicy", json!("ClusterFirst")), ("/terminationGracePeriodSeconds", json!(30)),
-        ("/securityContext", json!({})), ("/schedulerName", json!("default-scheduler")), ("/enableServiceLinks", json!(true)),
-        ("/containers/0/imagePullPolicy", json!("IfNotPresent")), ("/containers/0/terminationMessagePath", json!("/dev/termination-log")),
-        ("/containers/0/terminationMessagePolicy", json!("File")), ("/containers/0/ports/0/protocol", json!("TCP")),
-        ("/containers/0/livenessProbe/periodSeconds", json!(10)), ("/containers/0/livenessProbe/httpGet/scheme", json!("HTTP")),
-        ("/containers/0/resources", json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}})),
-        ("/volumes/0/projected/defaultMode", json!(420)), ("/volumes/0/projected/sources/0/serviceAccountToken/expirationSeconds", json!(3600)),
+        ("/restartPolicy", json!("Always")),
+        ("/dnsPolicy", json!("ClusterFirst")),
+        ("/terminationGracePeriodSeconds", json!(30)),
+        ("/securityContext", json!({})),
+        ("/schedulerName", json!("default-scheduler")),
+        ("/enableServiceLinks", json!(true)),
+        ("/containers/0/imagePullPolicy", json!("IfNotPresent")),
+        ("/containers/0/terminationMessagePath", json!("/dev/termination-log")),
+        ("/containers/0/terminationMessagePolicy", json!("File")),
+        ("/containers/0/ports/0/protocol", json!("TCP")),
+        ("/containers/0/livenessProbe/periodSeconds", json!(10)),
+        ("/containers/0/livenessProbe/httpGet/scheme", json!("HTTP")),
+        (
+            "/containers/0/resources",
+            json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}),
+        ),
+        ("/volumes/0/projected/defaultMode", json!(420)),
+        ("/volumes/0/projected/sources/0/serviceAccountToken/expirationSeconds", json!(3600)),
         ("/volumes/1/emptyDir", json!({})),
     ] {
         assert_eq!(spec.pointer(pointer), Some(&expected), "{pointer} in {spec:#}");
@@ -58,7 +76,11 @@ fn a_pod_gets_its_defaults() {
 #[test]
 fn images_without_tag_are_pulled_always() {
     for (image, policy) in [
-        ("nginx", "Always"), ("nginx:latest", "Always"), ("nginx:1", "IfNotPresent"), ("r:5000/nginx", "Always"), ("r:5000/n:1", "IfNotPresent"),
+        ("nginx", "Always"),
+        ("nginx:latest", "Always"),
+        ("nginx:1", "IfNotPresent"),
+        ("r:5000/nginx", "Always"),
+        ("r:5000/n:1", "IfNotPresent"),
         ("n@sha256:0", "IfNotPresent"),
     ] {
         let pod = defaulted("", "pods", json!({"spec": {"containers": [{"name": "c", "image": image}]}}));
@@ -68,31 +90,50 @@ fn images_without_tag_are_pulled_always() {
 
 #[test]
 fn other_kinds_get_their_defaults() {
-    let deployment = defaulted("apps", "deployments", json!({"spec": {"selector": {}, "template": {"spec": {"containers": []}}}}));
+    let deployment = defaulted(
+        "apps",
+        "deployments",
+        json!({"spec": {"selector": {}, "template": {"spec": {"containers": []}}}}),
+    );
     let spec = &deployment["spec"];
     assert_eq!(spec["replicas"], 1);
-    assert_eq!(spec["strategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+    assert_eq!(
+        spec["strategy"],
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
+    );
     assert_eq!((&spec["revisionHistoryLimit"], &spec["progressDeadlineSeconds"]), (&json!(10), &json!(600)));
-    let service = defaulted("", "services", json!({"spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}));
-    assert_eq!(service["spec"], json!({"ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}], "selector": {"a": "b"},
-        "sessionAffinity": "None", "type": "ClusterIP", "internalTrafficPolicy": "Cluster"}));
+    let service =
+        defaulted("", "services", json!({"spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}));
+    assert_eq!(
+        service["spec"],
+        json!({"ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}], "selector": {"a": "b"},
+        "sessionAffinity": "None", "type": "ClusterIP", "internalTrafficPolicy": "Cluster"})
+    );
     let secret = defaulted("", "secrets", json!({"stringData": {"k": "v"}}));
     assert_eq!(secret, json!({"data": {"k": "dg=="}, "type": "Opaque"}));
     let namespace = defaulted("", "namespaces", json!({"metadata": {"name": "n"}}));
-    assert_eq!(namespace, json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}},
-        "status": {"phase": "Active"}}));
+    assert_eq!(
+        namespace,
+        json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}},
+        "status": {"phase": "Active"}})
+    );
     let job = defaulted("batch", "jobs", json!({"spec": {"template": {"spec": {"containers": []}}}}));
     assert_eq!((&job["spec"]["completions"], &job["spec"]["backoffLimit"]), (&json!(1), &json!(6)));
 }
 
 #[test]
 fn shapes_are_judged() {
-    let object = json!({"spec": {"containers": [{"image": "x", "ports": [{"containerPort": "80"}]}], "replicas": 1}});
-    let texts: Vec<String> = resource("", "pods").schema.validate(&object).iter().map(api_model::Cause::text).collect();
-    assert_eq!(texts, [
-        "spec.containers[0].name: Required value",
-        "spec.containers[0].ports[0].containerPort: Invalid value: \"string\": spec.containers[0].ports[0].containerPort in body must be of type integer: \"string\"",
-    ]);
+    let object =
+        json!({"spec": {"containers": [{"image": "x", "ports": [{"containerPort": "80"}]}], "replicas": 1}});
+    let texts: Vec<String> =
+        resource("", "pods").schema.validate(&object).iter().map(api_model::Cause::text).collect();
+    assert_eq!(
+        texts,
+        [
+            "spec.containers[0].name: Required value",
+            "spec.containers[0].ports[0].containerPort: Invalid value: \"string\": spec.containers[0].ports[0].containerPort in body must be of type integer: \"string\"",
+        ]
+    );
 }
 
 #[test]
@@ -114,10 +155,13 @@ fn custom_kinds_use_the_same_engine() {
     foo.schema.default(&mut object);
     assert_eq!(object["spec"]["size"], 3);
     let texts: Vec<String> = foo.schema.validate(&object).iter().map(api_model::Cause::text).collect();
-    assert_eq!(texts, [
-        "spec.list[1]: Duplicate value: {\"k\":\"a\"}",
-        "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
-    ]);
+    assert_eq!(
+        texts,
+        [
+            "spec.list[1]: Duplicate value: {\"k\":\"a\"}",
+            "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
+        ]
+    );
     assert!(foo.subresource("status").is_some());
     // An empty text is a value of a custom kind.
     let mut empty = json!({"spec": {"size": null, "mode": ""}});

@@ -12,14 +12,19 @@ fn row(group: &str, plural: &str, mut object: Value) -> String {
     let columns = table["columnDefinitions"].as_array().unwrap().len();
     let cells = table["rows"][0]["cells"].as_array().unwrap();
     assert_eq!(cells.len(), columns);
-    cells.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect::<Vec<_>>().join(" | ")
+    cells
+        .iter()
+        .map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned))
+        .collect::<Vec<_>>()
+        .join(" | ")
 }
 
 fn pod(mut status: Value, extra: Value) -> Value {
     if status.get("phase").is_none() {
         status["phase"] = json!("Running");
     }
-    let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}, "status": status});
+    let mut pod =
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}, "status": status});
     api_model::merge::merge_patch_mut(&mut pod, &extra);
     pod
 }
@@ -32,16 +37,55 @@ fn pods_tell_their_state() {
     let cases = [
         (pod(status(running.clone()), json!({})), "1/1 | Running | 0"),
         (pod(json!({"phase": "Pending"}), json!({})), "0/1 | Pending | 0"),
-        (pod(status(json!({"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-            "lastState": {"terminated": {"finishedAt": "2026-01-01T00:55:00Z"}}})), json!({})), "0/1 | CrashLoopBackOff | 3 (5m ago)"),
-        (pod(status(running.clone()), json!({"metadata": {"deletionTimestamp": "x"}})), "1/1 | Terminating | 0"),
-        (pod(json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"reason": "Completed", "exitCode": 0}}}]}), json!({})), "0/1 | Completed | 0"),
-        (pod(json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 2}}}]}), json!({})), "0/1 | ExitCode:2 | 0"),
-        (pod(json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"running": {}}}, {"name": "j"}]}), inits.clone()), "0/1 | Init:0/2 | 0"),
-        (pod(json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 0}}},
-            {"name": "j", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}), inits), "0/1 | Init:CrashLoopBackOff | 1"),
+        (
+            pod(
+                status(json!({"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"finishedAt": "2026-01-01T00:55:00Z"}}})),
+                json!({}),
+            ),
+            "0/1 | CrashLoopBackOff | 3 (5m ago)",
+        ),
+        (
+            pod(status(running.clone()), json!({"metadata": {"deletionTimestamp": "x"}})),
+            "1/1 | Terminating | 0",
+        ),
+        (
+            pod(
+                json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"reason": "Completed", "exitCode": 0}}}]}),
+                json!({}),
+            ),
+            "0/1 | Completed | 0",
+        ),
+        (
+            pod(
+                json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 2}}}]}),
+                json!({}),
+            ),
+            "0/1 | ExitCode:2 | 0",
+        ),
+        (
+            pod(
+                json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"running": {}}}, {"name": "j"}]}),
+                inits.clone(),
+            ),
+            "0/1 | Init:0/2 | 0",
+        ),
+        (
+            pod(
+                json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 0}}},
+            {"name": "j", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
+                inits,
+            ),
+            "0/1 | Init:CrashLoopBackOff | 1",
+        ),
         (pod(json!({"phase": "Failed", "reason": "Evicted"}), json!({})), "0/1 | Evicted | 0"),
-        (pod(json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}), json!({})), "0/1 | SchedulingGated | 0"),
+        (
+            pod(
+                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}),
+                json!({}),
+            ),
+            "0/1 | SchedulingGated | 0",
+        ),
     ];
     for (object, expected) in cases {
         let got = row("", "pods", object);
@@ -53,30 +97,65 @@ fn pods_tell_their_state() {
 fn common_kinds_print_as_kubectl_users_know_them() {
     let template = json!({"spec": {"containers": [{"name": "c", "image": "i:1"}]}});
     let cases = [
-        ("", "nodes", json!({"metadata": {"name": "n", "labels": {"node-role.kubernetes.io/agent": ""}}, "spec": {"unschedulable": true}, "status": {
+        (
+            "",
+            "nodes",
+            json!({"metadata": {"name": "n", "labels": {"node-role.kubernetes.io/agent": ""}}, "spec": {"unschedulable": true}, "status": {
             "conditions": [{"type": "Ready", "status": "True"}], "addresses": [{"type": "InternalIP", "address": "10.0.0.4"}],
             "nodeInfo": {"kubeletVersion": "v1.35.6", "osImage": "Debian", "kernelVersion": "6.1", "containerRuntimeVersion": "containerd://1.7"}}}),
-            "n | Ready,SchedulingDisabled | agent | 60m | v1.35.6 | 10.0.0.4 | <none> | Debian | 6.1 | containerd://1.7"),
-        ("apps", "deployments", json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "template": template, "selector": {"matchLabels": {"a": "b"}}},
-            "status": {"readyReplicas": 1, "updatedReplicas": 2, "availableReplicas": 1}}), "d | 1/2 | 2 | 1 | 60m | c | i:1 | a=b"),
-        ("", "services", json!({"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "n | Ready,SchedulingDisabled | agent | 60m | v1.35.6 | 10.0.0.4 | <none> | Debian | 6.1 | containerd://1.7",
+        ),
+        (
+            "apps",
+            "deployments",
+            json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "template": template, "selector": {"matchLabels": {"a": "b"}}},
+            "status": {"readyReplicas": 1, "updatedReplicas": 2, "availableReplicas": 1}}),
+            "d | 1/2 | 2 | 1 | 60m | c | i:1 | a=b",
+        ),
+        (
+            "",
+            "services",
+            json!({"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
             "ports": [{"port": 80, "nodePort": 30080, "protocol": "TCP"}], "selector": {"a": "b"}}}),
-            "s | LoadBalancer | 10.0.0.1 | <pending> | 80:30080/TCP | 60m | a=b"),
+            "s | LoadBalancer | 10.0.0.1 | <pending> | 80:30080/TCP | 60m | a=b",
+        ),
         ("", "configmaps", json!({"metadata": {"name": "c"}, "data": {"a": "b"}}), "c | 1 | 60m"),
-        ("", "events", json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Failed", "message": "no ", "count": 4,
+        (
+            "",
+            "events",
+            json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Failed", "message": "no ", "count": 4,
             "involvedObject": {"kind": "Pod", "name": "p"}, "source": {"component": "kubelet", "host": "n"},
             "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:59:00Z"}),
-            "60s | Warning | Failed | pod/p |  | kubelet, n | no | 60m | 4 | e"),
-        ("batch", "jobs", json!({"metadata": {"name": "j"}, "spec": {"completions": 1, "template": template}, "status": {"succeeded": 1,
+            "60s | Warning | Failed | pod/p |  | kubelet, n | no | 60m | 4 | e",
+        ),
+        (
+            "batch",
+            "jobs",
+            json!({"metadata": {"name": "j"}, "spec": {"completions": 1, "template": template}, "status": {"succeeded": 1,
             "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:05Z", "conditions": [{"type": "Complete", "status": "True"}]}}),
-            "j | Complete | 1/1 | 5s | 60m | c | i:1 | <none>"),
-        ("storage.k8s.io", "storageclasses", json!({"metadata": {"name": "d", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "j | Complete | 1/1 | 5s | 60m | c | i:1 | <none>",
+        ),
+        (
+            "storage.k8s.io",
+            "storageclasses",
+            json!({"metadata": {"name": "d", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
             "provisioner": "disk.csi.azure.com", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": true}),
-            "d (default) | disk.csi.azure.com | Delete | WaitForFirstConsumer | true | 60m"),
-        ("certificates.k8s.io", "certificatesigningrequests", json!({"metadata": {"name": "c"}, "spec": {"signerName": "s", "username": "u"},
-            "status": {"certificate": "x", "conditions": [{"type": "Approved"}]}}), "c | 60m | s | u | <none> | Approved,Issued"),
-        ("discovery.k8s.io", "endpointslices", json!({"metadata": {"name": "e"}, "addressType": "IPv4", "ports": [{"port": 80}],
-            "endpoints": [{"addresses": ["1.1.1.1"]}, {"addresses": ["1.1.1.2"]}]}), "e | IPv4 | 80 | 1.1.1.1,1.1.1.2 | 60m"),
+            "d (default) | disk.csi.azure.com | Delete | WaitForFirstConsumer | true | 60m",
+        ),
+        (
+            "certificates.k8s.io",
+            "certificatesigningrequests",
+            json!({"metadata": {"name": "c"}, "spec": {"signerName": "s", "username": "u"},
+            "status": {"certificate": "x", "conditions": [{"type": "Approved"}]}}),
+            "c | 60m | s | u | <none> | Approved,Issued",
+        ),
+        (
+            "discovery.k8s.io",
+            "endpointslices",
+            json!({"metadata": {"name": "e"}, "addressType": "IPv4", "ports": [{"port": 80}],
+            "endpoints": [{"addresses": ["1.1.1.1"]}, {"addresses": ["1.1.1.2"]}]}),
+            "e | IPv4 | 80 | 1.1.1.1,1.1.1.2 | 60m",
+        ),
     ];
     for (group, plural, object, expected) in cases {
         assert_eq!(row(group, plural, object), expected);
@@ -87,7 +166,10 @@ fn common_kinds_print_as_kubectl_users_know_them() {
 fn every_resource_prints_something_of_any_object() {
     for r in super::model().resources() {
         let t = table(r, &[json!({"metadata": {"name": "x"}})], IncludeObject::Metadata, now());
-        assert_eq!(t["rows"][0]["cells"].as_array().unwrap().len(), t["columnDefinitions"].as_array().unwrap().len());
+        assert_eq!(
+            t["rows"][0]["cells"].as_array().unwrap().len(),
+            t["columnDefinitions"].as_array().unwrap().len()
+        );
         assert_eq!(t["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     }
 }
@@ -108,8 +190,22 @@ fn custom_columns_read_paths() {
 
 #[test]
 fn durations_are_short() {
-    let cases = [(0, "0s"), (-1, "0s"), (-5, "<invalid>"), (119, "119s"), (120, "2m"), (125, "2m5s"), (601, "10m"), (7200, "120m"), (10_800, "3h"),
-        (14_460, "4h1m"), (86_400, "24h"), (200_000, "2d7h"), (86_400 * 9, "9d"), (86_400 * 800, "2y70d")];
+    let cases = [
+        (0, "0s"),
+        (-1, "0s"),
+        (-5, "<invalid>"),
+        (119, "119s"),
+        (120, "2m"),
+        (125, "2m5s"),
+        (601, "10m"),
+        (7200, "120m"),
+        (10_800, "3h"),
+        (14_460, "4h1m"),
+        (86_400, "24h"),
+        (200_000, "2d7h"),
+        (86_400 * 9, "9d"),
+        (86_400 * 800, "2y70d"),
+    ];
     for (seconds, text) in cases {
         assert_eq!(api_model::duration::human(seconds), text, "{seconds}");
     }

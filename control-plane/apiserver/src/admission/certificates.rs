@@ -24,7 +24,8 @@ pub(super) fn check(request: &AdmissionRequest<'_>, authorizer: &Authorizer) -> 
             return Err(forbid(request, &why));
         }
         let signs = concerns(request, GROUP, PLURAL, "status")
-            && object.pointer("/status/certificate") != request.old.and_then(|old| old.pointer("/status/certificate"));
+            && object.pointer("/status/certificate")
+                != request.old.and_then(|old| old.pointer("/status/certificate"));
         if signs && !may(request, authorizer, "sign", &signer) {
             let why = format!("user not permitted to sign requests with signerName \"{signer}\"");
             return Err(forbid(request, &why));
@@ -34,7 +35,8 @@ pub(super) fn check(request: &AdmissionRequest<'_>, authorizer: &Authorizer) -> 
         && signer == "kubernetes.io/kube-apiserver-client"
         && organizations(object).iter().any(|one| one == crate::authz::MASTERS)
     {
-        let why = "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed";
+        let why =
+            "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed";
         return Err(forbid(request, why));
     }
     Ok(())

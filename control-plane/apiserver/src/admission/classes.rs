@@ -65,7 +65,9 @@ pub(super) fn check_resize(request: &AdmissionRequest<'_>, objects: &dyn Objects
         return Ok(());
     }
     let (Some(new), Some(old)) = (request.object.as_deref(), request.old) else { return Ok(()) };
-    let size = |claim: &Value| Quantity::parse(text(claim, "/spec/resources/requests/storage")).unwrap_or(Quantity::ZERO);
+    let size = |claim: &Value| {
+        Quantity::parse(text(claim, "/spec/resources/requests/storage")).unwrap_or(Quantity::ZERO)
+    };
     if size(new) <= size(old) {
         return Ok(());
     }

@@ -17,7 +17,10 @@ fn ranges(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Vec<Arc<Valu
 
 /// Every limit of a type in the namespace.
 fn limits<'a>(ranges: &'a [Arc<Value>], kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    ranges.iter().flat_map(|range| items(range, "/spec/limits")).filter(move |limit| text(limit, "/type") == kind)
+    ranges
+        .iter()
+        .flat_map(|range| items(range, "/spec/limits"))
+        .filter(move |limit| text(limit, "/type") == kind)
 }
 
 /// Fills in what containers do not say.
@@ -105,8 +108,10 @@ pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Re
 fn total(pod: &Value, name: &str) -> Asked {
     let sum = |field: &str| {
         let all = items(pod, "/spec/containers").iter();
-        all.filter_map(|one| quantity(one.pointer(&format!("/resources/{field}")).and_then(|all| all.get(name))))
-            .reduce(|left, right| left.add(&right))
+        all.filter_map(|one| {
+            quantity(one.pointer(&format!("/resources/{field}")).and_then(|all| all.get(name)))
+        })
+        .reduce(|left, right| left.add(&right))
     };
     Asked { request: sum("requests"), limit: sum("limits") }
 }
@@ -119,7 +124,9 @@ fn judge(limit: &Value, kind: &str, asked: &dyn Fn(&str) -> Asked, wrong: &mut V
     for (name, least) in bounds("min") {
         let Asked { request, limit } = asked(&name);
         match request {
-            None => wrong.push(format!("minimum {name} usage per {kind} is {least}.  No request is specified")),
+            None => {
+                wrong.push(format!("minimum {name} usage per {kind} is {least}.  No request is specified"))
+            }
             Some(have) if have < least => {
                 wrong.push(format!("minimum {name} usage per {kind} is {least}, but request is {have}"));
             }
@@ -150,7 +157,9 @@ fn judge(limit: &Value, kind: &str, asked: &dyn Fn(&str) -> Asked, wrong: &mut V
             && have.as_f64() / request.as_f64() > ratio.as_f64()
         {
             let real = have.as_f64() / request.as_f64();
-            wrong.push(format!("{name} max limit to request ratio per {kind} is {ratio}, but provided ratio is {real:.6}"));
+            wrong.push(format!(
+                "{name} max limit to request ratio per {kind} is {ratio}, but provided ratio is {real:.6}"
+            ));
         }
     }
 }

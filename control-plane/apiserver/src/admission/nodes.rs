@@ -51,7 +51,9 @@ pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Re
         ("", "nodes") => own_node(request, node),
         ("", "pods") => own_pods(request, objects, node),
         ("", "serviceaccounts") if request.subresource == "token" => token(request, objects, node),
-        ("coordination.k8s.io", "leases") if request.namespace == "kube-node-lease" => same_name(request, node, "lease"),
+        ("coordination.k8s.io", "leases") if request.namespace == "kube-node-lease" => {
+            same_name(request, node, "lease")
+        }
         ("storage.k8s.io", "csinodes") => same_name(request, node, "CSINode"),
         _ => Ok(()),
     };
@@ -86,8 +88,11 @@ fn reserved(label: &str) -> bool {
 fn changed_labels(new: &Value, old: Option<&Value>) -> Vec<String> {
     let of = |object: &Value| super::labels(object).cloned().unwrap_or_default();
     let (new, old) = (of(new), old.map(of).unwrap_or_default());
-    let mut changed: Vec<String> =
-        new.iter().filter(|(label, value)| old.get(*label) != Some(value)).map(|(label, _)| label.clone()).collect();
+    let mut changed: Vec<String> = new
+        .iter()
+        .filter(|(label, value)| old.get(*label) != Some(value))
+        .map(|(label, _)| label.clone())
+        .collect();
     changed.extend(old.keys().filter(|label| !new.contains_key(*label)).cloned());
     changed.retain(|label| reserved(label));
     changed.sort();
@@ -107,7 +112,10 @@ fn own_node(request: &AdmissionRequest<'_>, node: &str) -> Result<(), String> {
         let labels = changed_labels(object, None);
         // Labels a kubelet is started with are refused only when they are for administrators.
         if !labels.is_empty() {
-            return Err(format!("node \"{node}\" is not allowed to set the following labels: {}", labels.join(", ")));
+            return Err(format!(
+                "node \"{node}\" is not allowed to set the following labels: {}",
+                labels.join(", ")
+            ));
         }
         if object.pointer("/spec/configSource").is_some_and(|one| !one.is_null()) {
             return Err(format!("node \"{node}\" is not allowed to create pods with a non-nil configSource"));
@@ -116,10 +124,7 @@ fn own_node(request: &AdmissionRequest<'_>, node: &str) -> Result<(), String> {
     if let Some(old) = request.old.filter(|_| request.operation == Operation::Update) {
         let labels = changed_labels(object, Some(old));
         if !labels.is_empty() {
-            return Err(format!(
-                "is not allowed to modify labels: {}",
-                labels.join(", ")
-            ));
+            return Err(format!("is not allowed to modify labels: {}", labels.join(", ")));
         }
         if request.subresource.is_empty() && object.pointer("/spec/taints") != old.pointer("/spec/taints") {
             return Err(format!("node \"{node}\" is not allowed to modify taints"));
@@ -142,12 +147,21 @@ fn own_pods(request: &AdmissionRequest<'_>, objects: &dyn Objects, node: &str) -
             }
             _ => Ok(()),
         },
-        ("", _) => Err(format!("unexpected operation \"{}\", node \"{node}\" can only create and delete mirror pods", request.operation.as_str())),
+        ("", _) => Err(format!(
+            "unexpected operation \"{}\", node \"{node}\" can only create and delete mirror pods",
+            request.operation.as_str()
+        )),
         ("status", Operation::Update) if bound_to(request.old, node) => Ok(()),
-        ("status", _) => Err(format!("node \"{node}\" can only update pod status for pods with spec.nodeName set to itself")),
+        ("status", _) => Err(format!(
+            "node \"{node}\" can only update pod status for pods with spec.nodeName set to itself"
+        )),
         ("eviction", Operation::Create) if bound_to(stored().as_deref(), node) => Ok(()),
-        ("eviction", _) => Err(format!("node \"{node}\" can only evict pods with spec.nodeName set to itself")),
-        (other, _) => Err(format!("unexpected pod subresource \"{other}\", only 'status' and 'eviction' are allowed")),
+        ("eviction", _) => {
+            Err(format!("node \"{node}\" can only evict pods with spec.nodeName set to itself"))
+        }
+        (other, _) => {
+            Err(format!("unexpected pod subresource \"{other}\", only 'status' and 'eviction' are allowed"))
+        }
     }
 }
 
@@ -155,7 +169,10 @@ fn own_pods(request: &AdmissionRequest<'_>, objects: &dyn Objects, node: &str) -
 fn mirror(request: &AdmissionRequest<'_>, node: &str) -> Result<(), String> {
     let Some(pod) = request.object.as_deref() else { return Ok(()) };
     if pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_none() {
-        return Err("pod does not have \"kubernetes.io/config.mirror\" annotation, node can only create mirror pods".to_owned());
+        return Err(
+            "pod does not have \"kubernetes.io/config.mirror\" annotation, node can only create mirror pods"
+                .to_owned(),
+        );
     }
     if !bound_to(Some(pod), node) {
         return Err(format!("node \"{node}\" can only create pods with spec.nodeName set to itself"));
@@ -169,10 +186,14 @@ fn mirror(request: &AdmissionRequest<'_>, node: &str) -> Result<(), String> {
         return Err(format!("node \"{node}\" can not create pods that reference a service account"));
     }
     let refers = items(pod, "/spec/volumes").iter().any(|volume| {
-        ["secret", "configMap", "persistentVolumeClaim", "projected"].iter().any(|kind| volume.get(kind).is_some())
+        ["secret", "configMap", "persistentVolumeClaim", "projected"]
+            .iter()
+            .any(|kind| volume.get(kind).is_some())
     });
     if refers {
-        return Err(format!("node \"{node}\" can not create pods that reference secrets, configmaps or persistentvolumeclaims"));
+        return Err(format!(
+            "node \"{node}\" can not create pods that reference secrets, configmaps or persistentvolumeclaims"
+        ));
     }
     Ok(())
 }

@@ -9,17 +9,42 @@ const ENFORCE: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce";
 const VERSION: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce-version";
 /// Capabilities a baseline container may add.
 const BASELINE_CAPABILITIES: [&str; 14] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT", "NET_RAW",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+    "NET_RAW",
 ];
 const BASELINE_SYSCTLS: [&str; 8] = [
-    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
 ];
 /// Kinds of volumes a restricted pod may have.
-const RESTRICTED_VOLUMES: [&str; 8] =
-    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+const RESTRICTED_VOLUMES: [&str; 8] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
 
 /// Refuses a pod that its namespace's standard forbids.
 pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Result<(), ApiError> {
@@ -79,8 +104,10 @@ fn added(container: &Value) -> impl Iterator<Item = &str> {
 
 fn baseline(pod: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    let host: Vec<&str> =
-        ["hostNetwork", "hostPID", "hostIPC"].into_iter().filter(|field| is_true(pod, &format!("/spec/{field}"))).collect();
+    let host: Vec<&str> = ["hostNetwork", "hostPID", "hostIPC"]
+        .into_iter()
+        .filter(|field| is_true(pod, &format!("/spec/{field}")))
+        .collect();
     if !host.is_empty() {
         let set: Vec<String> = host.iter().map(|field| format!("{field}=true")).collect();
         found.push(format!("host namespaces ({})", set.join(", ")));
@@ -88,7 +115,8 @@ fn baseline(pod: &Value) -> Vec<String> {
     blame(&mut found, pod, "privileged", "must not set securityContext.privileged=true", |one| {
         is_true(one, "/securityContext/privileged")
     });
-    let beyond = |one: &Value| added(one).any(|name| !BASELINE_CAPABILITIES.contains(&name) || name == "NET_RAW");
+    let beyond =
+        |one: &Value| added(one).any(|name| !BASELINE_CAPABILITIES.contains(&name) || name == "NET_RAW");
     let extra: std::collections::BTreeSet<&str> = containers(pod)
         .flat_map(added)
         .filter(|name| !BASELINE_CAPABILITIES.contains(name) || *name == "NET_RAW")
@@ -153,7 +181,10 @@ fn restricted(pod: &Value) -> Vec<String> {
         .map(|volume| format!("\"{}\"", text(volume, "/name")))
         .collect();
     if !volumes.is_empty() {
-        found.push(format!("restricted volume types (volumes {} use restricted volume types)", volumes.join(", ")));
+        found.push(format!(
+            "restricted volume types (volumes {} use restricted volume types)",
+            volumes.join(", ")
+        ));
     }
     let of_pod = pod.pointer("/spec/securityContext/runAsNonRoot").and_then(Value::as_bool);
     let title = "runAsNonRoot != true";

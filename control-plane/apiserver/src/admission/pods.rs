@@ -49,10 +49,14 @@ pub(super) fn priority(request: &mut AdmissionRequest<'_>, objects: &dyn Objects
 }
 
 /// Only one priority class may be the default.
-pub(super) fn one_default_class(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Result<(), ApiError> {
+pub(super) fn one_default_class(
+    request: &AdmissionRequest<'_>,
+    objects: &dyn Objects,
+) -> Result<(), ApiError> {
     let (group, plural) = CLASSES;
     let writes = matches!(request.operation, Operation::Create | Operation::Update);
-    let Some(class) = request.object.as_deref().filter(|_| writes && concerns(request, group, plural, "")) else {
+    let Some(class) = request.object.as_deref().filter(|_| writes && concerns(request, group, plural, ""))
+    else {
         return Ok(());
     };
     if !is_global_default(class) {
@@ -104,14 +108,16 @@ pub(super) fn runtime_class(
     let stated = pod.pointer("/spec/overhead").filter(|one| !one.is_null()).cloned();
     if name.is_empty() {
         if stated.is_some_and(|one| one.as_object().is_some_and(|one| !one.is_empty())) {
-            return Err(forbid(request, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"));
+            return Err(forbid(
+                request,
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+            ));
         }
         return Ok(());
     }
     let missing = format!("pod rejected: RuntimeClass \"{name}\" not found");
-    let class = objects
-        .get("node.k8s.io", "runtimeclasses", "", &name)
-        .ok_or_else(|| forbid(request, &missing))?;
+    let class =
+        objects.get("node.k8s.io", "runtimeclasses", "", &name).ok_or_else(|| forbid(request, &missing))?;
     let overhead = class.pointer("/overhead/podFixed").filter(|one| !one.is_null());
     if stated.is_some() && stated.as_ref() != overhead {
         let why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
@@ -121,7 +127,9 @@ pub(super) fn runtime_class(
     for (label, value) in selector.into_iter().flatten() {
         let own = pod.pointer("/spec/nodeSelector").and_then(|all| all.get(label));
         if own.is_some_and(|own| own != value) {
-            let why = format!("conflict: runtimeClass.scheduling.nodeSelector[{label}] = {value}; pod.spec.nodeSelector[{label}] differs");
+            let why = format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{label}] = {value}; pod.spec.nodeSelector[{label}] differs"
+            );
             return Err(forbid(request, &why));
         }
     }

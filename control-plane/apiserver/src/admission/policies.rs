@@ -20,7 +20,10 @@ pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Re
             let name = text(&binding, "/spec/policyName");
             let Some(policy) = objects.get(GROUP, policies, "", name) else { continue };
             if covers(&policy, &binding, request, objects) {
-                let why = format!("{} \"{name}\" covers this request, and expressions in CEL are not evaluated by this server yet", text(&policy, "/kind"));
+                let why = format!(
+                    "{} \"{name}\" covers this request, and expressions in CEL are not evaluated by this server yet",
+                    text(&policy, "/kind")
+                );
                 return Err(forbid(request, &why));
             }
         }

@@ -70,7 +70,8 @@ impl Quota {
         pending.retain(|one| {
             let (group, plural) = &one.resource;
             now.duration_since(one.at) < PENDING
-                && (one.name.is_empty() || self.objects.get(group, plural, &one.namespace, &one.name).is_none())
+                && (one.name.is_empty()
+                    || self.objects.get(group, plural, &one.namespace, &one.name).is_none())
         });
         for quota in counting {
             self.judge(request, quota, object, &takes, &pending)?;
@@ -167,7 +168,11 @@ fn counted(resource: &str) -> (String, String) {
     let plural = match resource {
         "services.nodeports" | "services.loadbalancers" => "services",
         "requests.storage" => "persistentvolumeclaims",
-        "services" | "configmaps" | "secrets" | "persistentvolumeclaims" | "replicationcontrollers"
+        "services"
+        | "configmaps"
+        | "secrets"
+        | "persistentvolumeclaims"
+        | "replicationcontrollers"
         | "resourcequotas" => resource,
         storage if storage.contains(".storageclass.storage.k8s.io/") => "persistentvolumeclaims",
         _ => "pods",
@@ -190,7 +195,8 @@ fn usage_of(group: &str, plural: &str, object: &Value) -> Usage {
             let ports = i64::try_from(items(object, "/spec/ports").len()).unwrap_or(i64::MAX);
             let kind = text(object, "/spec/type");
             let balancer = kind == "LoadBalancer";
-            let allocates = object.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
+            let allocates =
+                object.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
             if kind == "NodePort" || (balancer && allocates) {
                 usage.insert("services.nodeports".into(), Quantity::from_int(ports));
             }
@@ -200,7 +206,8 @@ fn usage_of(group: &str, plural: &str, object: &Value) -> Usage {
         }
         "persistentvolumeclaims" => {
             usage.insert(plural.into(), one);
-            let size = object.pointer("/spec/resources/requests/storage").and_then(parse).unwrap_or(Quantity::ZERO);
+            let size =
+                object.pointer("/spec/resources/requests/storage").and_then(parse).unwrap_or(Quantity::ZERO);
             usage.insert("requests.storage".into(), size);
             let class = text(object, "/spec/storageClassName");
             if !class.is_empty() {
@@ -283,7 +290,8 @@ fn unspecified(hard: &Usage, pod: &Value) -> Vec<String> {
 
 /// Whether a quota counts an object, by its scopes.
 fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
-    let plain = items(quota, "/spec/scopes").iter().filter_map(Value::as_str).map(|scope| (scope, "Exists", &[][..]));
+    let plain =
+        items(quota, "/spec/scopes").iter().filter_map(Value::as_str).map(|scope| (scope, "Exists", &[][..]));
     let selected = items(quota, "/spec/scopeSelector/matchExpressions")
         .iter()
         .map(|one| (text(one, "/scopeName"), text(one, "/operator"), items(one, "/values")));
@@ -292,11 +300,15 @@ fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
             return false;
         }
         let finite = object.pointer("/spec/activeDeadlineSeconds").is_some_and(Value::is_number);
-        let best_effort = || super::containers(object).all(|one| {
-            ["requests", "limits"].iter().all(|field| {
-                one.pointer(&format!("/resources/{field}")).and_then(Value::as_object).is_none_or(serde_json::Map::is_empty)
+        let best_effort = || {
+            super::containers(object).all(|one| {
+                ["requests", "limits"].iter().all(|field| {
+                    one.pointer(&format!("/resources/{field}"))
+                        .and_then(Value::as_object)
+                        .is_none_or(serde_json::Map::is_empty)
+                })
             })
-        });
+        };
         match scope {
             "Terminating" => finite,
             "NotTerminating" => !finite,

@@ -19,8 +19,16 @@ struct World {
 fn world() -> World {
     let objects = Fake::with_roles();
     objects.put("", "namespaces", json!({"metadata": {"name": "a"}, "status": {"phase": "Active"}}));
-    objects.put("", "serviceaccounts", json!({"metadata": {"name": "default", "namespace": "a"}, "imagePullSecrets": [{"name": "pull"}]}));
-    objects.put("scheduling.k8s.io", "priorityclasses", json!({"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}));
+    objects.put(
+        "",
+        "serviceaccounts",
+        json!({"metadata": {"name": "default", "namespace": "a"}, "imagePullSecrets": [{"name": "pull"}]}),
+    );
+    objects.put(
+        "scheduling.k8s.io",
+        "priorityclasses",
+        json!({"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}),
+    );
     let authority = Authority::new("ca", std::time::Duration::from_secs(86_400)).unwrap();
     let kubelets = Arc::new(Kubelets::new(&authority, Tunnels::new(&Tasks::new())).unwrap());
     let authorizer = Arc::new(Authorizer::new(objects.clone()));
@@ -88,7 +96,10 @@ async fn a_pod_is_completed_as_upstream_does() {
     assert!(name.starts_with("kube-api-access-") && name.len() == 21, "{name}");
     assert_eq!(volume["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"], 3607);
     assert_eq!(text(&got, "/spec/containers/0/volumeMounts/0/name"), name);
-    assert_eq!(text(&got, "/spec/containers/0/volumeMounts/0/mountPath"), "/var/run/secrets/kubernetes.io/serviceaccount");
+    assert_eq!(
+        text(&got, "/spec/containers/0/volumeMounts/0/mountPath"),
+        "/var/run/secrets/kubernetes.io/serviceaccount"
+    );
     let again = world.create("", "pods").admit(got.clone()).await.unwrap();
     assert_eq!(again, got, "nothing is added twice");
     let mut quiet = pod("q");
@@ -96,7 +107,10 @@ async fn a_pod_is_completed_as_upstream_does() {
     quiet["spec"]["priorityClassName"] = json!("high");
     let got = world.create("", "pods").admit(quiet).await.unwrap();
     assert!(items(&got, "/spec/volumes").is_empty());
-    assert_eq!((got["spec"]["priority"].as_i64(), text(&got, "/spec/preemptionPolicy")), (Some(1000), "Never"));
+    assert_eq!(
+        (got["spec"]["priority"].as_i64(), text(&got, "/spec/preemptionPolicy")),
+        (Some(1000), "Never")
+    );
 }
 
 #[tokio::test]
@@ -108,10 +122,22 @@ async fn what_refers_to_nothing_is_refused() {
         pod
     };
     let table = [
-        (with("serviceAccountName", json!("x")), "pods \"p\" is forbidden: error looking up service account a/x: serviceaccount \"x\" not found"),
-        (with("priorityClassName", json!("x")), "pods \"p\" is forbidden: no PriorityClass with name x was found"),
-        (with("priority", json!(5)), "pods \"p\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name"),
-        (with("runtimeClassName", json!("x")), "pods \"p\" is forbidden: pod rejected: RuntimeClass \"x\" not found"),
+        (
+            with("serviceAccountName", json!("x")),
+            "pods \"p\" is forbidden: error looking up service account a/x: serviceaccount \"x\" not found",
+        ),
+        (
+            with("priorityClassName", json!("x")),
+            "pods \"p\" is forbidden: no PriorityClass with name x was found",
+        ),
+        (
+            with("priority", json!(5)),
+            "pods \"p\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name",
+        ),
+        (
+            with("runtimeClassName", json!("x")),
+            "pods \"p\" is forbidden: pod rejected: RuntimeClass \"x\" not found",
+        ),
     ];
     for (object, message) in table {
         assert_eq!(world.create("", "pods").admit(object).await, Err(message.to_owned()));
@@ -119,8 +145,13 @@ async fn what_refers_to_nothing_is_refused() {
     let mut lost = pod("p");
     lost["metadata"]["namespace"] = json!("gone");
     assert_eq!(world.create("", "pods").admit(lost).await, Err("namespaces \"gone\" not found".to_owned()));
-    world.objects.put("", "namespaces", json!({"metadata": {"name": "a"}, "status": {"phase": "Terminating"}}));
-    let why = "pods \"p\" is forbidden: unable to create new content in namespace a because it is being terminated";
+    world.objects.put(
+        "",
+        "namespaces",
+        json!({"metadata": {"name": "a"}, "status": {"phase": "Terminating"}}),
+    );
+    let why =
+        "pods \"p\" is forbidden: unable to create new content in namespace a because it is being terminated";
     assert_eq!(world.create("", "pods").admit(pod("p")).await, Err(why.to_owned()));
     let delete = Ask { operation: Operation::Delete, ..world.create("", "namespaces") };
     let why = "namespaces \"default\" is forbidden: this namespace may not be deleted";
@@ -130,15 +161,14 @@ async fn what_refers_to_nothing_is_refused() {
 #[tokio::test]
 async fn pod_security_is_enforced_by_the_namespaces_label() {
     let world = world();
-    let label = |level: &str| {
-        json!({"metadata": {"name": "a", "labels": {"pod-security.kubernetes.io/enforce": level}}})
-    };
+    let label = |level: &str| json!({"metadata": {"name": "a", "labels": {"pod-security.kubernetes.io/enforce": level}}});
     world.objects.put("", "namespaces", label("restricted"));
     let got = world.create("", "pods").admit(pod("p")).await;
     let why = "pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), runAsNonRoot != true (pod or container \"c\" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container \"c\" must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")";
     assert_eq!(got, Err(why.to_owned()));
     let mut good = pod("p");
-    good["spec"]["securityContext"] = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    good["spec"]["securityContext"] =
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     good["spec"]["containers"][0]["securityContext"] =
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     assert!(world.create("", "pods").admit(good).await.is_ok());
@@ -154,13 +184,21 @@ async fn pod_security_is_enforced_by_the_namespaces_label() {
 #[tokio::test]
 async fn quota_counts_what_was_admitted_a_moment_ago() {
     let world = world();
-    world.objects.put("", "resourcequotas", json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"pods": "2"}}}));
+    world.objects.put(
+        "",
+        "resourcequotas",
+        json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"pods": "2"}}}),
+    );
     assert!(world.create("", "pods").admit(pod("p1")).await.is_ok());
     world.objects.put("", "pods", pod("p1"));
     assert!(world.create("", "pods").admit(pod("p2")).await.is_ok());
     let why = "pods \"p3\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2";
     assert_eq!(world.create("", "pods").admit(pod("p3")).await, Err(why.to_owned()));
-    world.objects.put("", "resourcequotas", json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"limits.cpu": "1"}}}));
+    world.objects.put(
+        "",
+        "resourcequotas",
+        json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"limits.cpu": "1"}}}),
+    );
     let why = "pods \"p3\" is forbidden: failed quota: q: must specify limits.cpu for: c";
     assert_eq!(world.create("", "pods").admit(pod("p3")).await, Err(why.to_owned()));
 }
@@ -171,7 +209,10 @@ async fn limit_ranges_default_and_judge() {
     world.objects.put("", "limitranges", json!({"metadata": {"name": "l", "namespace": "a"}, "spec": {"limits": [
         {"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "1"}}]}}));
     let got = world.create("", "pods").admit(pod("p")).await.unwrap();
-    assert_eq!(got["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}}));
+    assert_eq!(
+        got["spec"]["containers"][0]["resources"],
+        json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}})
+    );
     let mut big = pod("p");
     big["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "2"}});
     let why = "pods \"p\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
@@ -183,7 +224,8 @@ async fn a_node_writes_only_what_is_its_own() {
     let world = world();
     let node = UserInfo::new("system:node:n1", &["system:nodes"]);
     let create = Ask { user: node.clone(), ..world.create("", "nodes") };
-    let object = |name: &str, label: &str| json!({"metadata": {"name": name, "labels": {label: "x"}}, "spec": {}});
+    let object =
+        |name: &str, label: &str| json!({"metadata": {"name": name, "labels": {label: "x"}}, "spec": {}});
     let got = create.admit(object("n1", "kubernetes.azure.com/agentpool")).await.unwrap();
     assert_eq!(text(&got, "/spec/taints/0/key"), "node.kubernetes.io/not-ready");
     assert!(create.admit(object("n1", "kubernetes.io/hostname")).await.is_ok());
@@ -194,7 +236,13 @@ async fn a_node_writes_only_what_is_its_own() {
     }
     let mut bound = pod("p");
     bound["spec"]["nodeName"] = json!("n2");
-    let status = Ask { operation: Operation::Update, path: ("", "pods", "status"), user: node.clone(), old: Some(bound.clone()), world: &world };
+    let status = Ask {
+        operation: Operation::Update,
+        path: ("", "pods", "status"),
+        user: node.clone(),
+        old: Some(bound.clone()),
+        world: &world,
+    };
     assert!(status.admit(bound.clone()).await.is_err());
     let pods = Ask { user: node, ..world.create("", "pods") };
     assert!(pods.admit(pod("p")).await.unwrap_err().contains("node can only create mirror pods"));
@@ -203,18 +251,32 @@ async fn a_node_writes_only_what_is_its_own() {
 #[tokio::test]
 async fn webhooks_and_policies_are_never_skipped_in_silence() {
     let world = world();
-    let rules = json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
-    let webhook = |policy: &str| json!({"metadata": {"name": "w"}, "webhooks": [{"name": "w.example.com", "rules": rules,
-        "failurePolicy": policy, "sideEffects": "None", "clientConfig": {"service": {"namespace": "a", "name": "hook"}}}]});
+    let rules =
+        json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
+    let webhook = |policy: &str| {
+        json!({"metadata": {"name": "w"}, "webhooks": [{"name": "w.example.com", "rules": rules,
+        "failurePolicy": policy, "sideEffects": "None", "clientConfig": {"service": {"namespace": "a", "name": "hook"}}}]})
+    };
     let group = "admissionregistration.k8s.io";
     world.objects.put(group, "validatingwebhookconfigurations", webhook("Fail"));
     let why = world.create("", "pods").admit(pod("p")).await.unwrap_err();
-    assert_eq!(why, "Internal error occurred: failed calling webhook \"w.example.com\": services \"hook\" not found");
+    assert_eq!(
+        why,
+        "Internal error occurred: failed calling webhook \"w.example.com\": services \"hook\" not found"
+    );
     world.objects.put(group, "validatingwebhookconfigurations", webhook("Ignore"));
     assert!(world.create("", "pods").admit(pod("p")).await.is_ok());
-    world.objects.put(group, "validatingadmissionpolicies", json!({"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "v"},
-        "spec": {"matchConstraints": {"resourceRules": rules}}}));
-    world.objects.put(group, "validatingadmissionpolicybindings", json!({"metadata": {"name": "v"}, "spec": {"policyName": "v", "validationActions": ["Deny"]}}));
+    world.objects.put(
+        group,
+        "validatingadmissionpolicies",
+        json!({"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "v"},
+        "spec": {"matchConstraints": {"resourceRules": rules}}}),
+    );
+    world.objects.put(
+        group,
+        "validatingadmissionpolicybindings",
+        json!({"metadata": {"name": "v"}, "spec": {"policyName": "v", "validationActions": ["Deny"]}}),
+    );
     assert!(world.create("", "pods").admit(pod("p")).await.unwrap_err().contains("CEL are not evaluated"));
     let service = json!({"metadata": {"name": "s", "namespace": "a"}, "spec": {}});
     assert!(world.create("", "services").admit(service).await.is_ok());
@@ -232,8 +294,11 @@ async fn classes_are_defaulted_and_signers_guarded() {
     old["status"] = json!({"phase": "Bound"});
     let mut grown = old.clone();
     grown["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
-    let update = Ask { operation: Operation::Update, old: Some(old), ..world.create("", "persistentvolumeclaims") };
-    assert!(update.admit(grown).await.unwrap_err().contains("only dynamically provisioned pvc can be resized"));
+    let update =
+        Ask { operation: Operation::Update, old: Some(old), ..world.create("", "persistentvolumeclaims") };
+    assert!(
+        update.admit(grown).await.unwrap_err().contains("only dynamically provisioned pvc can be resized")
+    );
 
     let requested = kit::pki::request("jane", &["system:masters".into()], &[], &[]).unwrap();
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, requested.request_pem);
@@ -242,10 +307,19 @@ async fn classes_are_defaulted_and_signers_guarded() {
     let why = world.create(group, "certificatesigningrequests").admit(csr.clone()).await.unwrap_err();
     assert!(why.ends_with("signer with system:masters group is not allowed"), "{why}");
     let approve = |user: UserInfo| Ask {
-        operation: Operation::Update, path: (group, "certificatesigningrequests", "approval"), user, old: Some(csr.clone()), world: &world,
+        operation: Operation::Update,
+        path: (group, "certificatesigningrequests", "approval"),
+        user,
+        old: Some(csr.clone()),
+        world: &world,
     };
     let why = approve(UserInfo::new("jane", &[])).admit(csr.clone()).await.unwrap_err();
-    assert!(why.ends_with("user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\""), "{why}");
+    assert!(
+        why.ends_with(
+            "user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\""
+        ),
+        "{why}"
+    );
     assert!(approve(UserInfo::new("root", &["system:masters"])).admit(csr.clone()).await.is_ok());
 }
 
@@ -282,7 +356,10 @@ async fn hook(world: &mut World, tasks: &Tasks) -> String {
             _ => json!({"uid": uid, "allowed": text(&review, "/request/object/metadata/labels/by") == "hook"
                 && text(&review, "/request/name") != "bad", "status": {"code": 403, "message": "no bad pods"}}),
         };
-        kit::http::json(http::StatusCode::OK, &json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}))
+        kit::http::json(
+            http::StatusCode::OK,
+            &json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}),
+        )
     });
     let service: BoxService = Arc::new(answers);
     kit::serve::tls(listener, kit::tls::server(certificates).unwrap(), service, tasks);
@@ -299,10 +376,18 @@ async fn hook(world: &mut World, tasks: &Tasks) -> String {
     let kubelets = Arc::new(Kubelets::new(&authority, tunnels).unwrap());
     let authorizer = Arc::new(Authorizer::new(world.objects.clone()));
     world.chain = Chain::new(world.objects.clone(), authorizer, kubelets, Arc::new(kit::SystemClock));
-    world.objects.put("", "services", json!({"metadata": {"name": "hook", "namespace": "a"}, "spec": {"ports": [{"port": 443}]}}));
-    world.objects.put("discovery.k8s.io", "endpointslices", json!({
+    world.objects.put(
+        "",
+        "services",
+        json!({"metadata": {"name": "hook", "namespace": "a"}, "spec": {"ports": [{"port": 443}]}}),
+    );
+    world.objects.put(
+        "discovery.k8s.io",
+        "endpointslices",
+        json!({
         "metadata": {"name": "hook-1", "namespace": "a", "labels": {"kubernetes.io/service-name": "hook"}},
-        "ports": [{"port": 8443}], "endpoints": [{"addresses": ["10.244.0.7"], "nodeName": "n1"}]}));
+        "ports": [{"port": 8443}], "endpoints": [{"addresses": ["10.244.0.7"], "nodeName": "n1"}]}),
+    );
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, authority.certificate_pem())
 }
 
@@ -311,8 +396,11 @@ async fn webhooks_change_and_refuse_through_the_tunnel() {
     let mut world = world();
     let tasks = Tasks::new();
     let bundle = hook(&mut world, &tasks).await;
-    let rules = json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
-    for (plural, path) in [("mutatingwebhookconfigurations", "/mutate"), ("validatingwebhookconfigurations", "/judge")] {
+    let rules =
+        json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
+    for (plural, path) in
+        [("mutatingwebhookconfigurations", "/mutate"), ("validatingwebhookconfigurations", "/judge")]
+    {
         world.objects.put("admissionregistration.k8s.io", plural, json!({"metadata": {"name": "w"}, "webhooks": [{
             "name": "w.example.com", "rules": rules, "sideEffects": "None",
             "objectSelector": {"matchExpressions": [{"key": "free", "operator": "DoesNotExist"}]},
@@ -327,7 +415,11 @@ async fn webhooks_change_and_refuse_through_the_tunnel() {
     assert!(world.create("", "pods").admit(free).await.is_ok());
     let other = Authority::new("other", std::time::Duration::from_secs(86_400)).unwrap();
     let other = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, other.certificate_pem());
-    let mut untrusted = (*world.objects.get("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "w").unwrap()).clone();
+    let mut untrusted = (*world
+        .objects
+        .get("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "w")
+        .unwrap())
+    .clone();
     untrusted["webhooks"][0]["clientConfig"]["caBundle"] = json!(other);
     world.objects.put("admissionregistration.k8s.io", "mutatingwebhookconfigurations", untrusted);
     let why = world.create("", "pods").admit(pod("good")).await.unwrap_err();

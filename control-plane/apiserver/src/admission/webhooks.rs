@@ -79,7 +79,10 @@ pub(super) fn selected(
     let by_object = selector("objectSelector");
     let of_object = || {
         by_object.is_everything()
-            || [request.object.as_deref(), request.old].into_iter().flatten().any(|one| by_object.matches(labels(one)))
+            || [request.object.as_deref(), request.old]
+                .into_iter()
+                .flatten()
+                .any(|one| by_object.matches(labels(one)))
     };
     (by_namespace.is_everything() || in_namespace()) && of_object()
 }
@@ -130,7 +133,11 @@ impl Webhooks {
             };
             match (patched, request.object.as_deref_mut()) {
                 (Some(patched), Some(object)) => *object = patched,
-                _ => return Err(ApiError::internal(format!("admission webhook \"{name}\" answered with a patch that does not apply"))),
+                _ => {
+                    return Err(ApiError::internal(format!(
+                        "admission webhook \"{name}\" answered with a patch that does not apply"
+                    )));
+                }
             }
         }
         Ok(())
@@ -155,19 +162,25 @@ impl Webhooks {
             Err(ApiError::internal(format!("failed calling webhook \"{name}\": {why}")))
         };
         if !items(webhook, "/matchConditions").is_empty() {
-            return failed("its matchConditions are in CEL, which this server does not evaluate yet".to_owned());
+            return failed(
+                "its matchConditions are in CEL, which this server does not evaluate yet".to_owned(),
+            );
         }
         if request.dry_run && !matches!(text(webhook, "/sideEffects"), "None" | "NoneOnDryRun") {
-            return Err(ApiError::bad_request(format!("admission webhook \"{name}\" does not support dry run")));
+            return Err(ApiError::bad_request(format!(
+                "admission webhook \"{name}\" does not support dry run"
+            )));
         }
         let uid = uuid::Uuid::new_v4().to_string();
         let seconds = webhook["timeoutSeconds"].as_u64().unwrap_or(DEFAULT_SECONDS).clamp(1, 30);
         let body = review(request, &uid).to_string();
-        let answer = match tokio::time::timeout(Duration::from_secs(seconds), self.call(webhook, seconds, body)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => return failed(why),
-            Err(_) => return failed("context deadline exceeded".to_owned()),
-        };
+        let answer =
+            match tokio::time::timeout(Duration::from_secs(seconds), self.call(webhook, seconds, body)).await
+            {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(why)) => return failed(why),
+                Err(_) => return failed("context deadline exceeded".to_owned()),
+            };
         let response = &answer["response"];
         if text(response, "/uid") != uid {
             return failed(format!("expected response.uid=\"{uid}\", got \"{}\"", text(response, "/uid")));
@@ -180,7 +193,8 @@ impl Webhooks {
 
     async fn call(&self, webhook: &Value, seconds: u64, body: String) -> Result<Value, String> {
         let bundle = text(webhook, "/clientConfig/caBundle");
-        let bundle = base64::engine::general_purpose::STANDARD.decode(bundle).map_err(|error| error.to_string())?;
+        let bundle =
+            base64::engine::general_purpose::STANDARD.decode(bundle).map_err(|error| error.to_string())?;
         let bundle = String::from_utf8(bundle).map_err(|error| error.to_string())?;
         let post = |uri: &str| -> Result<Request, String> {
             http::Request::post(uri)
@@ -203,7 +217,9 @@ impl Webhooks {
             client.send(post(url)?).await.map_err(|error| kit::Chain(&error).to_string())?
         };
         let status = response.status();
-        let bytes = kit::http::read(response.into_body(), ANSWER_MAX_BYTES).await.map_err(|error| error.to_string())?;
+        let bytes = kit::http::read(response.into_body(), ANSWER_MAX_BYTES)
+            .await
+            .map_err(|error| error.to_string())?;
         if !status.is_success() {
             return Err(format!("unexpected response code {}", status.as_u16()));
         }
@@ -213,7 +229,8 @@ impl Webhooks {
     async fn to_service(&self, service: &Value, bundle: &str, request: Request) -> Result<Response, String> {
         let (namespace, name) = (text(service, "/namespace"), text(service, "/name"));
         let port = service["port"].as_u64().unwrap_or(443);
-        let place = endpoint(&*self.objects, namespace, name, &port.to_string()).map_err(|error| error.message)?;
+        let place =
+            endpoint(&*self.objects, namespace, name, &port.to_string()).map_err(|error| error.message)?;
         let config = kit::tls::client(bundle, None).map_err(|error| kit::Chain(&error).to_string())?;
         let server = format!("{name}.{namespace}.svc");
         self.kubelets
@@ -259,7 +276,8 @@ fn review(request: &AdmissionRequest<'_>, uid: &str) -> Value {
 
 /// A webhook's refusal, in its own words where it has any.
 fn denied(name: &str, response: &Value) -> ApiError {
-    let code = response.pointer("/status/code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    let code =
+        response.pointer("/status/code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     let code = code.filter(|code| (400..600).contains(code)).unwrap_or(400);
     let said = [text(response, "/status/message"), text(response, "/status/reason")];
     let why = match said.into_iter().find(|said| !said.is_empty()) {

@@ -50,7 +50,8 @@ impl Objects for Fake {
 
     fn list(&self, group: &str, plural: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
         let inner = self.0.lock();
-        let fits = |key: &&Key| key.0 == group && key.1 == plural && namespace.is_none_or(|wanted| key.2 == wanted);
+        let fits =
+            |key: &&Key| key.0 == group && key.1 == plural && namespace.is_none_or(|wanted| key.2 == wanted);
         inner.0.iter().filter(|(key, _)| fits(key)).map(|(_, object)| object.clone()).collect()
     }
 

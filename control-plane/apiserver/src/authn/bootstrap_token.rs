@@ -71,7 +71,11 @@ impl BootstrapTokens {
 
 #[async_trait]
 impl TokenAuthenticator for BootstrapTokens {
-    async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, TokenRejected> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, TokenRejected> {
         Ok(self.user(token).map(|user| Authenticated { user, audiences: audiences.to_vec() }))
     }
 }

@@ -93,6 +93,7 @@ fn subject(leaf: &CertificateDer<'_>, print: &[u8; 32]) -> Result<(UserInfo, Tim
     let groups = subject.iter_organization().map(text).collect();
     let until = Timestamp::from_second(parsed.validity().not_after.timestamp()).unwrap_or(Timestamp::MIN);
     let print: String = print.iter().map(|byte| format!("{byte:02x}")).collect();
-    let extra = [("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("X509SHA256={print}")])];
+    let extra =
+        [("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("X509SHA256={print}")])];
     Ok((UserInfo { name, groups, extra: extra.into(), ..UserInfo::default() }, until))
 }

@@ -35,9 +35,7 @@ pub fn impersonate(
         if names.is_empty() {
             return Ok(None);
         }
-        return Err(ApiError::internal(
-            "requested impersonation without impersonating a user",
-        ));
+        return Err(ApiError::internal("requested impersonation without impersonating a user"));
     }
     taken.check(user, authorizer)?;
     Ok(Some(taken.into_user()))
@@ -107,7 +105,8 @@ impl Taken {
         if self.groups.is_empty()
             && let Some((namespace, _)) = self.service_account()
         {
-            self.groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
+            self.groups =
+                vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
         }
         let general = if self.user == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
         if !self.groups.iter().any(|group| group == general) {

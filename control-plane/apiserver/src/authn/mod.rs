@@ -50,7 +50,11 @@ pub struct TokenRejected(pub String);
 #[async_trait]
 pub trait TokenAuthenticator: Send + Sync + 'static {
     /// Who the token stands for; none when it is not of this kind. `audiences` empty means the API server's own.
-    async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, TokenRejected>;
+    async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, TokenRejected>;
 }
 
 /// All ways to prove who one is, of one cluster.
@@ -151,7 +155,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// A field of a Secret's data, decoded; empty when missing.
 pub(crate) fn decoded(secret: &Value, field: &str) -> Vec<u8> {
-    let encoded = secret.get("data").and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default();
+    let encoded =
+        secret.get("data").and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default();
     base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default()
 }
 
@@ -169,7 +174,11 @@ struct ServiceAccounts {
 
 #[async_trait]
 impl TokenAuthenticator for ServiceAccounts {
-    async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, TokenRejected> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, TokenRejected> {
         let found = self.tokens.verify(&*self.objects, token, audiences);
         let found = found.map_err(|error| TokenRejected(error.to_string()))?;
         Ok(found.map(|found| Authenticated { user: found.user, audiences: found.audiences }))

@@ -119,7 +119,14 @@ async fn bootstrap_tokens_must_be_whole_and_alive() {
 #[tokio::test]
 async fn without_credentials_one_sees_health_only() {
     let world = world();
-    for (path, fine) in [("/healthz", true), ("/livez/ping", true), ("/readyz", true), ("/version", true), ("/api", false), ("/healthzz", false)] {
+    for (path, fine) in [
+        ("/healthz", true),
+        ("/livez/ping", true),
+        ("/readyz", true),
+        ("/version", true),
+        ("/api", false),
+        ("/healthzz", false),
+    ] {
         assert_eq!(world.ask(None, None, path).await.is_ok(), fine, "{path}");
     }
     let user = world.ask(None, None, "/healthz").await.unwrap();
@@ -140,9 +147,17 @@ fn impersonation_must_be_allowed() {
         headers
     };
     let root = Arc::new(UserInfo::new("root", &[crate::authz::MASTERS]));
-    let mut asked = headers(&[("impersonate-user", "jane"), ("impersonate-group", "dev"), ("impersonate-extra-scopes", "view"), ("accept", "x")]);
+    let mut asked = headers(&[
+        ("impersonate-user", "jane"),
+        ("impersonate-group", "dev"),
+        ("impersonate-extra-scopes", "view"),
+        ("accept", "x"),
+    ]);
     let user = impersonate(&mut asked, &root, &authorizer).unwrap().unwrap();
-    assert_eq!((user.name.as_str(), user.groups.as_slice()), ("jane", &["dev".to_owned(), AUTHENTICATED.to_owned()][..]));
+    assert_eq!(
+        (user.name.as_str(), user.groups.as_slice()),
+        ("jane", &["dev".to_owned(), AUTHENTICATED.to_owned()][..])
+    );
     assert_eq!(user.extra["scopes"], ["view"]);
     assert_eq!(asked.len(), 1, "the headers are used up");
     let mut asked = headers(&[("impersonate-user", "system:serviceaccount:a:b")]);
@@ -150,7 +165,10 @@ fn impersonation_must_be_allowed() {
     assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED]);
     let nobody = Arc::new(UserInfo::new("nobody", &[]));
     let error = impersonate(&mut headers(&[("impersonate-user", "jane")]), &nobody, &authorizer).unwrap_err();
-    assert_eq!(error.message, "users \"jane\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope");
+    assert_eq!(
+        error.message,
+        "users \"jane\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
+    );
     assert!(impersonate(&mut headers(&[("impersonate-group", "dev")]), &root, &authorizer).is_err());
     assert_eq!(impersonate(&mut headers(&[]), &nobody, &authorizer), Ok(None));
 }

@@ -97,7 +97,8 @@ impl NodeAuthorizer {
         };
         let namespace = text(&volume, "/spec/claimRef/namespace");
         let claim = text(&volume, "/spec/claimRef/name");
-        let related = !claim.is_empty() && self.pods_on(namespace, node).any(|pod| refers_to_claim(&pod, claim));
+        let related =
+            !claim.is_empty() && self.pods_on(namespace, node).any(|pod| refers_to_claim(&pod, claim));
         related_or_not(related, node)
     }
 
@@ -169,11 +170,17 @@ fn volumes(pod: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn projected<'a>(pod: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    volumes(pod).flat_map(|volume| items(volume, "/projected/sources")).filter_map(move |source| source.get(kind))
+    volumes(pod)
+        .flat_map(|volume| items(volume, "/projected/sources"))
+        .filter_map(move |source| source.get(kind))
 }
 
 /// Every container's reference of this kind in `env` and `envFrom`.
-fn in_environment<'a>(pod: &'a Value, reference: &'a str, key_reference: &'a str) -> impl Iterator<Item = &'a str> {
+fn in_environment<'a>(
+    pod: &'a Value,
+    reference: &'a str,
+    key_reference: &'a str,
+) -> impl Iterator<Item = &'a str> {
     let containers = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
     containers.into_iter().flat_map(|list| items(pod, list)).flat_map(move |container| {
         let from = items(container, "/envFrom").iter().filter_map(move |one| one.get(reference));

@@ -72,8 +72,10 @@ impl Rbac {
             roles
                 .iter()
                 .map(|role| {
-                    let key =
-                        (text(role, "/metadata/namespace").to_owned(), text(role, "/metadata/name").to_owned());
+                    let key = (
+                        text(role, "/metadata/namespace").to_owned(),
+                        text(role, "/metadata/name").to_owned(),
+                    );
                     (key, Arc::new(Rule::of_role(role)))
                 })
                 .collect()
@@ -104,10 +106,16 @@ impl Rbac {
     }
 
     /// Calls `visit` with each grant that counts for the user in the namespace, and the subject's kind and name, until it returns true.
-    fn visit(&self, user: &UserInfo, namespace: &str, mut visit: impl FnMut(&Grant, &'static str, &str) -> bool) {
+    fn visit(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        mut visit: impl FnMut(&Grant, &'static str, &str) -> bool,
+    ) {
         let grants = self.grants();
         let groups = user.groups.iter().map(|group| ("Group", format!("g:{group}"), group.as_str()));
-        let subjects = std::iter::once(("User", format!("u:{}", user.name), user.name.as_str())).chain(groups);
+        let subjects =
+            std::iter::once(("User", format!("u:{}", user.name), user.name.as_str())).chain(groups);
         for (kind, key, name) in subjects {
             for grant in grants.get(&key).map_or(&[][..], Vec::as_slice) {
                 let counts = grant.namespace.is_empty() || grant.namespace == namespace;

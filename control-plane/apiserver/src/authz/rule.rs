@@ -34,7 +34,9 @@ fn resource_matches(list: &[String], resource: &str, subresource: &str) -> bool 
     list.iter().any(|one| match (one.as_str(), subresource) {
         ("*", _) => true,
         (one, "") => one == resource,
-        (one, sub) => one.split_once('/').is_some_and(|(of, which)| which == sub && (of == "*" || of == resource)),
+        (one, sub) => {
+            one.split_once('/').is_some_and(|(of, which)| which == sub && (of == "*" || of == resource))
+        }
     })
 }
 
@@ -104,9 +106,7 @@ impl Rule {
                     if self.names.is_empty() {
                         atoms.push(atom);
                     } else {
-                        atoms.extend(
-                            self.names.iter().map(|name| Self { names: one(name), ..atom.clone() }),
-                        );
+                        atoms.extend(self.names.iter().map(|name| Self { names: one(name), ..atom.clone() }));
                     }
                 }
             }
@@ -140,11 +140,7 @@ impl Rule {
                 })
             })
         };
-        all(&self.verbs, &atom.verbs)
-            && all(&self.groups, &atom.groups)
-            && resources()
-            && names()
-            && urls()
+        all(&self.verbs, &atom.verbs) && all(&self.groups, &atom.groups) && resources() && names() && urls()
     }
 }
 

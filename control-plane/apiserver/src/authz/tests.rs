@@ -18,7 +18,9 @@ fn asks(user: &UserInfo, text: &str) -> Attributes {
     attributes.group = parts.next().filter(|group| *group != "core").unwrap_or_default().into();
     attributes.resource = parts.next().unwrap_or_default().into();
     attributes.subresource = parts.next().unwrap_or_default().into();
-    let field = |at: usize| fields.get(at).filter(|one| **one != "-").map(|one| (*one).to_owned()).unwrap_or_default();
+    let field = |at: usize| {
+        fields.get(at).filter(|one| **one != "-").map(|one| (*one).to_owned()).unwrap_or_default()
+    };
     (attributes.namespace, attributes.name) = (field(2), field(3));
     attributes
 }
@@ -69,8 +71,16 @@ fn who_may_do_what_in_a_new_cluster() {
         (account.clone(), "update apps/deployments/status a d", true),
         (account, "update apps/statefulsets/status a d", false),
         (user("system:cloud-controller-manager"), "patch core/nodes/status - n1", true),
-        (UserInfo::new("system:bootstrap:abcdef", &["system:bootstrappers"]), "create certificates.k8s.io/certificatesigningrequests", true),
-        (UserInfo::new("system:bootstrap:abcdef", &["system:bootstrappers"]), "get core/secrets kube-system s", false),
+        (
+            UserInfo::new("system:bootstrap:abcdef", &["system:bootstrappers"]),
+            "create certificates.k8s.io/certificatesigningrequests",
+            true,
+        ),
+        (
+            UserInfo::new("system:bootstrap:abcdef", &["system:bootstrappers"]),
+            "get core/secrets kube-system s",
+            false,
+        ),
     ];
     for (user, text, may) in table {
         let decision = authorizer.authorize(&asks(user, text));
@@ -83,10 +93,22 @@ fn refusals_read_as_upstreams() {
     let authorizer = Authorizer::new(Arc::new(Fake::default()));
     let user = UserInfo::new("x", &[]);
     let table = [
-        ("list core/pods default", "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""),
-        ("get core/pods default p", "pods \"p\" is forbidden: User \"x\" cannot get resource \"pods\" in API group \"\" in the namespace \"default\""),
-        ("list core/nodes", "nodes is forbidden: User \"x\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"),
-        ("update apps/deployments/scale a d", "deployments.apps \"d\" is forbidden: User \"x\" cannot update resource \"deployments/scale\" in API group \"apps\" in the namespace \"a\""),
+        (
+            "list core/pods default",
+            "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"",
+        ),
+        (
+            "get core/pods default p",
+            "pods \"p\" is forbidden: User \"x\" cannot get resource \"pods\" in API group \"\" in the namespace \"default\"",
+        ),
+        (
+            "list core/nodes",
+            "nodes is forbidden: User \"x\" cannot list resource \"nodes\" in API group \"\" at the cluster scope",
+        ),
+        (
+            "update apps/deployments/scale a d",
+            "deployments.apps \"d\" is forbidden: User \"x\" cannot update resource \"deployments/scale\" in API group \"apps\" in the namespace \"a\"",
+        ),
         ("get /metrics", "forbidden: User \"x\" cannot get path \"/metrics\""),
     ];
     for (text, message) in table {
@@ -101,7 +123,10 @@ fn a_binding_to_a_missing_role_is_told() {
     objects.put("rbac.authorization.k8s.io", "rolebindings", role_binding("a", "gone", "x"));
     let error = Authorizer::new(objects).check(&asks(&UserInfo::new("x", &[]), "get core/pods a p"));
     let message = error.expect_err("is refused").message;
-    assert!(message.ends_with(": RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found"), "{message}");
+    assert!(
+        message.ends_with(": RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -129,7 +154,11 @@ fn node_cluster() -> Arc<Fake> {
             "envFrom": [{"configMapRef": {"name": "from"}}]}]}}));
     objects.put("", "pods", json!({"metadata": {"name": "other", "namespace": "a"}, "spec": {
         "nodeName": "n2", "serviceAccountName": "them", "volumes": [{"name": "s", "secret": {"secretName": "theirs"}}]}}));
-    objects.put("", "persistentvolumes", json!({"metadata": {"name": "pv"}, "spec": {"claimRef": {"namespace": "a", "name": "claim"}}}));
+    objects.put(
+        "",
+        "persistentvolumes",
+        json!({"metadata": {"name": "pv"}, "spec": {"claimRef": {"namespace": "a", "name": "claim"}}}),
+    );
     objects
 }
 
@@ -184,8 +213,10 @@ fn nobody_grants_what_he_does_not_hold() {
     objects.put("rbac.authorization.k8s.io", "rolebindings", role_binding("a", "admin", "boss"));
     let authorizer = Authorizer::new(objects);
     let boss = UserInfo::new("boss", &["system:authenticated"]);
-    let role = |verb: &str, resource: &str| json!({"metadata": {"name": "r", "namespace": "a"},
-        "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verb]}]});
+    let role = |verb: &str, resource: &str| {
+        json!({"metadata": {"name": "r", "namespace": "a"},
+        "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verb]}]})
+    };
     let check = |plural: &str, object: serde_json::Value| {
         escalation::check(&authorizer, &boss, plural, "a", &object, None).map_err(|error| error.message)
     };

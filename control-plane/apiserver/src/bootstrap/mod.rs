@@ -88,11 +88,10 @@ struct Listed {
 
 /// All objects, each after those it needs.
 pub fn seeds(settings: &Settings) -> Vec<Seed> {
-    let listed: Vec<Listed> =
-        serde_yaml_ng::from_str(include_str!("objects.yaml")).unwrap_or_else(|error| {
-            tracing::error!(%error, "bootstrap objects cannot be read");
-            Vec::new()
-        });
+    let listed: Vec<Listed> = serde_yaml_ng::from_str(include_str!("objects.yaml")).unwrap_or_else(|error| {
+        tracing::error!(%error, "bootstrap objects cannot be read");
+        Vec::new()
+    });
     let mut seeds: Vec<Seed> = listed
         .into_iter()
         .map(|one| Seed {
@@ -217,7 +216,9 @@ fn mended(seed: &Seed, stored: &Value) -> Option<Value> {
             object["ports"] = seed.object["ports"].clone();
         }
         "configmaps" => object["data"] = seed.object["data"].clone(),
-        "services" => object["spec"]["ports"][0]["targetPort"] = seed.object["spec"]["ports"][0]["targetPort"].clone(),
+        "services" => {
+            object["spec"]["ports"][0]["targetPort"] = seed.object["spec"]["ports"][0]["targetPort"].clone()
+        }
         _ => {}
     }
     (object != *stored).then_some(object)

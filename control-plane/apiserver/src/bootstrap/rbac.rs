@@ -74,7 +74,13 @@ fn rule(text: &str) -> Rule {
     }
     let mut fields = text.split_whitespace();
     let mut list = || -> Vec<String> {
-        fields.next().unwrap_or_default().split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+        fields
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .filter(|one| !one.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let verbs = list()
         .iter()
@@ -89,7 +95,8 @@ fn rule(text: &str) -> Rule {
     if groups == ["url"] {
         return Rule { verbs, urls: list(), ..Rule::default() };
     }
-    let groups = groups.iter().map(|group| if group == "core" { String::new() } else { group.clone() }).collect();
+    let groups =
+        groups.iter().map(|group| if group == "core" { String::new() } else { group.clone() }).collect();
     Rule { verbs, groups, resources: list(), names: list(), ..Rule::default() }
 }
 
@@ -157,7 +164,8 @@ fn metadata(namespace: &str, name: &str) -> Value {
 }
 
 fn role_seed(namespace: &str, name: &str, rules: &[Rule]) -> Seed {
-    let (kind, plural) = if namespace.is_empty() { ("ClusterRole", "clusterroles") } else { ("Role", "roles") };
+    let (kind, plural) =
+        if namespace.is_empty() { ("ClusterRole", "clusterroles") } else { ("Role", "roles") };
     let rules: Vec<Value> = rules.iter().map(Rule::to_value).collect();
     let object = json!({
         "apiVersion": format!("{GROUP}/v1"),
@@ -217,7 +225,8 @@ pub fn seeds() -> Vec<Seed> {
         seeds.push(role_seed("", &format!("system:controller:{name}"), &rules(texts)));
     }
     let placed = |name: &String| -> (String, String) {
-        name.split_once('/').map_or((String::new(), name.clone()), |(at, name)| (at.to_owned(), name.to_owned()))
+        name.split_once('/')
+            .map_or((String::new(), name.clone()), |(at, name)| (at.to_owned(), name.to_owned()))
     };
     for (name, texts) in &file.roles {
         let (namespace, name) = placed(name);

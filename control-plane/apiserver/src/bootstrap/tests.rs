@@ -58,7 +58,8 @@ async fn what_users_add_stays_and_what_they_remove_returns() {
     written.0.lock().get_mut(&place).unwrap()["subjects"] = json!([mine]);
     assert_eq!(ensure(&settings("20.1.0.4:443"), &written).await.unwrap(), 1);
     let all = written.0.lock();
-    let names: Vec<&str> = all[&place]["subjects"].as_array().unwrap().iter().map(|one| text(one, "/name")).collect();
+    let names: Vec<&str> =
+        all[&place]["subjects"].as_array().unwrap().iter().map(|one| text(one, "/name")).collect();
     assert_eq!(names, ["jane", "clusterAdmin", "clusterUser"]);
     assert_eq!(all[&place]["metadata"]["labels"]["addonmanager.kubernetes.io/mode"], "Reconcile");
 }
@@ -74,11 +75,18 @@ fn every_object_is_one_the_model_knows_and_every_binding_has_its_role() {
         assert_eq!(resource.namespaced, !seed.namespace().is_empty(), "{}", seed.name());
         let mut object = seed.object.clone();
         assert!(resource.schema.prune(&mut object).is_empty(), "{} has unknown fields", seed.name());
-        assert!(resource.schema.validate(&object).is_empty(), "{}: {:?}", seed.name(), resource.schema.validate(&object));
+        assert!(
+            resource.schema.validate(&object).is_empty(),
+            "{}: {:?}",
+            seed.name(),
+            resource.schema.validate(&object)
+        );
         let Some(role) = seed.object.pointer("/roleRef") else { continue };
         let plural = if text(role, "/kind") == "Role" { "roles" } else { "clusterroles" };
         let namespace = if plural == "roles" { seed.namespace() } else { "" };
-        let fits = |one: &&Seed| one.plural == plural && one.name() == text(role, "/name") && one.namespace() == namespace;
+        let fits = |one: &&Seed| {
+            one.plural == plural && one.name() == text(role, "/name") && one.namespace() == namespace
+        };
         assert!(seeds.iter().any(|one| fits(&one)), "{} has no role", seed.name());
     }
     let admin = rbac::cluster_role_rules("admin");

@@ -135,7 +135,9 @@ impl Discovery {
                 value["apiVersion"] = json!("v1");
                 value
             }
-            ["apis", group, version] => self.resource_list(group, version).ok_or_else(ApiError::no_such_path)?,
+            ["apis", group, version] => {
+                self.resource_list(group, version).ok_or_else(ApiError::no_such_path)?
+            }
             _ => return Err(ApiError::no_such_path()),
         };
         Ok(encoded(StatusCode::OK, "application/json", value.to_string().into(), asked.headers()))
@@ -161,7 +163,9 @@ impl Discovery {
         }
         let list: Vec<Value> = resources.iter().flat_map(|served| resource_values(served)).collect();
         let group_version = crate::registry::kinds::api_version(group, version);
-        Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
+        Some(
+            json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
+        )
     }
 
     /// `/version`.
@@ -184,12 +188,26 @@ impl Discovery {
 
     /// `/`.
     pub fn paths(&self) -> Value {
-        let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".into(), "/api/v1".into(), "/apis".into()];
+        let mut paths = vec![
+            "/.well-known/openid-configuration".to_owned(),
+            "/api".into(),
+            "/api/v1".into(),
+            "/apis".into(),
+        ];
         for group in self.groups() {
             paths.push(format!("/apis/{}", group.name));
             paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
         }
-        for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"] {
+        for path in [
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openid/v1/jwks",
+            "/readyz",
+            "/version",
+        ] {
             paths.push(path.to_owned());
         }
         json!({"paths": paths})

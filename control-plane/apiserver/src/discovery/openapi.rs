@@ -33,7 +33,14 @@ impl Discovery {
 
     /// A document changes with the version and with the custom resources only.
     fn openapi_hash(&self, path: &str) -> String {
-        hash(format!("{} {} {path}", self.version, self.registry.hub.cache(crate::registry::custom::DEFINITIONS).changed()).as_bytes())
+        hash(
+            format!(
+                "{} {} {path}",
+                self.version,
+                self.registry.hub.cache(crate::registry::custom::DEFINITIONS).changed()
+            )
+            .as_bytes(),
+        )
     }
 
     fn custom_paths(&self) -> Vec<String> {
@@ -58,8 +65,11 @@ impl Discovery {
             return Some(document);
         }
         let kinds = self.registry.kinds.custom();
-        let here: Vec<&Served> =
-            kinds.iter().map(|served| &**served).filter(|served| served.resource.group_path() == path).collect();
+        let here: Vec<&Served> = kinds
+            .iter()
+            .map(|served| &**served)
+            .filter(|served| served.resource.group_path() == path)
+            .collect();
         if here.is_empty() {
             return None;
         }
@@ -71,17 +81,30 @@ impl Discovery {
         for served in kinds {
             let resource = &served.resource;
             let Some(custom) = &served.custom else { continue };
-            let definition =
-                Objects::get(&*self.registry, "apiextensions.k8s.io", "customresourcedefinitions", "", &custom.definition);
-            let versions = definition.as_deref().map(|one| object::items(one, &["spec", "versions"])).unwrap_or_default();
+            let definition = Objects::get(
+                &*self.registry,
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                "",
+                &custom.definition,
+            );
+            let versions = definition
+                .as_deref()
+                .map(|one| object::items(one, &["spec", "versions"]))
+                .unwrap_or_default();
             let version = versions.iter().find(|one| object::text(one, &["name"]) == resource.version);
-            let mut schema = version.map(|one| object::at(one, &["schema", "openAPIV3Schema"]).clone()).unwrap_or_default();
+            let mut schema = version
+                .map(|one| object::at(one, &["schema", "openAPIV3Schema"]).clone())
+                .unwrap_or_default();
             let gvk = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
             object::set(&mut schema, "x-kubernetes-group-version-kind", json!([gvk]));
             let properties = object::map_mut(&mut schema, "properties");
             properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
             properties.insert("kind".to_owned(), json!({"type": "string"}));
-            properties.insert("metadata".to_owned(), json!({"type": "object", "description": "Standard object metadata."}));
+            properties.insert(
+                "metadata".to_owned(),
+                json!({"type": "object", "description": "Standard object metadata."}),
+            );
             let reversed: Vec<&str> = resource.group.rsplit('.').collect();
             let name = format!("{}.{}.{}", reversed.join("."), resource.version, resource.kind);
             let reference = json!({"$ref": format!("#/components/schemas/{name}")});

@@ -15,7 +15,8 @@ pub const ACCEPTED: &[&str] = &["application/json", "application/yaml", crate::p
 
 /// `Content-Type` without parameters; JSON when nothing is said.
 pub fn content_type(headers: &HeaderMap) -> String {
-    let text = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text =
+        headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match text.split(';').next().unwrap_or_default().trim() {
         "" => "application/json".to_owned(),
         media => media.to_ascii_lowercase(),
@@ -67,7 +68,8 @@ pub fn check_type(object: &mut Value, kind: &str, api_version: &str) -> Result<(
             "the object provided is unrecognized (must be of type {kind}): it is not an object"
         )));
     }
-    let (given_kind, given_version) = (object::text(object, &["kind"]), object::text(object, &["apiVersion"]));
+    let (given_kind, given_version) =
+        (object::text(object, &["kind"]), object::text(object, &["apiVersion"]));
     if !given_kind.is_empty() && given_kind != kind {
         return Err(ApiError::bad_request(format!(
             "{given_kind} in version {given_version:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for this resource"

@@ -151,7 +151,8 @@ impl Api {
             Some(inside) => inside.0,
             None => {
                 let connection = head.extensions.get::<Connection>();
-                let user = self.authenticator.authenticate(&head.headers, connection, head.uri.path()).await?;
+                let user =
+                    self.authenticator.authenticate(&head.headers, connection, head.uri.path()).await?;
                 Arc::new(user)
             }
         };

@@ -128,7 +128,9 @@ pub fn choose(headers: &HeaderMap, pretty: bool, offers: Offers) -> Result<Form,
         let made = form.shape == Shape::Metadata || (offers.binary && form.shape == Shape::Object);
         binary = binary.or(made.then_some(form));
     }
-    binary.ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE]))
+    binary.ok_or_else(|| {
+        ApiError::not_acceptable(&["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE])
+    })
 }
 
 #[cfg(test)]
@@ -149,7 +151,9 @@ mod tests {
         assert_eq!(form("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1"), None);
         let table = form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;q=0.5");
         assert_eq!(table.map(|form| form.shape), Some(Shape::Table));
-        let partial = form("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");
+        let partial = form(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+        );
         assert_eq!(partial.map(|form| form.shape), Some(Shape::Metadata));
         assert_eq!(form("application/yaml").map(|form| form.encoding), Some(Encoding::Yaml));
         assert_eq!(form("*/*"), Some(Form::PLAIN));

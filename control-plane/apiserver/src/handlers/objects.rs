@@ -18,7 +18,11 @@ use crate::registry::{Target, object};
 use crate::watch::Filter;
 
 /// A renderer for what this request accepts.
-pub(super) fn renderer<'a>(api: &'a Api, asked: &Asked, target: &'a Target) -> Result<Renderer<'a>, ApiError> {
+pub(super) fn renderer<'a>(
+    api: &'a Api,
+    asked: &Asked,
+    target: &'a Target,
+) -> Result<Renderer<'a>, ApiError> {
     let offers = negotiate::Offers { shapes: true, binary: target.served.custom.is_none() };
     Ok(Renderer {
         served: &target.served,
@@ -30,12 +34,7 @@ pub(super) fn renderer<'a>(api: &'a Api, asked: &Asked, target: &'a Target) -> R
 }
 
 /// Answers with one object, given in the version of the request.
-pub(super) fn answer(
-    asked: &Asked,
-    renderer: &Renderer<'_>,
-    status: StatusCode,
-    bytes: Bytes,
-) -> Response {
+pub(super) fn answer(asked: &Asked, renderer: &Renderer<'_>, status: StatusCode, bytes: Bytes) -> Response {
     respond(renderer.model, status, renderer.form, renderer.one(bytes), asked.headers(), &asked.warnings)
 }
 
@@ -83,7 +82,14 @@ pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Re
     let renderer = renderer(api, asked, target)?;
     let options = list_options(asked, target)?;
     let listed = api.registry.list(&target.served.storage, &options).await?;
-    Ok(respond(renderer.model, StatusCode::OK, renderer.form, renderer.many(&listed), asked.headers(), &asked.warnings))
+    Ok(respond(
+        renderer.model,
+        StatusCode::OK,
+        renderer.form,
+        renderer.many(&listed),
+        asked.headers(),
+        &asked.warnings,
+    ))
 }
 
 /// Follows changes.
@@ -172,11 +178,16 @@ pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Res
         Removed::Gone(bytes) if !target.served.rules.returns_deleted => {
             let status = gone_status(target, &object::decode(&bytes).unwrap_or_default());
             let bytes = status.to_string().into();
-            Ok(respond(renderer.model, StatusCode::OK, plain(&renderer), bytes, asked.headers(), &asked.warnings))
+            Ok(respond(
+                renderer.model,
+                StatusCode::OK,
+                plain(&renderer),
+                bytes,
+                asked.headers(),
+                &asked.warnings,
+            ))
         }
-        Removed::Gone(bytes) | Removed::Marked(bytes) => {
-            Ok(answer(asked, &renderer, StatusCode::OK, bytes))
-        }
+        Removed::Gone(bytes) | Removed::Marked(bytes) => Ok(answer(asked, &renderer, StatusCode::OK, bytes)),
     }
 }
 
@@ -185,17 +196,17 @@ fn plain(renderer: &Renderer<'_>) -> negotiate::Form {
 }
 
 /// Deletes what a list would show.
-pub(super) async fn delete_collection(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+pub(super) async fn delete_collection(
+    api: &Api,
+    asked: &mut Asked,
+    target: &Target,
+) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let mut options = delete_options(api, asked).await?;
     // Preconditions are about one object.
     options.uid = None;
     options.resource_version = None;
-    let list = ListOptions {
-        resource_version: None,
-        version_match: None,
-        ..list_options(asked, target)?
-    };
+    let list = ListOptions { resource_version: None, version_match: None, ..list_options(asked, target)? };
     let listed: Listed = api.registry.list(&target.served.storage, &list).await?;
     for entry in &listed.entries {
         let one = Target {

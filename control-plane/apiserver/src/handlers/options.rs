@@ -46,7 +46,9 @@ impl Query {
         match self.get(name) {
             None => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!("invalid value {text:?} for parameter {name}: not a whole number"))
+                ApiError::bad_request(format!(
+                    "invalid value {text:?} for parameter {name}: not a whole number"
+                ))
             }),
         }
     }
@@ -59,7 +61,9 @@ impl Query {
         match self.get("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
+            ))),
         }
     }
 
@@ -119,7 +123,9 @@ impl WriteOptions {
         let agent = user_agent.split('/').next().unwrap_or_default();
         let manager = query.get("fieldManager").unwrap_or(agent);
         if manager.len() > 128 {
-            return Err(ApiError::bad_request("fieldManager: Too long: may not be more than 128 bytes".to_owned()));
+            return Err(ApiError::bad_request(
+                "fieldManager: Too long: may not be more than 128 bytes".to_owned(),
+            ));
         }
         Ok(Self {
             dry_run: query.dry_run()?,
@@ -131,7 +137,12 @@ impl WriteOptions {
 
     /// The options of a write the server makes by itself.
     pub fn internal(manager: &str) -> Self {
-        Self { dry_run: false, validation: FieldValidation::Ignore, manager: manager.to_owned(), force: false }
+        Self {
+            dry_run: false,
+            validation: FieldValidation::Ignore,
+            manager: manager.to_owned(),
+            force: false,
+        }
     }
 }
 
@@ -173,11 +184,16 @@ impl DeleteOptions {
         let dry_run = match body.get("dryRun").and_then(Value::as_array).map(Vec::as_slice) {
             None | Some([]) => query.dry_run()?,
             Some([all]) if all == "All" => true,
-            Some(_) => return Err(ApiError::bad_request("dryRun: Unsupported value: supported values: \"All\"".to_owned())),
+            Some(_) => {
+                return Err(ApiError::bad_request(
+                    "dryRun: Unsupported value: supported values: \"All\"".to_owned(),
+                ));
+            }
         };
-        let orphan = body.get("orphanDependents").and_then(Value::as_bool).or_else(|| {
-            query.has("orphanDependents").then(|| query.flag("orphanDependents"))
-        });
+        let orphan = body
+            .get("orphanDependents")
+            .and_then(Value::as_bool)
+            .or_else(|| query.has("orphanDependents").then(|| query.flag("orphanDependents")));
         let propagation = match text("propagationPolicy") {
             None => orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background }),
             Some("Orphan") => Some(Propagation::Orphan),

@@ -92,7 +92,11 @@ async fn change(
     let mut make = |old: &Value| {
         let mut new = patch.apply(&target.served.resource.schema, old)?;
         if object::resource_version(&new).is_empty() {
-            object::set_meta(&mut new, "resourceVersion", object::at(old, &["metadata", "resourceVersion"]).clone());
+            object::set_meta(
+                &mut new,
+                "resourceVersion",
+                object::at(old, &["metadata", "resourceVersion"]).clone(),
+            );
         }
         body::prune(&target.served, &mut new, options.validation, warnings)?;
         Ok(new)
@@ -125,12 +129,17 @@ async fn apply(
         }
         let mut new =
             manage::apply(&target.served, Some(old), &config, &who, options.force, registry.clock.now())?;
-        object::set_meta(&mut new, "resourceVersion", object::at(old, &["metadata", "resourceVersion"]).clone());
+        object::set_meta(
+            &mut new,
+            "resourceVersion",
+            object::at(old, &["metadata", "resourceVersion"]).clone(),
+        );
         Ok(new)
     };
     match registry.modify(&modify, &mut make).await {
         Err(error) if error.code == 404 && target.subresource.is_empty() && version.is_empty() => {
-            let new = manage::apply(&target.served, None, &config, &who, options.force, registry.clock.now())?;
+            let new =
+                manage::apply(&target.served, None, &config, &who, options.force, registry.clock.now())?;
             match registry.create(target, new, options, &who).await {
                 // Somebody else made it meanwhile: then it is merged.
                 Err(error) if error.reason == "AlreadyExists" => {
@@ -146,7 +155,9 @@ async fn apply(
 fn check_config(target: &Target, config: &mut Value) -> Result<(), ApiError> {
     for key in ["kind", "apiVersion"] {
         if object::text(config, &[key]).is_empty() {
-            return Err(ApiError::bad_request(format!("error decoding YAML: Object '{key}' is missing in the applied configuration")));
+            return Err(ApiError::bad_request(format!(
+                "error decoding YAML: Object '{key}' is missing in the applied configuration"
+            )));
         }
     }
     body::check_type(config, &target.served.resource.kind, &target.served.api_version())?;

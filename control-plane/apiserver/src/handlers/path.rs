@@ -123,11 +123,20 @@ mod tests {
             ("default", "pods", "web", "log", "get")
         );
         let namespace = get("/api/v1/namespaces/default");
-        assert_eq!((&*namespace.namespace, &*namespace.resource, &*namespace.name), ("default", "namespaces", "default"));
+        assert_eq!(
+            (&*namespace.namespace, &*namespace.resource, &*namespace.name),
+            ("default", "namespaces", "default")
+        );
         let finalize = parse(&Method::PUT, "/api/v1/namespaces/x/finalize", false);
-        assert_eq!((&*finalize.resource, &*finalize.subresource, finalize.verb), ("namespaces", "finalize", "update"));
+        assert_eq!(
+            (&*finalize.resource, &*finalize.subresource, finalize.verb),
+            ("namespaces", "finalize", "update")
+        );
         let list = get("/apis/apps/v1/deployments");
-        assert_eq!((&*list.group, &*list.resource, list.verb, list.is_resource), ("apps", "deployments", "list", true));
+        assert_eq!(
+            (&*list.group, &*list.resource, list.verb, list.is_resource),
+            ("apps", "deployments", "list", true)
+        );
         assert!(!get("/apis/apps/v1").is_resource);
         assert_eq!(get("/api/v1/watch/namespaces/a/pods").verb, "watch");
         let proxy = get("/api/v1/nodes/n1/proxy/stats/summary");

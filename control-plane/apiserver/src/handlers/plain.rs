@@ -51,7 +51,11 @@ fn health(asked: &Asked, kind: &str, rest: &[&str]) -> Response {
     if let [check] = rest {
         let known = CHECKS.contains(check);
         let status = if known { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        return kit::http::bytes_response(status, "text/plain; charset=utf-8", if known { "ok" } else { "not found" });
+        return kit::http::bytes_response(
+            status,
+            "text/plain; charset=utf-8",
+            if known { "ok" } else { "not found" },
+        );
     }
     if !asked.query.has("verbose") {
         return kit::http::bytes_response(StatusCode::OK, "text/plain; charset=utf-8", "ok");
@@ -75,7 +79,9 @@ fn metrics(api: &Api) -> Response {
         }
         if cache.subscribers() > 0 {
             let count = cache.subscribers();
-            watchers.push_str(&format!("apiserver_longrunning_requests{{resource=\"{resource}\",verb=\"WATCH\"}} {count}\n"));
+            watchers.push_str(&format!(
+                "apiserver_longrunning_requests{{resource=\"{resource}\",verb=\"WATCH\"}} {count}\n"
+            ));
         }
     }
     text.push_str(&watchers);

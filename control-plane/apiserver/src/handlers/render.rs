@@ -53,7 +53,8 @@ struct OnlyMetadata<'a> {
 
 /// `PartialObjectMetadata` of an object's bytes.
 pub fn partial(bytes: &[u8]) -> Bytes {
-    let metadata = serde_json::from_slice::<OnlyMetadata<'_>>(bytes).map(|only| only.metadata.get()).unwrap_or("{}");
+    let metadata =
+        serde_json::from_slice::<OnlyMetadata<'_>>(bytes).map(|only| only.metadata.get()).unwrap_or("{}");
     let mut out = BytesMut::with_capacity(metadata.len() + 80);
     out.put_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
     out.put_slice(metadata.as_bytes());
@@ -133,7 +134,10 @@ impl Renderer<'_> {
 fn list_head(kind: &str, version: &str, meta: &Value, size: usize) -> BytesMut {
     let meta = meta.to_string();
     let mut out = BytesMut::with_capacity(size + meta.len() + 128);
-    out.put_slice(format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{meta},\"items\":[").as_bytes());
+    out.put_slice(
+        format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{meta},\"items\":[")
+            .as_bytes(),
+    );
     out
 }
 
@@ -174,7 +178,9 @@ pub fn respond(
             Ok(value) if encoding == Encoding::Yaml => {
                 (encoding.content_type(), serde_yaml_ng::to_string(&value).unwrap_or_default().into())
             }
-            Ok(value) => (encoding.content_type(), serde_json::to_vec_pretty(&value).unwrap_or_default().into()),
+            Ok(value) => {
+                (encoding.content_type(), serde_json::to_vec_pretty(&value).unwrap_or_default().into())
+            }
         },
     };
     let mut response = encoded(status, content_type, bytes, request);
@@ -183,7 +189,12 @@ pub fn respond(
 }
 
 /// A response of these bytes, compressed when that pays and is asked for.
-pub fn encoded(status: StatusCode, content_type: &'static str, bytes: Bytes, request: &HeaderMap) -> Response {
+pub fn encoded(
+    status: StatusCode,
+    content_type: &'static str,
+    bytes: Bytes,
+    request: &HeaderMap,
+) -> Response {
     let zipped = (bytes.len() >= GZIP_BYTES_MIN && wants_gzip(request)).then(|| gzip(&bytes)).flatten();
     let is_zipped = zipped.is_some();
     let mut response = kit::http::bytes_response(status, content_type, zipped.unwrap_or(bytes));
@@ -197,12 +208,14 @@ pub fn encoded(status: StatusCode, content_type: &'static str, bytes: Bytes, req
 }
 
 fn wants_gzip(request: &HeaderMap) -> bool {
-    let accepted = request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepted =
+        request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepted.split(',').any(|one| one.split(';').next().unwrap_or_default().trim() == "gzip")
 }
 
 fn gzip(bytes: &[u8]) -> Option<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok().map(Bytes::from)
 }

@@ -82,7 +82,9 @@ async fn subresource(api: &Api, asked: &mut Asked, target: &Target) -> Result<Re
         ("binding", "create") => special::bind(api, asked, target).await,
         ("eviction", "create") => special::evict(api, asked, target).await,
         ("token", "create") => special::token(api, asked, target).await,
-        ("status" | "approval" | "ephemeralcontainers" | "resize", "get") => objects::get(api, asked, target).await,
+        ("status" | "approval" | "ephemeralcontainers" | "resize", "get") => {
+            objects::get(api, asked, target).await
+        }
         ("status" | "approval" | "finalize" | "ephemeralcontainers" | "resize", "update") => {
             objects::update(api, asked, target).await
         }

@@ -74,7 +74,11 @@ fn connect_kind(target: &Target) -> &'static str {
 }
 
 /// Answers an object that is created and never stored.
-pub(super) async fn virtual_object(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
+pub(super) async fn virtual_object(
+    api: &Api,
+    asked: &mut Asked,
+    target: &Target,
+) -> Result<Response, ApiError> {
     if asked.info.verb != "create" {
         return Err(ApiError::method_not_allowed());
     }
@@ -86,9 +90,15 @@ pub(super) async fn virtual_object(api: &Api, asked: &mut Asked, target: &Target
         return bind_through_collection(api, asked, target, &object, &options, form).await;
     }
     let plural = &target.served.resource.plural;
-    let made =
-        crate::authz::reviews::create(plural, &target.namespace, &target.user, object, &api.authorizer, &api.authenticator)
-            .await?;
+    let made = crate::authz::reviews::create(
+        plural,
+        &target.namespace,
+        &target.user,
+        object,
+        &api.authorizer,
+        &api.authenticator,
+    )
+    .await?;
     Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
 }
 
@@ -101,7 +111,9 @@ async fn sent(api: &Api, asked: &mut Asked, kind: &str, api_version: &str) -> Re
 }
 
 fn success() -> Bytes {
-    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}).to_string().into()
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+        .to_string()
+        .into()
 }
 
 async fn bind_through_collection(

@@ -151,7 +151,9 @@ impl Encoder {
         }
         let Some(entry) = change.entry(kind) else { return Bytes::new() };
         match self.form.shape {
-            Shape::Metadata if self.form.encoding != Encoding::Protobuf => frame(kind.text(), &partial(&entry.bytes)),
+            Shape::Metadata if self.form.encoding != Encoding::Protobuf => {
+                frame(kind.text(), &partial(&entry.bytes))
+            }
             Shape::Metadata => {
                 let object = serde_json::from_slice(&partial(&entry.bytes)).unwrap_or_default();
                 self.frame(kind.text(), &object)
@@ -183,7 +185,8 @@ impl Encoder {
         };
         let mut object = json!({"kind": kind, "apiVersion": version, "metadata": meta});
         if self.form.shape == Shape::Table {
-            let row = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
+            let row =
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
             object["rows"] = json!([{"cells": [], "object": row}]);
             object["columnDefinitions"] = Value::Null;
         }
@@ -267,7 +270,9 @@ impl WatchStream {
         if ended(&self.end_mark) {
             return first;
         }
-        let Some((kind, change)) = self.subscription.as_mut().and_then(Subscription::ready) else { return first };
+        let Some((kind, change)) = self.subscription.as_mut().and_then(Subscription::ready) else {
+            return first;
+        };
         let mut out = BytesMut::with_capacity(first.len() * 2);
         out.put_slice(&first);
         let mut next = Some((kind, change));

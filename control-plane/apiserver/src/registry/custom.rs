@@ -53,7 +53,10 @@ impl Registry {
     }
 
     fn served_by(&self, definition: &Value) -> Vec<Arc<Served>> {
-        let (group, plural) = (object::text(definition, &["spec", "group"]), object::text(definition, &["spec", "names", "plural"]));
+        let (group, plural) = (
+            object::text(definition, &["spec", "group"]),
+            object::text(definition, &["spec", "names", "plural"]),
+        );
         let versions = object::items(definition, &["spec", "versions"]);
         let storage = storage_version(definition);
         versions
@@ -112,7 +115,10 @@ impl Registry {
     }
 
     fn taken_by_built_in(&self, definition: &Value) -> bool {
-        let (group, plural) = (object::text(definition, &["spec", "group"]), object::text(definition, &["spec", "names", "plural"]));
+        let (group, plural) = (
+            object::text(definition, &["spec", "group"]),
+            object::text(definition, &["spec", "names", "plural"]),
+        );
         self.model.resources().iter().any(|known| known.group == group && known.plural == plural)
     }
 
@@ -136,9 +142,11 @@ impl Registry {
         let name = object::name(definition);
         let user = Arc::new(UserInfo::new("system:apiserver", &["system:masters"]));
         self.sync_custom();
-        let served = self.kinds.custom().into_iter().find(|served| {
-            served.custom.as_ref().is_some_and(|custom| custom.definition == name)
-        });
+        let served = self
+            .kinds
+            .custom()
+            .into_iter()
+            .find(|served| served.custom.as_ref().is_some_and(|custom| custom.definition == name));
         if let Some(served) = served {
             let cache = self.hub.cache(&served.storage);
             let mut progress = self.hub.follow_progress();
@@ -163,11 +171,24 @@ impl Registry {
             }
             cache.end_subscriptions();
         }
-        let Some(served) = self.served("apiextensions.k8s.io", "customresourcedefinitions") else { return Ok(()) };
-        let target = Target { served, namespace: String::new(), name: name.to_owned(), subresource: "finalize".to_owned(), user };
+        let Some(served) = self.served("apiextensions.k8s.io", "customresourcedefinitions") else {
+            return Ok(());
+        };
+        let target = Target {
+            served,
+            namespace: String::new(),
+            name: name.to_owned(),
+            subresource: "finalize".to_owned(),
+            user,
+        };
         let options = WriteOptions::internal("apiserver");
         let who = super::manage::Who::updates("apiserver", "");
-        let modify = super::modify::Modify { target: &target.through("cleanup"), options: &options, who: &who, checked: false };
+        let modify = super::modify::Modify {
+            target: &target.through("cleanup"),
+            options: &options,
+            who: &who,
+            checked: false,
+        };
         let mut let_go = |old: &Value| {
             let mut new = old.clone();
             let rest: Vec<&str> = object::finalizers(old).into_iter().filter(|one| *one != CLEANUP).collect();
@@ -201,16 +222,27 @@ fn complete_names(definition: &mut Value) {
 fn wrong_definition(definition: &Value) -> Vec<api_model::Cause> {
     let path = api_model::FieldPath::new;
     let mut causes = Vec::new();
-    let (group, plural) = (object::text(definition, &["spec", "group"]), object::text(definition, &["spec", "names", "plural"]));
+    let (group, plural) = (
+        object::text(definition, &["spec", "group"]),
+        object::text(definition, &["spec", "names", "plural"]),
+    );
     let name = object::name(definition);
     if name != format!("{plural}.{group}") {
-        causes.push(api_model::Cause::invalid_str(&path("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group"));
+        causes.push(api_model::Cause::invalid_str(
+            &path("metadata.name"),
+            name,
+            "must be spec.names.plural+\".\"+spec.group",
+        ));
     }
     let versions = object::items(definition, &["spec", "versions"]);
     let stored = versions.iter().filter(|version| object::at(version, &["storage"]) == &json!(true)).count();
     if stored != 1 {
         let detail = "must have exactly one version marked as storage version";
-        causes.push(api_model::Cause::invalid(&path("spec.versions"), object::at(definition, &["spec", "versions"]), detail));
+        causes.push(api_model::Cause::invalid(
+            &path("spec.versions"),
+            object::at(definition, &["spec", "versions"]),
+            detail,
+        ));
     }
     for (index, version) in versions.iter().enumerate() {
         if !object::at(version, &["schema", "openAPIV3Schema"]).is_object() {
@@ -226,15 +258,15 @@ fn wrong_definition(definition: &Value) -> Vec<api_model::Cause> {
 }
 
 fn established(definition: &Value, old: Option<&Value>, now: &str) -> Value {
-    let mut stored: Vec<Value> = old.map(|old| object::items(old, &["status", "storedVersions"]).to_vec()).unwrap_or_default();
+    let mut stored: Vec<Value> =
+        old.map(|old| object::items(old, &["status", "storedVersions"]).to_vec()).unwrap_or_default();
     let version = json!(storage_version(definition));
     if !stored.contains(&version) {
         stored.push(version);
     }
-    let conditions = old.map(|old| object::at(old, &["status", "conditions"]).clone()).filter(Value::is_array);
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now})
-    };
+    let conditions =
+        old.map(|old| object::at(old, &["status", "conditions"]).clone()).filter(Value::is_array);
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
     let conditions = conditions.unwrap_or_else(|| {
         json!([
             condition("NamesAccepted", "NoConflicts", "no conflicts found"),

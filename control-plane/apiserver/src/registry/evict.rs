@@ -14,12 +14,22 @@ impl Registry {
     ///
     /// # Errors
     /// When the pod is gone, going, or bound already.
-    pub async fn bind(&self, target: &Target, binding: &Value, options: &WriteOptions) -> Result<(), ApiError> {
+    pub async fn bind(
+        &self,
+        target: &Target,
+        binding: &Value,
+        options: &WriteOptions,
+    ) -> Result<(), ApiError> {
         let node = object::text(binding, &["target", "name"]).to_owned();
         let kind = object::text(binding, &["target", "kind"]);
         if node.is_empty() || !(kind.is_empty() || kind == "Node") {
             let path = api_model::FieldPath::new("target.name");
-            return Err(ApiError::invalid("", "Binding", &target.name, &[api_model::Cause::required(&path, "")]));
+            return Err(ApiError::invalid(
+                "",
+                "Binding",
+                &target.name,
+                &[api_model::Cause::required(&path, "")],
+            ));
         }
         let now = object::timestamp(self.clock.now());
         let who = Who::updates(&options.manager, "binding");
@@ -34,7 +44,10 @@ impl Registry {
                 )));
             }
             if object::terminating(old) {
-                return Err(refuse(&format!("pod {} is being deleted, cannot be assigned to a host", target.name)));
+                return Err(refuse(&format!(
+                    "pod {} is being deleted, cannot be assigned to a host",
+                    target.name
+                )));
             }
             let bound = object::text(old, &["spec", "nodeName"]);
             if !bound.is_empty() {
@@ -55,7 +68,9 @@ impl Registry {
             }
             Ok(new)
         };
-        self.modify_with(&modify, &mut change, Some(&|pod: &mut Value| set_scheduled(pod, &now))).await.map(|_| ())
+        self.modify_with(&modify, &mut change, Some(&|pod: &mut Value| set_scheduled(pod, &now)))
+            .await
+            .map(|_| ())
     }
 
     /// Evicts a pod, when the budgets that cover it allow.
@@ -87,7 +102,8 @@ impl Registry {
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
             ));
         }
-        let (Some(budget), Some(served)) = (covering.first(), self.served("policy", "poddisruptionbudgets")) else {
+        let (Some(budget), Some(served)) = (covering.first(), self.served("policy", "poddisruptionbudgets"))
+        else {
             return Ok(());
         };
         let name = object::name(budget).to_owned();
@@ -108,12 +124,17 @@ impl Registry {
             let allowed = object::number(old, &["status", "disruptionsAllowed"]).unwrap_or(0);
             let observed = object::number(old, &["status", "observedGeneration"]).unwrap_or(0);
             if observed < object::number(old, &["metadata", "generation"]).unwrap_or(0) {
-                return Err(over_budget(&name, "The disruption budget is still being processed by the server."));
+                return Err(over_budget(
+                    &name,
+                    "The disruption budget is still being processed by the server.",
+                ));
             }
             if allowed <= 0 {
                 let healthy = object::number(old, &["status", "currentHealthy"]).unwrap_or(0);
                 let wanted = object::number(old, &["status", "desiredHealthy"]).unwrap_or(0);
-                let why = format!("The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently");
+                let why = format!(
+                    "The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently"
+                );
                 return Err(over_budget(&name, &why));
             }
             let mut new = old.clone();
@@ -129,8 +150,11 @@ impl Registry {
 }
 
 fn over_budget(_: &str, why: &str) -> ApiError {
-    let mut error =
-        ApiError::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.");
+    let mut error = ApiError::new(
+        429,
+        "TooManyRequests",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+    );
     error.details = Some(json!({"causes": [{"reason": "DisruptionBudget", "message": why}]}));
     error
 }

@@ -83,7 +83,9 @@ impl Served {
     /// Whether the subresource is served.
     pub fn has_subresource(&self, name: &str) -> bool {
         match &self.custom {
-            Some(custom) => (name == "status" && custom.status) || (name == "scale" && custom.scale.is_some()),
+            Some(custom) => {
+                (name == "status" && custom.status) || (name == "scale" && custom.scale.is_some())
+            }
             None => self.resource.subresources.iter().any(|sub| sub.name == name),
         }
     }
@@ -177,7 +179,8 @@ impl Kinds {
     /// Replaces the custom resources of one definition; none removes them.
     pub fn set_custom(&self, definition: &str, served: Vec<Arc<Served>>) {
         let mut table = self.table.write();
-        let of = |served: &Served| served.custom.as_ref().is_some_and(|custom| custom.definition == definition);
+        let of =
+            |served: &Served| served.custom.as_ref().is_some_and(|custom| custom.definition == definition);
         table.by_name.retain(|_, known| !of(known));
         table.custom.retain(|known| !of(known));
         for served in served {

@@ -22,7 +22,12 @@ impl Leases {
     ///
     /// # Errors
     /// When the store gives none.
-    pub async fn for_ttl(&self, store: &dyn Store, ttl_s: u64, now: jiff::Timestamp) -> Result<LeaseId, ApiError> {
+    pub async fn for_ttl(
+        &self,
+        store: &dyn Store,
+        ttl_s: u64,
+        now: jiff::Timestamp,
+    ) -> Result<LeaseId, ApiError> {
         let now_s = now.as_second();
         let usable = *self.current.lock();
         if let Some((lease, of_ttl_s, since_s)) = usable

@@ -212,7 +212,8 @@ impl Registry {
             None => Op::Delete { key: key.clone() },
         };
         let starting = self.starting.load(Ordering::Relaxed);
-        let durability = if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
+        let durability =
+            if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
         let txn = Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
         match self.store.commit(txn).await {
             Ok(Committed::Succeeded { revision }) => {

@@ -56,8 +56,15 @@ impl Registry {
             let allocation = self.allocate(target, &mut new, Some(&old)).await?;
             self.validate(modify, &new, &old)?;
             manage::update(&target.served, Some(&old), &mut new, modify.who, self.clock.now());
-            admit::validate(self, target, Operation::Update, Some(&mut new), Some(&old), modify.options.dry_run)
-                .await?;
+            admit::validate(
+                self,
+                target,
+                Operation::Update,
+                Some(&mut new),
+                Some(&old),
+                modify.options.dry_run,
+            )
+            .await?;
             let gone = strategy::deletion::done(&target.served, &new);
             if !gone && object::same(&new, &old) {
                 return shown(&old);
@@ -71,7 +78,9 @@ impl Registry {
             let stored = self.commit(&target.served, &target.key(), current.revision, put).await?;
             drop(allocation);
             match stored {
-                Stored::At(revision) if target.served.is_storage_version() => return Ok(splice(&value, revision).0),
+                Stored::At(revision) if target.served.is_storage_version() => {
+                    return Ok(splice(&value, revision).0);
+                }
                 Stored::At(revision) => return Ok(splice(&object::encode(&mut new), revision).0),
                 Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
             }

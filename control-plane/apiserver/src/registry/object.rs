@@ -135,7 +135,8 @@ pub fn decode(bytes: &[u8]) -> Option<Value> {
 pub fn same(a: &Value, b: &Value) -> bool {
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
     equal_but(a, b, &["metadata"])
-        && match (a.get("metadata").and_then(Value::as_object), b.get("metadata").and_then(Value::as_object)) {
+        && match (a.get("metadata").and_then(Value::as_object), b.get("metadata").and_then(Value::as_object))
+        {
             (Some(a), Some(b)) => {
                 equal_but(a, b, &["resourceVersion", "managedFields"]) && same_managers(a, b)
             }
@@ -179,8 +180,10 @@ mod tests {
 
     #[test]
     fn bookkeeping_is_no_change() {
-        let a = json!({"metadata": {"resourceVersion": "1", "managedFields": [{"manager": "m", "time": "a"}]}});
-        let b = json!({"metadata": {"resourceVersion": "2", "managedFields": [{"manager": "m", "time": "b"}]}});
+        let a =
+            json!({"metadata": {"resourceVersion": "1", "managedFields": [{"manager": "m", "time": "a"}]}});
+        let b =
+            json!({"metadata": {"resourceVersion": "2", "managedFields": [{"manager": "m", "time": "b"}]}});
         assert!(same(&a, &b));
     }
 }

@@ -173,12 +173,20 @@ impl Registry {
     }
 }
 
-fn listed(options: &ListOptions, entries: Vec<Arc<Entry>>, more: bool, remaining: u64, revision: u64) -> Listed {
+fn listed(
+    options: &ListOptions,
+    entries: Vec<Arc<Entry>>,
+    more: bool,
+    remaining: u64,
+    revision: u64,
+) -> Listed {
     let last = entries.last().map(|entry| match entry.namespace() {
         "" => entry.name().to_owned(),
         namespace => format!("{namespace}/{}", entry.name()),
     });
-    let token = last.filter(|_| more).map(|start| encode(&Token { v: TOKEN_VERSION.to_owned(), rv: revision, start }));
+    let token = last
+        .filter(|_| more)
+        .map(|start| encode(&Token { v: TOKEN_VERSION.to_owned(), rv: revision, start }));
     let remaining = (more && !options.filter.selective()).then_some(remaining);
     Listed { entries, revision, continue_token: token, remaining }
 }
@@ -186,7 +194,9 @@ fn listed(options: &ListOptions, entries: Vec<Arc<Entry>>, more: bool, remaining
 fn check_match(options: &ListOptions, wanted: Option<u64>) -> Result<(), ApiError> {
     let Some(how) = options.version_match.as_deref() else {
         if options.continue_token.is_some() && wanted.is_some_and(|version| version != 0) {
-            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         return Ok(());
     };

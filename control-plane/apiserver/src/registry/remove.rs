@@ -70,9 +70,7 @@ fn tried(plan: &Plan, current: &Arc<Entry>) -> Removed {
 fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
     let have = object::uid(old);
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != have) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
-        );
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}");
         return Err(target.conflict(&why));
     }
     let have = object::resource_version(old);

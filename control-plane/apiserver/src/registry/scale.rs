@@ -72,7 +72,8 @@ fn selector_text(selector: &Value) -> String {
         .collect();
     for expression in object::items(selector, &["matchExpressions"]) {
         let key = object::text(expression, &["key"]);
-        let values: Vec<&str> = object::items(expression, &["values"]).iter().filter_map(Value::as_str).collect();
+        let values: Vec<&str> =
+            object::items(expression, &["values"]).iter().filter_map(Value::as_str).collect();
         parts.push(match object::text(expression, &["operator"]) {
             "In" => format!("{key} in ({})", values.join(",")),
             "NotIn" => format!("{key} notin ({})", values.join(",")),
@@ -114,7 +115,11 @@ impl Registry {
                 let replicas = object::number(&wanted, &["spec", "replicas"]).unwrap_or(0);
                 if replicas < 0 {
                     let path = api_model::FieldPath::new("spec.replicas");
-                    let cause = api_model::Cause::invalid(&path, &json!(replicas), "must be greater than or equal to 0");
+                    let cause = api_model::Cause::invalid(
+                        &path,
+                        &json!(replicas),
+                        "must be greater than or equal to 0",
+                    );
                     return Err(ApiError::invalid("autoscaling", "Scale", &target.name, &[cause]));
                 }
                 let mut new = old.clone();

@@ -29,7 +29,8 @@ pub fn prepare_update(subresource: &str, new: &mut Value, old: &Value) {
     object::set(new, "spec", object::at(old, &["spec"]).clone());
     if subresource == "status" {
         // A signer cannot approve: those conditions stay as they were.
-        let decision = |condition: &&Value| matches!(object::text(condition, &["type"]), "Approved" | "Denied");
+        let decision =
+            |condition: &&Value| matches!(object::text(condition, &["type"]), "Approved" | "Denied");
         let kept = object::items(old, &["status", "conditions"]).iter().filter(decision).cloned();
         let written =
             object::items(new, &["status", "conditions"]).iter().filter(|one| !decision(one)).cloned();

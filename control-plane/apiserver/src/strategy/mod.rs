@@ -74,8 +74,16 @@ const GENERATION: &[(&str, &str)] = &[
 
 /// Kinds whose deletion answers with the object.
 const RETURNS_DELETED: &[&str] = &[
-    "pods", "podtemplates", "persistentvolumes", "persistentvolumeclaims", "resourcequotas", "serviceaccounts",
-    "storageclasses", "volumeattachments", "csinodes", "csidrivers",
+    "pods",
+    "podtemplates",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "resourcequotas",
+    "serviceaccounts",
+    "storageclasses",
+    "volumeattachments",
+    "csinodes",
+    "csidrivers",
 ];
 
 /// Kinds that a PUT may create.

@@ -29,7 +29,8 @@ pub fn quality_of_service(pod: &Value) -> &'static str {
             let request = amount(container, "requests", name);
             any |= limit.is_some() || request.is_some();
             // An absent request equals the limit.
-            guaranteed &= limit.is_some() && (request.is_none() || equal(request.as_deref(), limit.as_deref()));
+            guaranteed &=
+                limit.is_some() && (request.is_none() || equal(request.as_deref(), limit.as_deref()));
         }
     }
     match (any, guaranteed) {
@@ -66,10 +67,14 @@ pub fn keep_all_but_resources(new: &mut Value, old: &Value) {
     object::set_meta(&mut kept, "managedFields", object::at(new, &["metadata", "managedFields"]).clone());
     for list in ["containers", "initContainers"] {
         let wanted = object::items(new, &["spec", list]).to_vec();
-        let Some(Value::Array(containers)) = object::map_mut(&mut kept, "spec").get_mut(list) else { continue };
+        let Some(Value::Array(containers)) = object::map_mut(&mut kept, "spec").get_mut(list) else {
+            continue;
+        };
         for container in containers {
             let name = object::text(container, &["name"]).to_owned();
-            let Some(wanted) = wanted.iter().find(|wanted| object::text(wanted, &["name"]) == name) else { continue };
+            let Some(wanted) = wanted.iter().find(|wanted| object::text(wanted, &["name"]) == name) else {
+                continue;
+            };
             for field in ["resources", "resizePolicy"] {
                 object::set(container, field, object::at(wanted, &[field]).clone());
             }
@@ -97,7 +102,8 @@ mod tests {
         let pod = |resources: Value| json!({"spec": {"containers": [{"name": "c", "resources": resources}]}});
         assert_eq!(quality_of_service(&pod(json!({}))), "BestEffort");
         assert_eq!(quality_of_service(&pod(json!({"requests": {"cpu": "1"}}))), "Burstable");
-        let full = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
+        let full =
+            json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
         assert_eq!(quality_of_service(&pod(full)), "Guaranteed");
     }
 

@@ -30,7 +30,8 @@ pub fn prepare_create(served: &Served, new: &mut Value, user: &UserInfo) {
         ("", "secrets") => take_string_data(new),
         ("certificates.k8s.io", "certificatesigningrequests") => certificates::prepare_create(new, user),
         ("batch", "jobs") => select_own_pods(new),
-        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") | ("", "replicationcontrollers") => {
+        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
+        | ("", "replicationcontrollers") => {
             object::set(new, "status", initial_workload_status(plural));
         }
         _ => {}
@@ -40,7 +41,9 @@ pub fn prepare_create(served: &Served, new: &mut Value, user: &UserInfo) {
 fn initial_workload_status(plural: &str) -> Value {
     match plural {
         "deployments" => json!({}),
-        "daemonsets" => json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}),
+        "daemonsets" => {
+            json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0})
+        }
         _ => json!({"replicas": 0}),
     }
 }
@@ -78,7 +81,14 @@ pub fn prepare_update(served: &Served, subresource: &str, new: &mut Value, old: 
 }
 
 fn keep_system_metadata(new: &mut Value, old: &Value) {
-    for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName", "generation"] {
+    for key in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+        "generation",
+    ] {
         object::set_meta(new, key, object::at(old, &["metadata", key]).clone());
     }
 }
@@ -112,10 +122,13 @@ const STATUS_WITH_METADATA: &[&str] =
 fn keep_all_but_status(served: &Served, new: &mut Value, old: &Value) {
     let mut kept = old.clone();
     object::set(&mut kept, "status", object::at(new, &["status"]).clone());
-    let with_metadata = served.resource.group.is_empty()
-        && STATUS_WITH_METADATA.contains(&served.resource.plural.as_str());
-    let written: &[&str] =
-        if with_metadata { &["labels", "annotations", "finalizers", "managedFields"] } else { &["managedFields"] };
+    let with_metadata =
+        served.resource.group.is_empty() && STATUS_WITH_METADATA.contains(&served.resource.plural.as_str());
+    let written: &[&str] = if with_metadata {
+        &["labels", "annotations", "finalizers", "managedFields"]
+    } else {
+        &["managedFields"]
+    };
     for key in written {
         object::set_meta(&mut kept, key, object::at(new, &["metadata", key]).clone());
     }
@@ -124,7 +137,9 @@ fn keep_all_but_status(served: &Served, new: &mut Value, old: &Value) {
 
 /// `stringData` is for writers: it becomes `data`.
 fn take_string_data(secret: &mut Value) {
-    let Some(Value::Object(plain)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else { return };
+    let Some(Value::Object(plain)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else {
+        return;
+    };
     let data = object::map_mut(secret, "data");
     for (key, value) in plain {
         let text = value.as_str().unwrap_or_default();
@@ -141,7 +156,8 @@ fn select_own_pods(job: &mut Value) {
     let (uid, name) = (object::uid(job).to_owned(), object::name(job).to_owned());
     let spec = object::map_mut(job, "spec");
     let selector = spec.entry("selector").or_insert_with(|| json!({}));
-    object::map_mut(selector, "matchLabels").insert("batch.kubernetes.io/controller-uid".to_owned(), json!(uid));
+    object::map_mut(selector, "matchLabels")
+        .insert("batch.kubernetes.io/controller-uid".to_owned(), json!(uid));
     let template = spec.entry("template").or_insert_with(|| json!({}));
     let labels = object::meta_mut(template).entry("labels").or_insert_with(|| json!({}));
     let Some(labels) = labels.as_object_mut() else { return };

@@ -20,7 +20,11 @@ fn spec_text<'a>(service: &'a Value, key: &str) -> &'a str {
 ///
 /// # Errors
 /// The fields that ask for what cannot be given.
-pub fn allocate(service: &mut Value, old: Option<&Value>, allocation: &mut Allocation) -> Result<(), Vec<Cause>> {
+pub fn allocate(
+    service: &mut Value,
+    old: Option<&Value>,
+    allocation: &mut Allocation,
+) -> Result<(), Vec<Cause>> {
     let kind = match spec_text(service, "type") {
         "" => "ClusterIP".to_owned(),
         kind => kind.to_owned(),
@@ -103,14 +107,18 @@ fn node_ports(service: &mut Value, kind: &str, allocation: &mut Allocation) -> R
         let asked = object::number(port, &["nodePort"]).unwrap_or_default();
         if asked != 0 {
             let shown = json!(asked);
-            let asked = u16::try_from(asked).map_err(|_| cause(&field, &shown, &AllocationError::Taken("port")))?;
+            let asked =
+                u16::try_from(asked).map_err(|_| cause(&field, &shown, &AllocationError::Taken("port")))?;
             let shared = given.iter().any(|(_, other, port)| *port == asked && *other != protocol);
             if !shared {
                 allocation.port(asked).map_err(|error| cause(&field, &shown, &error))?;
             }
             given.push((number, protocol, asked));
         } else if make {
-            let same = given.iter().find(|(other, of, _)| *other == number && *of != protocol).map(|(_, _, port)| *port);
+            let same = given
+                .iter()
+                .find(|(other, of, _)| *other == number && *of != protocol)
+                .map(|(_, _, port)| *port);
             let port_number = match same {
                 Some(port) => port,
                 None => allocation.any_port().map_err(|error| cause(&field, &json!(0), &error))?,

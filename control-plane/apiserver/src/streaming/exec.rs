@@ -9,7 +9,8 @@ use super::{Connect, Streaming, refusal, unreachable};
 use crate::attributes::{ApiError, text};
 
 /// The four streams, by the client's and by the kubelet's name.
-const STREAMS: [(&str, &str); 4] = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+const STREAMS: [(&str, &str); 4] =
+    [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
 
 impl Streaming {
     pub(super) async fn exec(&self, connect: Connect<'_>, request: Request) -> Result<Response, ApiError> {

@@ -32,10 +32,7 @@ impl Kind {
         match self {
             Self::Exec => matches!(
                 protocol,
-                "v4.channel.k8s.io"
-                    | "v4.base64.channel.k8s.io"
-                    | "channel.k8s.io"
-                    | "base64.channel.k8s.io"
+                "v4.channel.k8s.io" | "v4.base64.channel.k8s.io" | "channel.k8s.io" | "base64.channel.k8s.io"
             ),
             Self::PortForward => {
                 matches!(protocol, "v4.channel.k8s.io" | "v4.base64.channel.k8s.io" | "portforward.k8s.io")
@@ -94,14 +91,10 @@ pub(super) fn onward(mut request: Request, path: &str) -> Result<(Request, Optio
         parts.headers.insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
         parts.headers.insert(header::UPGRADE, protocol);
     }
-    let mut onward = http::Request::new(if upgrading || parts.method == Method::GET {
-        kit::http::empty()
-    } else {
-        body
-    });
+    let mut onward =
+        http::Request::new(if upgrading || parts.method == Method::GET { kit::http::empty() } else { body });
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() =
-        path.parse().map_err(|_| ApiError::bad_request(format!("`{path}` is not a path")))?;
+    *onward.uri_mut() = path.parse().map_err(|_| ApiError::bad_request(format!("`{path}` is not a path")))?;
     *onward.headers_mut() = parts.headers;
     Ok((onward, client))
 }

@@ -22,12 +22,9 @@ impl Streaming {
         }
         let node = node(&pod)?;
         let path = kubelet_path("containerLogs", &[connect.namespace, connect.name, &container], &asked);
-        let onward = http::Request::builder()
-            .uri(path)
-            .body(kit::http::empty())
-            .map_err(ApiError::internal)?;
-        let answer =
-            self.kubelets.send(node, onward).await.map_err(|error| unreachable(node, &error))?;
+        let onward =
+            http::Request::builder().uri(path).body(kit::http::empty()).map_err(ApiError::internal)?;
+        let answer = self.kubelets.send(node, onward).await.map_err(|error| unreachable(node, &error))?;
         if answer.status().is_success() {
             let mut response = plain(StatusCode::OK);
             *response.body_mut() = answer.into_body();
@@ -90,7 +87,11 @@ fn options(query: &Query, pod: &str) -> Result<Vec<(&'static str, String)>, ApiE
     if let Some(stream) = query.get("stream").filter(|value| !value.is_empty() && *value != "All") {
         match stream {
             "Stdout" | "Stderr" => wanted.push(("stream", stream.to_owned())),
-            _ => refuse("stream", &format!("\"{stream}\""), "supported values: \"All\", \"Stderr\", \"Stdout\""),
+            _ => refuse(
+                "stream",
+                &format!("\"{stream}\""),
+                "supported values: \"All\", \"Stderr\", \"Stdout\"",
+            ),
         }
     }
     if causes.is_empty() { Ok(wanted) } else { Err(ApiError::invalid("", "PodLogOptions", pod, &causes)) }

@@ -80,7 +80,8 @@ async fn refusal(answer: Response) -> ApiError {
         500 => "InternalError",
         _ => "",
     };
-    let said = if said.is_empty() { "the server rejected our request for an unknown reason".into() } else { said };
+    let said =
+        if said.is_empty() { "the server rejected our request for an unknown reason".into() } else { said };
     ApiError::new(code, reason, said)
 }
 

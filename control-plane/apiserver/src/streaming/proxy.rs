@@ -96,15 +96,23 @@ impl Streaming {
 }
 
 /// A ready endpoint of a service; `port` is its port's name or number, or empty when it has only one.
-pub(crate) fn endpoint(objects: &dyn Objects, namespace: &str, name: &str, port: &str) -> Result<Place, ApiError> {
-    let service =
-        objects.get("", "services", namespace, name).ok_or_else(|| ApiError::not_found("", "services", name))?;
+pub(crate) fn endpoint(
+    objects: &dyn Objects,
+    namespace: &str,
+    name: &str,
+    port: &str,
+) -> Result<Place, ApiError> {
+    let service = objects
+        .get("", "services", namespace, name)
+        .ok_or_else(|| ApiError::not_found("", "services", name))?;
     let ports = items(&service, "/spec/ports");
     let fits = |one: &&Value| {
-        text(one, "/name") == port || one["port"].as_u64().map(|port| port.to_string()).as_deref() == Some(port)
+        text(one, "/name") == port
+            || one["port"].as_u64().map(|port| port.to_string()).as_deref() == Some(port)
     };
     let found = if port.is_empty() && ports.len() == 1 { ports.first() } else { ports.iter().find(fits) };
-    let no_port = || ApiError::unavailable(format!("no service port \"{port}\" found for service \"{name}\""));
+    let no_port =
+        || ApiError::unavailable(format!("no service port \"{port}\" found for service \"{name}\""));
     let port_name = text(found.ok_or_else(no_port)?, "/name").to_owned();
     let none = || ApiError::unavailable(format!("no endpoints available for service \"{name}\""));
     let slices = objects.list("discovery.k8s.io", "endpointslices", Some(namespace));
@@ -147,7 +155,9 @@ fn trusting_anybody() -> Arc<rustls::ClientConfig> {
         });
     // The default provider supports the default versions; if it did not, nothing would be trusted.
     Arc::new(config.unwrap_or_else(|_| {
-        rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+        rustls::ClientConfig::builder()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth()
     }))
 }
 

@@ -97,7 +97,8 @@ pub(super) fn kubelet_path(endpoint: &str, parts: &[&str], query: &[(&str, Strin
     for part in parts {
         path.push('/');
         // Names of objects are plain; encoding dots and dashes would only make logs unreadable.
-        let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        let plain =
+            part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
         path.push_str(&if plain { (*part).to_owned() } else { encoded(part) });
     }
     for (index, (name, value)) in query.iter().enumerate() {

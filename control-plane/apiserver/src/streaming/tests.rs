@@ -112,19 +112,31 @@ async fn world() -> World {
     objects.put("", "pods", pod("far", &["c"], json!({"nodeName": "n2"})));
     objects.put("", "pods", pod("new", &["c"], json!({"nodeName": ""})));
     objects.put("", "nodes", json!({"metadata": {"name": "n1"}}));
-    objects.put("", "services", json!({"metadata": {"name": "s", "namespace": "a"},
-        "spec": {"ports": [{"name": "web", "port": 80}]}}));
-    objects.put("discovery.k8s.io", "endpointslices", json!({
+    objects.put(
+        "",
+        "services",
+        json!({"metadata": {"name": "s", "namespace": "a"},
+        "spec": {"ports": [{"name": "web", "port": 80}]}}),
+    );
+    objects.put(
+        "discovery.k8s.io",
+        "endpointslices",
+        json!({
         "metadata": {"name": "s-1", "namespace": "a", "labels": {"kubernetes.io/service-name": "s"}},
         "ports": [{"name": "web", "port": 8080}],
         "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": false}},
-            {"addresses": ["10.244.0.9"], "nodeName": "n1", "conditions": {"ready": true}}]}));
+            {"addresses": ["10.244.0.9"], "nodeName": "n1", "conditions": {"ready": true}}]}),
+    );
     let kubelets = Arc::new(Kubelets::new(&authority, tunnels).unwrap());
     World { streaming: Arc::new(Streaming::new(objects, kubelets)), tasks }
 }
 
 impl World {
-    async fn get(&self, connect: (&'static str, &'static str, &'static str, &'static str), query: &str) -> (u16, String) {
+    async fn get(
+        &self,
+        connect: (&'static str, &'static str, &'static str, &'static str),
+        query: &str,
+    ) -> (u16, String) {
         let (resource, name, subresource, rest) = connect;
         let request = http::Request::get(format!("/x?{query}"))
             .header("authorization", "Bearer secret")
@@ -149,15 +161,35 @@ async fn logs_come_from_the_kubelet_and_refusals_read_as_upstreams() {
     let world = world().await;
     let table = [
         ("p", "", 200, "/containerLogs/a/p/c false"),
-        ("p", "follow=true&tailLines=5&timestamps=true&previous=false", 200, "/containerLogs/a/p/c?follow=true&timestamps=true&tailLines=5 false"),
-        ("p", "sinceTime=2026-01-01T00:00:00Z", 200, "/containerLogs/a/p/c?sinceTime=2026%2D01%2D01T00%3A00%3A00Z false"),
+        (
+            "p",
+            "follow=true&tailLines=5&timestamps=true&previous=false",
+            200,
+            "/containerLogs/a/p/c?follow=true&timestamps=true&tailLines=5 false",
+        ),
+        (
+            "p",
+            "sinceTime=2026-01-01T00:00:00Z",
+            200,
+            "/containerLogs/a/p/c?sinceTime=2026%2D01%2D01T00%3A00%3A00Z false",
+        ),
         ("p", "container=x", 400, "container x is not valid for pod p"),
-        ("p", "tailLines=-1", 422, "PodLogOptions \"p\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        (
+            "p",
+            "tailLines=-1",
+            422,
+            "PodLogOptions \"p\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0",
+        ),
         ("two", "", 400, "a container name must be specified for pod two, choose one of: [a b]"),
         ("two", "container=b", 200, "/containerLogs/a/two/b false"),
         ("w", "", 400, "container \"waiting\" in pod \"p\" is waiting to start: ContainerCreating"),
         ("gone", "", 404, "pods \"gone\" not found"),
-        ("far", "", 500, "Internal error occurred: error dialing backend: node n2: failed to reach it: no tunnel to node \"n2\""),
+        (
+            "far",
+            "",
+            500,
+            "Internal error occurred: error dialing backend: node n2: failed to reach it: no tunnel to node \"n2\"",
+        ),
         ("new", "", 200, ""),
     ];
     for (pod, query, code, text) in table {
@@ -183,7 +215,12 @@ async fn proxies_reach_pods_services_and_kubelets() {
     }
 }
 
-async fn upgraded(world: &World, subresource: &'static str, query: &str, headers: &[(&str, &str)]) -> Result<String, (u16, String)> {
+async fn upgraded(
+    world: &World,
+    subresource: &'static str,
+    query: &str,
+    headers: &[(&str, &str)],
+) -> Result<String, (u16, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let streaming = world.streaming.clone();
@@ -199,7 +236,8 @@ async fn upgraded(world: &World, subresource: &'static str, query: &str, headers
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, kit::http::Body>(TokioIo::new(stream)).await.unwrap();
     world.tasks.spawn("client", async move { drop(connection.with_upgrades().await) });
-    let mut request = http::Request::post(format!("/x?{query}")).header("host", "api").header("connection", "Upgrade");
+    let mut request =
+        http::Request::post(format!("/x?{query}")).header("host", "api").header("connection", "Upgrade");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -207,7 +245,10 @@ async fn upgraded(world: &World, subresource: &'static str, query: &str, headers
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let code = response.status().as_u16();
         let body = kit::http::read(kit::http::boxed(response.into_body()), 10_000).await.unwrap();
-        return Err((code, serde_json::from_slice::<Value>(&body).unwrap()["message"].as_str().unwrap().to_owned()));
+        return Err((
+            code,
+            serde_json::from_slice::<Value>(&body).unwrap()["message"].as_str().unwrap().to_owned(),
+        ));
     }
     let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     stream.write_all(b"ping").await.unwrap();
@@ -234,7 +275,11 @@ async fn exec_and_port_forward_are_passed_on_byte_for_byte() {
     let none = upgraded(&world, "exec", "command=sh", &spdy).await.unwrap_err();
     assert!(none.1.contains("at least 1 of stdin, stdout, stderr"), "{none:?}");
     let (code, said) = upgraded(&world, "exec", "command=simulated&stdout=true", &spdy).await.unwrap_err();
-    assert_eq!((code, said.as_str()), (501, "this node is simulated: nothing runs"), "a refusal becomes a Status");
+    assert_eq!(
+        (code, said.as_str()),
+        (501, "this node is simulated: nothing runs"),
+        "a refusal becomes a Status"
+    );
     assert!(world.tasks.drain(Duration::from_secs(5)).await);
 }
 
@@ -248,6 +293,9 @@ fn the_container_that_is_meant() {
     assert_eq!(container(&annotated(), None).unwrap(), "b");
     let with_init = pod("x", &["a"], json!({"initContainers": [{"name": "i"}]}));
     let error = container(&with_init, None).unwrap_err();
-    assert_eq!(error.message, "a container name must be specified for pod x, choose one of: [a] or one of the init containers: [i]");
+    assert_eq!(
+        error.message,
+        "a container name must be specified for pod x, choose one of: [a] or one of the init containers: [i]"
+    );
     assert_eq!(container(&with_init, Some("i")).unwrap(), "i");
 }

@@ -34,10 +34,8 @@ impl ServiceAccountTokens {
         }
         let mut private = Map::new();
         private.insert("namespace".into(), json!(namespace));
-        private.insert(
-            "serviceaccount".into(),
-            json!({"name": account, "uid": text(&found, "/metadata/uid")}),
-        );
+        private
+            .insert("serviceaccount".into(), json!({"name": account, "uid": text(&found, "/metadata/uid")}));
         let bound = request.pointer("/spec/boundObjectRef").filter(|reference| !reference.is_null()).cloned();
         if let Some(reference) = &bound {
             bind(objects, namespace, account, reference, user, &mut private)?;
@@ -126,11 +124,12 @@ fn bind(
             )));
         }
     };
-    let found =
-        objects.get("", plural, place, name).ok_or_else(|| ApiError::not_found("", plural, name))?;
+    let found = objects.get("", plural, place, name).ok_or_else(|| ApiError::not_found("", plural, name))?;
     let real = text(&found, "/metadata/uid");
     if !uid.is_empty() && uid != real {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(ApiError::conflict("", plural, name, &why));
     }
     private.insert(kind.to_ascii_lowercase(), json!({"name": name, "uid": real}));
@@ -144,7 +143,12 @@ fn bind(
     }
     let node = text(&found, "/spec/nodeName");
     if node_name(user).is_some_and(|asking| asking != node) {
-        return Err(ApiError::forbidden("", "serviceaccounts", account, "node requested token bound to a pod scheduled on a different node"));
+        return Err(ApiError::forbidden(
+            "",
+            "serviceaccounts",
+            account,
+            "node requested token bound to a pod scheduled on a different node",
+        ));
     }
     if let Some(found) = objects.get("", "nodes", "", node) {
         private.insert("node".into(), json!({"name": node, "uid": text(&found, "/metadata/uid")}));

@@ -17,8 +17,12 @@ fn cluster() -> Fake {
     let objects = Fake::default();
     objects.put("", "serviceaccounts", json!({"metadata": {"name": "app", "namespace": "a", "uid": "sa-1"}}));
     objects.put("", "nodes", json!({"metadata": {"name": "n1", "uid": "node-1"}}));
-    objects.put("", "pods", json!({"metadata": {"name": "p", "namespace": "a", "uid": "pod-1"},
-        "spec": {"nodeName": "n1", "serviceAccountName": "app"}}));
+    objects.put(
+        "",
+        "pods",
+        json!({"metadata": {"name": "p", "namespace": "a", "uid": "pod-1"},
+        "spec": {"nodeName": "n1", "serviceAccountName": "app"}}),
+    );
     objects
 }
 
@@ -30,9 +34,13 @@ struct World {
 
 fn world(rsa: bool) -> World {
     let clock = FixedClock::new(Timestamp::from_second(1_800_000_000).unwrap());
-    let tokens =
-        ServiceAccountTokens::new(&key(rsa), ISSUER, &["https://kubernetes.default.svc"], Arc::new(clock.clone()))
-            .unwrap();
+    let tokens = ServiceAccountTokens::new(
+        &key(rsa),
+        ISSUER,
+        &["https://kubernetes.default.svc"],
+        Arc::new(clock.clone()),
+    )
+    .unwrap();
     World { objects: cluster(), clock, tokens }
 }
 
@@ -98,7 +106,11 @@ fn tokens_end_with_time_pod_and_account() {
 
     let three = world(false);
     let token = three.token(json!({}));
-    three.objects.put("", "serviceaccounts", json!({"metadata": {"name": "app", "namespace": "a", "uid": "sa-2"}}));
+    three.objects.put(
+        "",
+        "serviceaccounts",
+        json!({"metadata": {"name": "app", "namespace": "a", "uid": "sa-2"}}),
+    );
     assert!(refused(&three, &token).starts_with("service account UID"));
 }
 
@@ -113,9 +125,14 @@ fn audiences_issuers_and_keys_are_checked() {
     let other = super::tests::world(false);
     let forged = other.token(json!({}));
     assert!(world.verify(&forged).is_err(), "another key");
-    let foreign = ServiceAccountTokens::new(&key(false), "https://other/", &[], Arc::new(world.clock.clone())).unwrap();
+    let foreign =
+        ServiceAccountTokens::new(&key(false), "https://other/", &[], Arc::new(world.clock.clone())).unwrap();
     let foreign = foreign.issue(&world.objects, "a", "app", json!({}), &UserInfo::default()).unwrap();
-    assert_eq!(world.verify(foreign["status"]["token"].as_str().unwrap()).unwrap(), None, "not ours to judge");
+    assert_eq!(
+        world.verify(foreign["status"]["token"].as_str().unwrap()).unwrap(),
+        None,
+        "not ours to judge"
+    );
 }
 
 #[test]
@@ -124,7 +141,11 @@ fn wrong_requests_are_refused() {
     let table = [
         (json!({"expirationSeconds": 5}), 422, "may not specify a duration less than 10 minutes"),
         (json!({"boundObjectRef": {"kind": "Pod", "name": "gone"}}), 404, "pods \"gone\" not found"),
-        (json!({"boundObjectRef": {"kind": "Pod", "name": "p", "uid": "x"}}), 409, "does not match the UID in record"),
+        (
+            json!({"boundObjectRef": {"kind": "Pod", "name": "p", "uid": "x"}}),
+            409,
+            "does not match the UID in record",
+        ),
         (json!({"boundObjectRef": {"kind": "Deployment", "name": "p"}}), 400, "unsupported kind Deployment"),
     ];
     for (spec, code, part) in table {
@@ -132,8 +153,12 @@ fn wrong_requests_are_refused() {
         assert_eq!(error.code, code, "{error}");
         assert!(error.message.contains(part), "{error}");
     }
-    world.objects.put("", "pods", json!({"metadata": {"name": "p", "namespace": "a", "uid": "pod-1"},
-        "spec": {"nodeName": "n2", "serviceAccountName": "app"}}));
+    world.objects.put(
+        "",
+        "pods",
+        json!({"metadata": {"name": "p", "namespace": "a", "uid": "pod-1"},
+        "spec": {"nodeName": "n2", "serviceAccountName": "app"}}),
+    );
     assert_eq!(world.issue(bound()).expect_err("a pod elsewhere").code, 403);
 }
 
@@ -161,6 +186,10 @@ fn a_token_in_a_secret_lives_with_it() {
     let token = world.tokens.legacy_token("a", ("app", "sa-1"), "app-token").unwrap();
     assert!(world.verify(&token).is_err());
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &token);
-    world.objects.put("", "secrets", json!({"metadata": {"name": "app-token", "namespace": "a"}, "data": {"token": encoded}}));
+    world.objects.put(
+        "",
+        "secrets",
+        json!({"metadata": {"name": "app-token", "namespace": "a"}, "data": {"token": encoded}}),
+    );
     assert_eq!(world.verify(&token).unwrap().unwrap().user.name, "system:serviceaccount:a:app");
 }

@@ -81,7 +81,9 @@ impl ServiceAccountTokens {
         let wanted = if wanted.is_empty() { &self.audiences } else { wanted };
         let both: Vec<String> = meant.iter().filter(|one| wanted.contains(one)).cloned().collect();
         if both.is_empty() {
-            return refused(format!("token audiences {meant:?} is invalid for the target audiences {wanted:?}"));
+            return refused(format!(
+                "token audiences {meant:?} is invalid for the target audiences {wanted:?}"
+            ));
         }
         Ok(both)
     }
@@ -153,12 +155,14 @@ impl ServiceAccountTokens {
         claims: &Value,
         wanted: &[String],
     ) -> Result<Verified, VerifyError> {
-        let claim = |name: &str| claims[format!("kubernetes.io/serviceaccount/{name}")].as_str().unwrap_or_default();
+        let claim =
+            |name: &str| claims[format!("kubernetes.io/serviceaccount/{name}")].as_str().unwrap_or_default();
         let (namespace, account) = (claim("namespace"), claim("service-account.name"));
         let uid = claim("service-account.uid");
         self.check_object(objects, ("serviceaccounts", namespace, account, uid), "service account")?;
         let secret = objects.get("", "secrets", namespace, claim("secret.name"));
-        let stored = secret.as_deref().map(|secret| crate::authn::decoded(secret, "token")).unwrap_or_default();
+        let stored =
+            secret.as_deref().map(|secret| crate::authn::decoded(secret, "token")).unwrap_or_default();
         if !crate::authn::same(&stored, token.as_bytes()) {
             return refused("token has been invalidated");
         }

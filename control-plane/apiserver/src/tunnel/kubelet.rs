@@ -103,11 +103,13 @@ impl Kubelets {
         request: Request,
     ) -> Result<Response, KubeletError> {
         let stream = self.tunnels.dial_any(preferred_node, host, port).await?;
-        let server = ServerName::try_from(name.to_owned()).map_err(|_| KubeletError::Name(name.to_owned()))?;
-        let stream = tokio::time::timeout(HANDSHAKE_LIMIT, TlsConnector::from(config).connect(server, stream))
-            .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(KubeletError::Handshake)?;
+        let server =
+            ServerName::try_from(name.to_owned()).map_err(|_| KubeletError::Name(name.to_owned()))?;
+        let stream =
+            tokio::time::timeout(HANDSHAKE_LIMIT, TlsConnector::from(config).connect(server, stream))
+                .await
+                .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+                .map_err(KubeletError::Handshake)?;
         exchange(stream, name, request).await
     }
 }

@@ -120,8 +120,11 @@ impl Tunnels {
     /// The nodes that have a tunnel.
     pub fn nodes(&self) -> Vec<String> {
         let sessions = self.sessions.lock();
-        let mut nodes: Vec<String> =
-            sessions.iter().filter(|(_, one)| !one.opener.is_closed()).map(|(node, _)| node.clone()).collect();
+        let mut nodes: Vec<String> = sessions
+            .iter()
+            .filter(|(_, one)| !one.opener.is_closed())
+            .map(|(node, _)| node.clone())
+            .collect();
         nodes.sort();
         nodes
     }

@@ -36,7 +36,8 @@ async fn upgrade(tunnels: &Arc<Tunnels>, user: UserInfo, tasks: &Tasks) -> Resul
     }
     let upgraded = hyper::upgrade::on(response).await.unwrap();
     tasks.spawn("carry", async move {
-        let dial = |target: Target| async move { TcpStream::connect((target.host.as_str(), target.port)).await };
+        let dial =
+            |target: Target| async move { TcpStream::connect((target.host.as_str(), target.port)).await };
         drop(kit::tunnel::carry(TokioIo::new(upgraded), dial).await);
     });
     let mut changed = tunnels.changed();
@@ -74,7 +75,8 @@ async fn a_node_opens_its_tunnel_and_is_dialled_through_it() {
     let mut changed = tunnels.changed();
     drop(stream);
     far.stop();
-    let gone = tokio::time::timeout(Duration::from_secs(10), changed.wait_for(|_| tunnels.nodes().is_empty()));
+    let gone =
+        tokio::time::timeout(Duration::from_secs(10), changed.wait_for(|_| tunnels.nodes().is_empty()));
     gone.await.expect("the tunnel ends with its connection").unwrap();
     tasks.drain(Duration::from_secs(5)).await;
 }

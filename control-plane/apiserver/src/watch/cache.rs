@@ -136,9 +136,7 @@ impl Cache {
         let revision = event.kv.mod_revision;
         let paths = self.paths.read().clone();
         let now = match event.kind {
-            EventKind::Put => {
-                Some(Arc::new(self.entry(event.kv.key.clone(), &event.kv.value, revision)))
-            }
+            EventKind::Put => Some(Arc::new(self.entry(event.kv.key.clone(), &event.kv.value, revision))),
             EventKind::Delete => None,
         };
         let mut state = self.state.write();
@@ -221,7 +219,12 @@ impl Cache {
     ///
     /// # Errors
     /// The oldest revision from which changes are known, when `start` is before it.
-    pub fn subscribe(self: &Arc<Self>, filter: Filter, start: Start, progress: u64) -> Result<Subscription, u64> {
+    pub fn subscribe(
+        self: &Arc<Self>,
+        filter: Filter,
+        start: Start,
+        progress: u64,
+    ) -> Result<Subscription, u64> {
         let paths = self.paths.read().clone();
         let mut state = self.state.write();
         let backlog = match start {

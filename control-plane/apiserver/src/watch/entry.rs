@@ -143,7 +143,13 @@ mod tests {
     fn the_resource_version_is_spliced_once_and_replaced_on_deletion() {
         let value = br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"},"spec":{}}"#;
         let paths = Paths::default();
-        let entry = Entry::new("/registry/core/pods/default/x".into(), "/registry/core/pods/".len(), value, 42, &paths);
+        let entry = Entry::new(
+            "/registry/core/pods/default/x".into(),
+            "/registry/core/pods/".len(),
+            value,
+            42,
+            &paths,
+        );
         assert_eq!(
             &entry.bytes[..],
             br#"{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","name":"x"},"spec":{}}"#

@@ -52,7 +52,9 @@ impl Filter {
         if self.name.as_deref().is_some_and(|wanted| wanted != entry.name()) {
             return false;
         }
-        if self.labels.as_ref().is_some_and(|labels| !labels.matches_with(|key| entry.header.labels.get(key).map(String::as_str))) {
+        if self.labels.as_ref().is_some_and(|labels| {
+            !labels.matches_with(|key| entry.header.labels.get(key).map(String::as_str))
+        }) {
             return false;
         }
         self.fields.as_ref().is_none_or(|fields| fields.matches(|path| field(entry, paths, path)))

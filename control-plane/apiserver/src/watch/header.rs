@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn labels_and_selectable_fields_are_read_and_the_rest_is_skipped() {
-        let paths = Paths::new(["metadata.name", "spec.nodeName", "spec.hostNetwork", "status.phase"].map(String::from));
+        let paths = Paths::new(
+            ["metadata.name", "spec.nodeName", "spec.hostNetwork", "status.phase"].map(String::from),
+        );
         let bytes = br#"{"kind":"Pod","metadata":{"name":"x","labels":{"app":"web"}},"spec":{"nodeName":"n1","hostNetwork":true,"containers":[{"name":"nodeName"}]}}"#;
         let header = read(&paths, bytes);
         assert_eq!(header.labels.get("app").map(String::as_str), Some("web"));

@@ -64,7 +64,8 @@ impl Hub {
                 (name.into_boxed_str(), Arc::new(cache))
             })
             .collect();
-        let hub = Arc::new(Self { store, caches: RwLock::new(caches), progress: watch::Sender::new(0), clock });
+        let hub =
+            Arc::new(Self { store, caches: RwLock::new(caches), progress: watch::Sender::new(0), clock });
         hub.load().await?;
         let follower = hub.clone();
         tasks.spawn("watch-cache", async move { follower.follow().await });

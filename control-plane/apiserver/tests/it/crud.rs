@@ -30,10 +30,16 @@ async fn an_object_lives_and_dies() {
         "Operation cannot be fulfilled on configmaps \"one\": the object has been modified; please apply your changes to the latest version and try again"
     );
     let again = server.put(&path, changed.clone()).await.ok();
-    assert_eq!(again["metadata"]["resourceVersion"], changed["metadata"]["resourceVersion"], "no change, no write");
+    assert_eq!(
+        again["metadata"]["resourceVersion"], changed["metadata"]["resourceVersion"],
+        "no change, no write"
+    );
 
     let gone = server.delete(&path).await.ok();
-    assert_eq!((&gone["kind"], &gone["status"], &gone["details"]["name"]), (&json!("Status"), &json!("Success"), &json!("one")));
+    assert_eq!(
+        (&gone["kind"], &gone["status"], &gone["details"]["name"]),
+        (&json!("Status"), &json!("Success"), &json!("one"))
+    );
     let missing = server.get(&path).await;
     assert_eq!(missing.body["details"], json!({"name": "one", "kind": "configmaps"}));
     assert_eq!(missing.refused(404), "configmaps \"one\" not found");

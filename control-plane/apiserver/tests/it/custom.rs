@@ -44,7 +44,8 @@ async fn a_definition_is_served_as_soon_as_it_is_there() {
     wrong["spec"] = json!({"color": 7});
     server.post(WIDGETS, wrong).await.refused(422);
     assert_eq!(server.get(&format!("{WIDGETS}/w/scale")).await.ok()["spec"]["replicas"], 3);
-    let patched = server.patch("merge", &format!("{WIDGETS}/w/status"), json!({"status": {"size": 2}})).await.ok();
+    let patched =
+        server.patch("merge", &format!("{WIDGETS}/w/status"), json!({"status": {"size": 2}})).await.ok();
     assert_eq!((&patched["status"]["size"], &patched["metadata"]["generation"]), (&json!(2), &json!(1)));
     let list = server.get(WIDGETS).await.ok();
     assert_eq!((&list["kind"], &list["items"][0]["kind"]), (&json!("WidgetList"), &json!("Widget")));

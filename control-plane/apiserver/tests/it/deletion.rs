@@ -40,7 +40,10 @@ async fn preconditions_are_checked() {
     let body = json!({"preconditions": {"uid": "another"}}).to_string().into_bytes();
     let path = format!("{MAPS}/x");
     let refused = server.send("DELETE", &path, &["content-type: application/json"], body).await.refused(409);
-    assert!(refused.contains("Precondition failed: UID in precondition: another, UID in object meta:"), "{refused}");
+    assert!(
+        refused.contains("Precondition failed: UID in precondition: another, UID in object meta:"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

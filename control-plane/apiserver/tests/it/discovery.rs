@@ -13,14 +13,23 @@ async fn both_forms_of_discovery_say_the_same() {
     assert!(groups["groups"].as_array().unwrap().iter().any(|one| one["name"] == "apps"));
     let apps = server.get("/apis/apps").await.ok();
     assert_eq!(apps["preferredVersion"]["groupVersion"], "apps/v1");
-    let accept = ["accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"];
+    let accept =
+        ["accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"];
     let all = server.send("GET", "/apis", &accept, Vec::new()).await;
-    assert_eq!(all.headers["content-type"], "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    assert_eq!(
+        all.headers["content-type"],
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    );
     let tag = all.headers["etag"].to_str().unwrap().to_owned();
     let body = all.ok();
-    let apps = body["items"].as_array().unwrap().iter().find(|one| one["metadata"]["name"] == "apps").unwrap();
-    let deployments =
-        apps["versions"][0]["resources"].as_array().unwrap().iter().find(|one| one["resource"] == "deployments").unwrap();
+    let apps =
+        body["items"].as_array().unwrap().iter().find(|one| one["metadata"]["name"] == "apps").unwrap();
+    let deployments = apps["versions"][0]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["resource"] == "deployments")
+        .unwrap();
     assert_eq!(deployments["scope"], "Namespaced");
     assert!(deployments["subresources"].as_array().unwrap().iter().any(|one| one["subresource"] == "scale"));
     let known = [accept[0].to_owned(), format!("if-none-match: {tag}")];

@@ -52,8 +52,14 @@ impl Kubectl {
         certificates.set(NAME, &own.certificate_pem, &own.key_pem).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        kit::serve::tls(listener, kit::tls::server(certificates).unwrap(), server.api.service(), &server.tasks);
-        let admin = server.authority.issue(&leaf("admin", &["system:masters"], kit::pki::Usage::Client)).unwrap();
+        kit::serve::tls(
+            listener,
+            kit::tls::server(certificates).unwrap(),
+            server.api.service(),
+            &server.tasks,
+        );
+        let admin =
+            server.authority.issue(&leaf("admin", &["system:masters"], kit::pki::Usage::Client)).unwrap();
         let home = tempfile::tempdir().unwrap();
         let text = kubeconfig(address, server.authority.certificate_pem(), &admin);
         std::fs::write(home.path().join("config"), text).unwrap();
@@ -75,8 +81,10 @@ impl Kubectl {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let output =
+            tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), text)
     }
 
@@ -121,7 +129,10 @@ async fn objects_are_made_shown_changed_and_deleted() {
     let run = async |arguments: &str| kubectl.run(arguments, "").await;
     kubectl.expect(run("version").await, "Server Version: v1.35.6");
     kubectl.expect(run("api-resources").await, "deployments");
-    kubectl.expect(run("create deployment hello --image=nginx --replicas=2").await, "deployment.apps/hello created");
+    kubectl.expect(
+        run("create deployment hello --image=nginx --replicas=2").await,
+        "deployment.apps/hello created",
+    );
     kubectl.expect(run("expose deployment hello --port 80").await, "service/hello exposed");
     kubectl.expect(run("get svc,deploy").await, "service/hello");
     kubectl.expect(run("get deployment hello -o jsonpath='{.spec.replicas}'").await, "2");
@@ -130,7 +141,10 @@ async fn objects_are_made_shown_changed_and_deleted() {
     kubectl.expect(run("annotate deployment hello note=b").await, "deployment.apps/hello annotated");
     kubectl.expect(run("set image deployment/hello nginx=nginx:2").await, "image updated");
     kubectl.expect(run("rollout restart deployment hello").await, "deployment.apps/hello restarted");
-    kubectl.expect(run("patch deployment hello -p '{\"spec\":{\"paused\":true}}'").await, "deployment.apps/hello patched");
+    kubectl.expect(
+        run("patch deployment hello -p '{\"spec\":{\"paused\":true}}'").await,
+        "deployment.apps/hello patched",
+    );
     kubectl.expect(run("describe deployment hello").await, "nginx:2");
     kubectl.expect(run("get events -A").await, "");
     kubectl.expect(run("auth can-i create pods").await, "yes");
@@ -152,7 +166,10 @@ async fn manifests_are_applied_from_both_sides() {
     kubectl.expect(kubectl.run("apply -f -", &more).await, "deployment.apps/web configured");
     kubectl.expect(kubectl.run("get deploy web -o jsonpath='{.spec.replicas}'", "").await, "4");
     let other = more.replace("name: web", "name: side").replace("name: settings", "name: side");
-    kubectl.expect(kubectl.run("apply --server-side -f -", &other).await, "deployment.apps/side serverside-applied");
+    kubectl.expect(
+        kubectl.run("apply --server-side -f -", &other).await,
+        "deployment.apps/side serverside-applied",
+    );
     let changed = other.replace("replicas: 4", "replicas: 6");
     let (done, text) = kubectl.run("apply --server-side --field-manager=other -f -", &changed).await;
     assert!(!done && text.contains("conflict"), "{text}");
@@ -256,11 +273,18 @@ async fn nodes_are_cordoned_and_custom_kinds_are_like_others() {
     kubectl.expect(kubectl.run("get pod bound -o jsonpath='{.metadata.deletionTimestamp}'", "").await, "20");
     kubectl.expect(kubectl.run("uncordon n1", "").await, "uncordoned");
     kubectl.expect(kubectl.run("apply -f -", WIDGET).await, "created");
-    kubectl.expect(kubectl.run("wait --for=condition=Established crd/widgets.example.com --timeout=5s", "").await, "met");
+    kubectl.expect(
+        kubectl.run("wait --for=condition=Established crd/widgets.example.com --timeout=5s", "").await,
+        "met",
+    );
     kubectl.expect(kubectl.run("apply -f -", RED).await, "widget.example.com/red created");
     kubectl.expect(kubectl.run("get wd", "").await, "COLOR");
     kubectl.expect(kubectl.run("explain widget.spec.color", "").await, "Its color.");
-    kubectl.expect(kubectl.run("patch widget red --type=merge -p '{\"spec\":{\"color\":\"blue\"}}'", "").await, "patched");
-    kubectl.expect(kubectl.run("apply --server-side --force-conflicts -f -", RED).await, "serverside-applied");
+    kubectl.expect(
+        kubectl.run("patch widget red --type=merge -p '{\"spec\":{\"color\":\"blue\"}}'", "").await,
+        "patched",
+    );
+    kubectl
+        .expect(kubectl.run("apply --server-side --force-conflicts -f -", RED).await, "serverside-applied");
     kubectl.expect(kubectl.run("delete crd widgets.example.com --timeout=10s", "").await, "deleted");
 }

@@ -14,7 +14,8 @@ async fn pages_show_one_moment() {
     assert_eq!(first["kind"], "ConfigMapList");
     assert_eq!(first["items"].as_array().unwrap().len(), 2);
     let version = first["metadata"]["resourceVersion"].clone();
-    let mut names = vec![first["items"][0]["metadata"]["name"].clone(), first["items"][1]["metadata"]["name"].clone()];
+    let mut names =
+        vec![first["items"][0]["metadata"]["name"].clone(), first["items"][1]["metadata"]["name"].clone()];
     assert!(first["metadata"]["remainingItemCount"].as_i64().unwrap() >= 3);
     server.delete(&format!("{MAPS}/m3")).await.ok();
     server.post(MAPS, map("m9")).await.ok();
@@ -25,7 +26,8 @@ async fn pages_show_one_moment() {
         names.extend(page["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].clone()));
         token = page["metadata"]["continue"].as_str().map(str::to_owned);
     }
-    let names: Vec<&str> = names.iter().filter_map(|name| name.as_str()).filter(|name| name.starts_with('m')).collect();
+    let names: Vec<&str> =
+        names.iter().filter_map(|name| name.as_str()).filter(|name| name.starts_with('m')).collect();
     assert_eq!(names, ["m0", "m1", "m2", "m3", "m4"], "the deleted one is still there, the new one is not");
     server.get(&format!("{MAPS}?continue=nonsense")).await.refused(400);
 }
@@ -76,7 +78,8 @@ async fn a_list_can_be_of_the_past_but_not_of_the_future() {
     let query = format!("{MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
     let past = server.get(&query).await.ok();
     assert!(past["items"].as_array().unwrap().iter().any(|item| item["metadata"]["name"] == "old"));
-    let now = server.get(&format!("{MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await.ok();
+    let now =
+        server.get(&format!("{MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await.ok();
     assert!(now["items"].as_array().unwrap().iter().all(|item| item["metadata"]["name"] != "old"));
     let future = server.get(&format!("{MAPS}?resourceVersion=999999999")).await;
     assert_eq!(future.body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");

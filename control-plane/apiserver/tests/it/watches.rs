@@ -37,7 +37,11 @@ impl Events {
 
     async fn expect(&mut self, kind: &str, name: &str) -> Value {
         let event = self.next().await.unwrap();
-        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!(kind), &json!(name)), "{event}");
+        assert_eq!(
+            (&event["type"], &event["object"]["metadata"]["name"]),
+            (&json!(kind), &json!(name)),
+            "{event}"
+        );
         event
     }
 }
@@ -79,7 +83,8 @@ async fn initial_events_end_with_a_mark() {
     let server = start().await;
     server.post(PODS, pod("a")).await.ok();
     server.post(PODS, pod("b")).await.ok();
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let query =
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut events = Events::of(&server, &format!("{PODS}?{query}")).await;
     events.expect("ADDED", "a").await;
     events.expect("ADDED", "b").await;
@@ -159,7 +164,10 @@ async fn kube_informers_follow() {
         while let Some(event) = stream.next().await {
             match event.unwrap() {
                 kube::runtime::watcher::Event::Apply(map) | kube::runtime::watcher::Event::InitApply(map)
-                    if map.metadata.name.as_deref() == Some("seen") => return,
+                    if map.metadata.name.as_deref() == Some("seen") =>
+                {
+                    return;
+                }
                 _ => {}
             }
         }

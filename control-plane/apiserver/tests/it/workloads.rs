@@ -47,10 +47,14 @@ async fn a_pod_is_bound_once() {
     assert_eq!(server.post(&format!("{PODS}/p/binding"), binding.clone()).await.status, 201);
     let bound = server.get(&format!("{PODS}/p")).await.ok();
     assert_eq!(bound["spec"]["nodeName"], "n1");
-    let scheduled = bound["status"]["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "PodScheduled");
+    let scheduled =
+        bound["status"]["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "PodScheduled");
     assert_eq!(scheduled.unwrap()["status"], "True");
     let again = server.post(&format!("{PODS}/p/binding"), binding).await.refused(409);
-    assert_eq!(again, "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\"");
+    assert_eq!(
+        again,
+        "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\""
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +73,10 @@ async fn parts_of_a_pod_are_written_through_their_own_doors() {
     status["status"]["phase"] = json!("Running");
     status["metadata"]["annotations"] = json!({"seen": "yes"});
     let written = server.put(&format!("{path}/status"), status).await.ok();
-    assert_eq!((&written["status"]["phase"], &written["metadata"]["annotations"]["seen"]), (&json!("Running"), &json!("yes")));
+    assert_eq!(
+        (&written["status"]["phase"], &written["metadata"]["annotations"]["seen"]),
+        (&json!("Running"), &json!("yes"))
+    );
     let moved = server.patch("merge", &path, json!({"spec": {"hostNetwork": true}})).await;
     assert!(moved.refused(422).contains("is invalid"), "what a pod is does not change");
 }
@@ -161,7 +168,8 @@ async fn a_signing_request_says_who_asked_and_approval_is_its_own_write() {
     let made = server.post(path, csr).await.ok();
     assert_eq!(made["spec"]["username"], "admin");
     let mut approved = made.clone();
-    approved["status"]["conditions"] = json!([{"type": "Approved", "status": "True", "reason": "Test", "message": "ok"}]);
+    approved["status"]["conditions"] =
+        json!([{"type": "Approved", "status": "True", "reason": "Test", "message": "ok"}]);
     let mut sneaky = made;
     sneaky["status"] = approved["status"].clone();
     let unchanged = server.put(&format!("{path}/c/status"), sneaky).await.ok();

@@ -60,7 +60,8 @@ impl Cloud {
 
     /// Removes everything the service had.
     pub async fn remove(&self, service: &Service) -> Result<(), CloudError> {
-        let ingress = service.status.as_ref().and_then(|s| s.load_balancer.as_ref()).and_then(|l| l.ingress.as_ref());
+        let ingress =
+            service.status.as_ref().and_then(|s| s.load_balancer.as_ref()).and_then(|l| l.ingress.as_ref());
         for ip in ingress.into_iter().flatten().filter_map(|i| i.ip.as_deref()) {
             self.security(ip, &[]).await?;
         }
@@ -73,7 +74,8 @@ impl Cloud {
         if let Some(mut balancer) = self.arm.get(&id, NETWORK).await?
             && set_parts(&mut balancer, &wish::prefix(service), vec![], vec![], vec![])
         {
-            let empty = balancer["properties"]["frontendIPConfigurations"].as_array().is_none_or(Vec::is_empty);
+            let empty =
+                balancer["properties"]["frontendIPConfigurations"].as_array().is_none_or(Vec::is_empty);
             if empty {
                 self.drop_balancer(&id).await?;
             } else {
@@ -101,7 +103,9 @@ impl Cloud {
         let named = setting(service, "azure-pip-name");
         if wanted.is_some() || named.is_some() {
             let group = match setting(service, "azure-load-balancer-resource-group") {
-                Some(group) => format!("/subscriptions/{}/resourceGroups/{group}", self.arm.config.subscription_id),
+                Some(group) => {
+                    format!("/subscriptions/{}/resourceGroups/{group}", self.arm.config.subscription_id)
+                }
                 None => self.arm.group(),
             };
             let all = self.arm.list(&format!("{group}/providers/{ADDRESSES}"), NETWORK).await?;
@@ -141,7 +145,12 @@ impl Cloud {
         Ok(self.arm.put(&id, NETWORK, &body, None).await?)
     }
 
-    async fn balancer(&self, service: &Service, internal: bool, public: Option<&Value>) -> Result<Value, CloudError> {
+    async fn balancer(
+        &self,
+        service: &Service,
+        internal: bool,
+        public: Option<&Value>,
+    ) -> Result<Value, CloudError> {
         let id = self.arm.id(BALANCERS, wish::balancer_name(internal));
         let known = self.arm.get(&id, NETWORK).await?;
         let is_new = known.is_none();
@@ -174,7 +183,8 @@ impl Cloud {
         let Some(subnet) = subnet else {
             return Err(CloudError::Wish("the cluster has no nodes whose subnet could be used".into()));
         };
-        let subnet = match (setting(service, "azure-load-balancer-internal-subnet"), subnet.rsplit_once('/')) {
+        let subnet = match (setting(service, "azure-load-balancer-internal-subnet"), subnet.rsplit_once('/'))
+        {
             (Some(name), Some((subnets, _))) => format!("{subnets}/{name}"),
             _ => subnet.to_owned(),
         };
@@ -195,7 +205,8 @@ impl Cloud {
             let mut profile = set["properties"]["virtualMachineProfile"]["networkProfile"].clone();
             let pools = "/networkInterfaceConfigurations/0/properties/ipConfigurations/0/properties";
             let Some(configuration) = profile.pointer_mut(pools) else { continue };
-            let mut members = configuration["loadBalancerBackendAddressPools"].as_array().cloned().unwrap_or_default();
+            let mut members =
+                configuration["loadBalancerBackendAddressPools"].as_array().cloned().unwrap_or_default();
             let is_pool = |m: &Value| m["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(pool));
             if members.iter().any(is_pool) == join {
                 continue;

@@ -88,7 +88,8 @@ impl Controller {
         }
         self.events.normal(reference(service.as_ref()), "EnsuringLoadBalancer", "Ensuring load balancer");
         let address = self.cloud.ensure(&service).await.map_err(|e| self.explain(&service, "ensure", &e))?;
-        let ingress = LoadBalancerIngress { ip: Some(address), ip_mode: Some("VIP".into()), ..Default::default() };
+        let ingress =
+            LoadBalancerIngress { ip: Some(address), ip_mode: Some("VIP".into()), ..Default::default() };
         self.set_ingress(key, &service, Some(vec![ingress])).await?;
         self.events.normal(reference(service.as_ref()), "EnsuredLoadBalancer", "Ensured load balancer");
         Ok(())
@@ -108,7 +109,12 @@ impl Controller {
         Ok(())
     }
 
-    async fn set_finalizers(&self, key: &Key, service: &Service, finalizers: &[String]) -> Result<Arc<Service>, Error> {
+    async fn set_finalizers(
+        &self,
+        key: &Key,
+        service: &Service,
+        finalizers: &[String],
+    ) -> Result<Arc<Service>, Error> {
         let patch = serde_json::json!({"metadata": {
             "resourceVersion": service.metadata.resource_version, "finalizers": finalizers,
         }});
@@ -126,13 +132,15 @@ impl Controller {
         ingress: Option<Vec<LoadBalancerIngress>>,
     ) -> Result<(), Error> {
         let now = self.services.get(key).map_or_else(|| service.clone(), |s| s.as_ref().clone());
-        let known = now.status.as_ref().and_then(|s| s.load_balancer.as_ref()).and_then(|l| l.ingress.clone());
+        let known =
+            now.status.as_ref().and_then(|s| s.load_balancer.as_ref()).and_then(|l| l.ingress.clone());
         if known == ingress {
             return Ok(());
         }
         let mut changed = now;
         changed.status.get_or_insert_default().load_balancer = Some(LoadBalancerStatus { ingress });
-        self.services.observe(self.api(key).replace_status(&key.name, &PostParams::default(), &changed).await?);
+        self.services
+            .observe(self.api(key).replace_status(&key.name, &PostParams::default(), &changed).await?);
         Ok(())
     }
 }

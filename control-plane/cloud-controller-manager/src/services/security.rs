@@ -39,11 +39,14 @@ fn sources(service: &Service) -> Vec<String> {
     all.extend(list("azure-allowed-ip-ranges"));
     all.extend(list("azure-allowed-service-tags"));
     all.extend(
-        informers::objects::annotation(&service.metadata, "service.beta.kubernetes.io/load-balancer-source-ranges")
-            .into_iter()
-            .flat_map(|v| v.split(','))
-            .map(|s| s.trim().to_owned())
-            .filter(|s| !s.is_empty()),
+        informers::objects::annotation(
+            &service.metadata,
+            "service.beta.kubernetes.io/load-balancer-source-ranges",
+        )
+        .into_iter()
+        .flat_map(|v| v.split(','))
+        .map(|s| s.trim().to_owned())
+        .filter(|s| !s.is_empty()),
     );
     let anyone = all.is_empty() || all.contains("0.0.0.0/0");
     match (anyone, is_internal(service)) {
@@ -92,7 +95,11 @@ pub(super) fn apply(group: &mut Value, address: &str, wanted: &[Allow]) -> bool 
         if name.starts_with(ALLOW) {
             let mut all = destinations(&rule);
             let keep = wanted.iter().any(|w| w.name() == name);
-            if keep { all.insert(address.to_owned()) } else { all.remove(address) };
+            if keep {
+                all.insert(address.to_owned())
+            } else {
+                all.remove(address)
+            };
             if all.is_empty() {
                 continue;
             }
@@ -109,7 +116,8 @@ pub(super) fn apply(group: &mut Value, address: &str, wanted: &[Allow]) -> bool 
         if rules.iter().any(|r| r["name"] == allow.name().as_str()) {
             continue;
         }
-        let taken: BTreeSet<i64> = rules.iter().filter_map(|r| r["properties"]["priority"].as_i64()).collect();
+        let taken: BTreeSet<i64> =
+            rules.iter().filter_map(|r| r["properties"]["priority"].as_i64()).collect();
         let Some(priority) = (PRIORITY_MIN..=PRIORITY_MAX).find(|p| !taken.contains(p)) else { continue };
         rules.push(json!({"name": allow.name(), "properties": {
             "protocol": allow.protocol,
@@ -157,7 +165,8 @@ mod tests {
 
     #[test]
     fn equal_wishes_share_a_rule() {
-        let mut group = json!({"properties": {"securityRules": [{"name": "mine", "properties": {"priority": 500}}]}});
+        let mut group =
+            json!({"properties": {"securityRules": [{"name": "mine", "properties": {"priority": 500}}]}});
         let web = wanted(&service(&[], &[443, 80]));
         assert!(apply(&mut group, "20.2.0.1", &web));
         assert!(!apply(&mut group, "20.2.0.1", &web));
@@ -165,7 +174,10 @@ mod tests {
         let rules = group["properties"]["securityRules"].as_array().unwrap();
         assert_eq!(rules.len(), 2);
         let rule = &rules[1]["properties"];
-        assert_eq!((rule["priority"].as_i64(), rule["sourceAddressPrefix"].as_str()), (Some(501), Some("Internet")));
+        assert_eq!(
+            (rule["priority"].as_i64(), rule["sourceAddressPrefix"].as_str()),
+            (Some(501), Some("Internet"))
+        );
         assert_eq!(rule["destinationAddressPrefixes"], json!(["20.2.0.1", "20.2.0.2"]));
         assert_eq!(rule["destinationPortRanges"], json!(["443", "80"]));
         assert!(apply(&mut group, "20.2.0.1", &[]));

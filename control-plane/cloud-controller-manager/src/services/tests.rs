@@ -37,11 +37,16 @@ impl kit::http::Service for Memory {
                 let inside = all.iter().filter(|(id, _)| {
                     id.strip_prefix(&format!("{path}/")).is_some_and(|rest| !rest.contains('/'))
                 });
-                kit::http::json(StatusCode::OK, &json!({"value": inside.map(|(_, v)| v.clone()).collect::<Vec<_>>()}))
+                kit::http::json(
+                    StatusCode::OK,
+                    &json!({"value": inside.map(|(_, v)| v.clone()).collect::<Vec<_>>()}),
+                )
             }
             Method::GET => match all.get(&path) {
                 Some(found) => kit::http::json(StatusCode::OK, found),
-                None => kit::http::json(StatusCode::NOT_FOUND, &json!({"error": {"code": "ResourceNotFound"}})),
+                None => {
+                    kit::http::json(StatusCode::NOT_FOUND, &json!({"error": {"code": "ResourceNotFound"}}))
+                }
             },
             Method::PUT => {
                 let mut value: Value = serde_json::from_slice(&body).unwrap();
@@ -77,9 +82,12 @@ fn cloud() -> (Cloud, Arc<Memory>, String) {
         "name": "kubernetes",
         "properties": {"frontendIPConfigurations": [{"name": "outbound"}], "backendAddressPools": [{"name": "kubernetes"}]},
     }));
-    memory.0.lock().insert(format!("{group}/networkSecurityGroups/aks-agentpool-1-nsg"), json!({
-        "name": "aks-agentpool-1-nsg", "properties": {"securityRules": []},
-    }));
+    memory.0.lock().insert(
+        format!("{group}/networkSecurityGroups/aks-agentpool-1-nsg"),
+        json!({
+            "name": "aks-agentpool-1-nsg", "properties": {"securityRules": []},
+        }),
+    );
     (Cloud { instances: Instances::new(&arm), arm }, memory, group)
 }
 
@@ -106,14 +114,16 @@ async fn a_public_service_comes_and_goes() {
     cloud.ensure(&service).await.unwrap();
     assert_eq!(*memory.0.lock(), before, "a second time changes nothing");
 
-    service.status = serde_json::from_value(json!({"loadBalancer": {"ingress": [{"ip": "20.2.0.7"}]}})).unwrap();
+    service.status =
+        serde_json::from_value(json!({"loadBalancer": {"ingress": [{"ip": "20.2.0.7"}]}})).unwrap();
     cloud.remove(&service).await.unwrap();
     let all = memory.0.lock();
     let balancer = &all[&format!("{group}/loadBalancers/kubernetes")]["properties"];
     assert_eq!(balancer["frontendIPConfigurations"], json!([{"name": "outbound"}]));
     assert_eq!(balancer["loadBalancingRules"], json!([]));
     assert!(!all.contains_key(&format!("{group}/publicIPAddresses/kubernetes-a12")));
-    let rules = &all[&format!("{group}/networkSecurityGroups/aks-agentpool-1-nsg")]["properties"]["securityRules"];
+    let rules =
+        &all[&format!("{group}/networkSecurityGroups/aks-agentpool-1-nsg")]["properties"]["securityRules"];
     assert_eq!(*rules, json!([]));
 }
 

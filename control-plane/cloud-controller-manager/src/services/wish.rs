@@ -80,7 +80,8 @@ pub(super) fn rules(service: &Service, balancer: &str) -> (Vec<Value>, Vec<Value
             continue;
         }
         let protocol = port.protocol.as_deref().unwrap_or("TCP");
-        let name: String = format!("{}-{protocol}-{}", rule_prefix(service), port.port).chars().take(80).collect();
+        let name: String =
+            format!("{}-{protocol}-{}", rule_prefix(service), port.port).chars().take(80).collect();
         let probe = probe(service, port.node_port, local.then_some(spec.health_check_node_port).flatten());
         let no_probe = is_set(service, &format!("port_{}_no_probe_rule", port.port));
         let probe = probe.filter(|_| (protocol == "TCP" || local) && !no_probe);
@@ -108,7 +109,8 @@ pub(super) fn rules(service: &Service, balancer: &str) -> (Vec<Value>, Vec<Value
 
 /// How the cloud finds out whether a node serves: for `Local` by the health check, otherwise by the node port.
 fn probe(service: &Service, node_port: Option<i32>, health_port: Option<i32>) -> Option<Value> {
-    let number = |name: &str, default: i64| setting(service, name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default: i64| setting(service, name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let interval = number("azure-load-balancer-health-probe-interval", 5);
     let count = number("azure-load-balancer-health-probe-num-of-probe", 2);
     let mut probe = json!({"intervalInSeconds": interval, "numberOfProbes": count, "probeThreshold": count});
@@ -122,7 +124,8 @@ fn probe(service: &Service, node_port: Option<i32>, health_port: Option<i32>) ->
     match setting(service, "azure-load-balancer-health-probe-protocol").map(str::to_lowercase).as_deref() {
         Some(web @ ("http" | "https")) => {
             probe["protocol"] = if web == "http" { "Http" } else { "Https" }.into();
-            probe["requestPath"] = setting(service, "azure-load-balancer-health-probe-request-path").unwrap_or("/").into();
+            probe["requestPath"] =
+                setting(service, "azure-load-balancer-health-probe-request-path").unwrap_or("/").into();
         }
         _ => probe["protocol"] = "Tcp".into(),
     }
@@ -150,9 +153,9 @@ pub(super) fn replace_own(list: &mut Value, prefix: &str, wanted: Vec<Value>) ->
 /// Whether everything that is wanted is there; the cloud adds members of its own.
 fn covers(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => {
-            wanted.iter().all(|(k, w)| there.get(k).is_some_and(|t| covers(t, w)) || k == "backendAddressPools" || k == "probeThreshold")
-        }
+        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(k, w)| {
+            there.get(k).is_some_and(|t| covers(t, w)) || k == "backendAddressPools" || k == "probeThreshold"
+        }),
         (Value::String(there), Value::String(wanted)) => there.eq_ignore_ascii_case(wanted),
         (there, wanted) => there == wanted,
     }
@@ -189,7 +192,8 @@ mod tests {
 
     #[test]
     fn local_traffic_is_probed_by_the_health_check() {
-        let service = service(json!({"spec": {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}}));
+        let service =
+            service(json!({"spec": {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}}));
         let (_, probes) = rules(&service, "/lb");
         let probe = &probes[0]["properties"];
         assert_eq!((probe["protocol"].as_str(), probe["port"].as_i64()), (Some("Http"), Some(31000)));
@@ -216,7 +220,10 @@ mod tests {
         let wanted = vec![json!({"name": "a1-TCP-80", "properties": {"frontendPort": 80}})];
         let mut list = json!([{"name": "aksOutboundRule"}, {"name": "a1-TCP-81"}]);
         assert!(replace_own(&mut list, "a1", wanted.clone()));
-        assert_eq!(list, json!([{"name": "aksOutboundRule"}, {"name": "a1-TCP-80", "properties": {"frontendPort": 80}}]));
+        assert_eq!(
+            list,
+            json!([{"name": "aksOutboundRule"}, {"name": "a1-TCP-80", "properties": {"frontendPort": 80}}])
+        );
         list[1]["id"] = "x".into();
         assert!(!replace_own(&mut list, "a1", wanted));
         assert!(replace_own(&mut list, "a1", vec![]));

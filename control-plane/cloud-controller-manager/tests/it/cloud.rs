@@ -77,7 +77,8 @@ impl kit::http::Service for Memory {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let body = kit::http::read(request.into_body(), 1 << 20).await.unwrap();
         if method != Method::GET && self.1.load(Ordering::Relaxed) {
-            let error = json!({"error": {"code": "AuthorizationFailed", "message": "The client has no role."}});
+            let error =
+                json!({"error": {"code": "AuthorizationFailed", "message": "The client has no role."}});
             return kit::http::json(StatusCode::FORBIDDEN, &error);
         }
         let mut all = self.0.lock();
@@ -91,7 +92,9 @@ impl kit::http::Service for Memory {
             }
             Method::GET => match all.get(&path) {
                 Some(found) => kit::http::json(StatusCode::OK, found),
-                None => kit::http::json(StatusCode::NOT_FOUND, &json!({"error": {"code": "ResourceNotFound"}})),
+                None => {
+                    kit::http::json(StatusCode::NOT_FOUND, &json!({"error": {"code": "ResourceNotFound"}}))
+                }
             },
             Method::PUT => {
                 let mut value: Value = serde_json::from_slice(&body).unwrap();

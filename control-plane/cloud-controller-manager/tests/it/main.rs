@@ -90,7 +90,9 @@ async fn a_node_is_introduced_and_goes_with_its_instance() {
     let spec = known.spec.unwrap();
     assert_eq!(
         spec.provider_id.as_deref(),
-        Some("azure:///subscriptions/s/resourceGroups/mc_rg_c_eastus/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodepool1-1-vmss/virtualMachines/0")
+        Some(
+            "azure:///subscriptions/s/resourceGroups/mc_rg_c_eastus/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodepool1-1-vmss/virtualMachines/0"
+        )
     );
     assert!(!spec.taints.unwrap_or_default().iter().any(|t| t.key.contains("uninitialized")));
     let labels = known.metadata.labels.unwrap();
@@ -144,7 +146,10 @@ async fn a_refusal_is_told_in_the_clouds_words() {
         all.into_iter().find(|e| e.reason.as_deref() == Some("SyncLoadBalancerFailed"))?.message
     })
     .await;
-    assert!(message.starts_with("Error syncing load balancer: failed to ensure load balancer: "), "{message}");
+    assert!(
+        message.starts_with("Error syncing load balancer: failed to ensure load balancer: "),
+        "{message}"
+    );
     assert!(message.contains("AuthorizationFailed"), "{message}");
     plane.cloud.refuse(false);
     until("an address", || async { services.get("web").await.unwrap().status?.load_balancer?.ingress }).await;

@@ -9,9 +9,7 @@ use informers::objects::until;
 use informers::{Change, Error, Informer, Key, Next, Queue};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest as Csr, CertificateSigningRequestCondition,
 };
@@ -43,8 +41,13 @@ fn new(context: &Context) -> Arc<Controller> {
     })
 }
 
-fn run<F, Fut>(context: &Context, name: &'static str, controller: &Arc<Controller>, queue: Queue<Key>, sync: F)
-where
+fn run<F, Fut>(
+    context: &Context,
+    name: &'static str,
+    controller: &Arc<Controller>,
+    queue: Queue<Key>,
+    sync: F,
+) where
     F: Fn(Arc<Controller>, Arc<Csr>) -> Fut + Send + Sync + Clone + 'static,
     Fut: Future<Output = Result<Next, Error>> + Send + 'static,
 {
@@ -88,17 +91,25 @@ pub(crate) fn start_approving(context: &Context) {
 /// Starts the loop that signs.
 pub(crate) fn start_signing(context: &Context) {
     let controller = new(context);
-    run(context, "certificatesigningrequest-signing-controller", &controller, Queue::new(), |c, csr| async move {
-        c.sign(&csr).await
-    });
+    run(
+        context,
+        "certificatesigningrequest-signing-controller",
+        &controller,
+        Queue::new(),
+        |c, csr| async move { c.sign(&csr).await },
+    );
 }
 
 /// Starts the loop that removes old requests.
 pub(crate) fn start_cleaning(context: &Context) {
     let controller = new(context);
-    run(context, "certificatesigningrequest-cleaner-controller", &controller, Queue::new(), |c, csr| async move {
-        c.clean(&csr).await
-    });
+    run(
+        context,
+        "certificatesigningrequest-cleaner-controller",
+        &controller,
+        Queue::new(),
+        |c, csr| async move { c.clean(&csr).await },
+    );
 }
 
 fn has(csr: &Csr, kind: &str) -> bool {
@@ -153,7 +164,8 @@ impl Controller {
         conditions.push(condition("Approved", "AutoApproved", message, self.clock.now()));
         let name = csr.metadata.name.as_deref().unwrap_or_default();
         let bytes = &changed;
-        let approved = self.api().replace_subresource("approval", name, &PostParams::default(), bytes).await?;
+        let approved =
+            self.api().replace_subresource("approval", name, &PostParams::default(), bytes).await?;
         self.requests.observe(approved);
         Ok(None)
     }
@@ -210,9 +222,7 @@ impl Controller {
         let usage = asked.allowed_usage(csr)?;
         let seconds = csr.spec.expiration_seconds.and_then(|s| u64::try_from(s).ok());
         let valid = seconds.map_or(YEAR, Duration::from_secs).clamp(Duration::from_secs(600), YEAR);
-        self.authority
-            .sign_request(&asked.pem, usage, valid)
-            .map_err(|error| kit::Chain(&error).to_string())
+        self.authority.sign_request(&asked.pem, usage, valid).map_err(|error| kit::Chain(&error).to_string())
     }
 
     async fn clean(&self, csr: &Csr) -> Result<Next, Error> {

@@ -129,14 +129,15 @@ impl Asked {
         match csr.spec.signer_name.as_str() {
             CLIENT_KUBELET if self.is_client(csr) => Ok(Usage::Client),
             SERVING if self.is_serving(csr) => Ok(Usage::Server),
-            CLIENT if self.organizations.iter().any(|o| o == "system:masters") => {
-                Err("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed".into())
-            }
+            CLIENT if self.organizations.iter().any(|o| o == "system:masters") => Err(
+                "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"
+                    .into(),
+            ),
             CLIENT
                 if usages.contains(&"client auth")
-                    && usages.iter().all(|u| {
-                        ["client auth", "digital signature", "key encipherment"].contains(u)
-                    }) =>
+                    && usages
+                        .iter()
+                        .all(|u| ["client auth", "digital signature", "key encipherment"].contains(u)) =>
             {
                 Ok(Usage::Client)
             }

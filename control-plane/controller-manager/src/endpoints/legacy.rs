@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use informers::objects::{is_deleting, is_ready};
 use informers::{Error, Informer, Key, Next, Queue};
-use k8s_openapi::api::core::v1::{
-    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Pod, Service,
-};
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams};
 
@@ -87,8 +85,9 @@ impl Controller {
                     other => drop(other?),
                 }
             }
-            Some(known) if known.subsets.clone().filter(|s| !s.is_empty()) != subsets
-                || known.metadata.labels.as_ref() != Some(&labels) =>
+            Some(known)
+                if known.subsets.clone().filter(|s| !s.is_empty()) != subsets
+                    || known.metadata.labels.as_ref() != Some(&labels) =>
             {
                 let mut changed = known.as_ref().clone();
                 changed.subsets = subsets;
@@ -139,7 +138,8 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
             subsets.len() - 1
         });
         let subset = &mut subsets[at];
-        let list = if publish || is_ready(pod) { &mut subset.addresses } else { &mut subset.not_ready_addresses };
+        let list =
+            if publish || is_ready(pod) { &mut subset.addresses } else { &mut subset.not_ready_addresses };
         list.get_or_insert_default().push(address);
     }
     for subset in &mut subsets {
@@ -170,9 +170,11 @@ mod tests {
                 .unwrap(),
             )
         };
-        let subsets = subsets(&service, &[pod("10.0.0.2", "True"), pod("10.0.0.1", "True"), pod("10.0.0.3", "False")]);
+        let subsets =
+            subsets(&service, &[pod("10.0.0.2", "True"), pod("10.0.0.1", "True"), pod("10.0.0.3", "False")]);
         assert_eq!(subsets.len(), 1);
-        let ips = |l: &Option<Vec<EndpointAddress>>| l.iter().flatten().map(|a| a.ip.clone()).collect::<Vec<_>>();
+        let ips =
+            |l: &Option<Vec<EndpointAddress>>| l.iter().flatten().map(|a| a.ip.clone()).collect::<Vec<_>>();
         assert_eq!(ips(&subsets[0].addresses), ["10.0.0.1", "10.0.0.2"]);
         assert_eq!(ips(&subsets[0].not_ready_addresses), ["10.0.0.3"]);
     }

@@ -86,16 +86,17 @@ fn target_port(pod: &Pod, port: &ServicePort) -> Option<i32> {
         Some(IntOrString::Int(number)) => Some(*number),
         Some(IntOrString::String(name)) => {
             let spec = pod.spec.as_ref()?;
-            let sidecars =
-                spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+            let sidecars = spec
+                .init_containers
+                .iter()
+                .flatten()
+                .filter(|c| c.restart_policy.as_deref() == Some("Always"));
             let protocol = port.protocol.as_deref().unwrap_or("TCP");
             spec.containers
                 .iter()
                 .chain(sidecars)
                 .flat_map(|c| c.ports.iter().flatten())
-                .find(|p| {
-                    p.name.as_ref() == Some(name) && p.protocol.as_deref().unwrap_or("TCP") == protocol
-                })
+                .find(|p| p.name.as_ref() == Some(name) && p.protocol.as_deref().unwrap_or("TCP") == protocol)
                 .map(|p| p.container_port)
         }
     }
@@ -114,5 +115,8 @@ fn pod_reference(pod: &Pod) -> ObjectReference {
 /// The pod's own name within the service's domain, if it asked for one.
 fn hostname(pod: &Pod, service: &Service) -> Option<String> {
     let spec = pod.spec.as_ref()?;
-    (spec.subdomain == service.metadata.name).then(|| spec.hostname.clone()).flatten().filter(|h| !h.is_empty())
+    (spec.subdomain == service.metadata.name)
+        .then(|| spec.hostname.clone())
+        .flatten()
+        .filter(|h| !h.is_empty())
 }

@@ -89,7 +89,12 @@ impl Controller {
             self.nodes.find("", node).and_then(|n| label(&n.metadata, ZONE).map(str::to_owned))
         });
         let labels = labels(&service);
-        let write = Write { client: &self.client, slices: &self.slices, labels: &labels, owner: controlled_by(service.as_ref()) };
+        let write = Write {
+            client: &self.client,
+            slices: &self.slices,
+            labels: &labels,
+            owner: controlled_by(service.as_ref()),
+        };
         write.run(&key, spread::plan(wanted, &present), &present).await?;
         Ok(None)
     }
@@ -104,7 +109,12 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    pub async fn run(&self, key: &Key, plan: spread::Plan, present: &[Arc<EndpointSlice>]) -> Result<(), Error> {
+    pub async fn run(
+        &self,
+        key: &Key,
+        plan: spread::Plan,
+        present: &[Arc<EndpointSlice>],
+    ) -> Result<(), Error> {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
         for group in plan.create {
             let slice = EndpointSlice {
@@ -203,7 +213,8 @@ fn groups(service: &Service, pods: &[Arc<Pod>], zone: impl Fn(&str) -> Option<St
         let before = groups.len();
         for pod in pods {
             let status = pod.status.clone().unwrap_or_default();
-            let addresses = status.pod_ips.unwrap_or_default().into_iter().map(|ip| ip.ip).chain(status.pod_ip);
+            let addresses =
+                status.pod_ips.unwrap_or_default().into_iter().map(|ip| ip.ip).chain(status.pod_ip);
             let mut fitting = addresses.filter(|ip| ip.contains(':') == (family == "IPv6"));
             let Some(address) = fitting.next() else { continue };
             let ports = ports(service, pod);
@@ -249,8 +260,7 @@ mod tests {
         let groups = groups(&service, &pods, |_| Some("eastus-1".into()));
         let sizes: Vec<_> = groups.iter().map(|g| (g.ports[0].port, g.endpoints.len())).collect();
         assert_eq!(sizes, [(Some(8080), 2), (Some(9090), 1)]);
-        let ready: Vec<_> =
-            groups[0].endpoints.iter().map(|e| e.conditions.clone().unwrap().ready).collect();
+        let ready: Vec<_> = groups[0].endpoints.iter().map(|e| e.conditions.clone().unwrap().ready).collect();
         assert_eq!(ready, [Some(true), Some(false)]);
         assert_eq!(groups[0].endpoints[0].zone.as_deref(), Some("eastus-1"));
     }

@@ -47,8 +47,7 @@ pub(super) fn plan(wanted: Vec<Group>, present: &[Arc<EndpointSlice>]) -> Plan {
     let mut taken = vec![false; present.len()];
     for group in wanted {
         let key = ports_key(&group.ports);
-        let mut open: BTreeMap<_, _> =
-            group.endpoints.iter().map(|e| (identity(e), e.clone())).collect();
+        let mut open: BTreeMap<_, _> = group.endpoints.iter().map(|e| (identity(e), e.clone())).collect();
         let mut kept: Vec<(usize, Vec<Endpoint>, bool)> = Vec::new();
         for (at, slice) in present.iter().enumerate() {
             let same = slice.address_type == group.address_type
@@ -88,7 +87,11 @@ pub(super) fn plan(wanted: Vec<Group>, present: &[Arc<EndpointSlice>]) -> Plan {
         while !fresh.is_empty() || (filled == 0 && group.endpoints.is_empty()) {
             let some = fresh.len().min(SLICE_MAX);
             let endpoints = fresh.drain(..some).collect();
-            plan.create.push(Group { endpoints, address_type: group.address_type.clone(), ports: group.ports.clone() });
+            plan.create.push(Group {
+                endpoints,
+                address_type: group.address_type.clone(),
+                ports: group.ports.clone(),
+            });
             filled += 1;
         }
     }
@@ -103,7 +106,10 @@ mod tests {
 
     fn endpoints(range: std::ops::Range<usize>) -> Vec<Endpoint> {
         range
-            .map(|n| Endpoint { addresses: vec![format!("10.0.{}.{}", n / 250, n % 250)], ..Default::default() })
+            .map(|n| Endpoint {
+                addresses: vec![format!("10.0.{}.{}", n / 250, n % 250)],
+                ..Default::default()
+            })
             .collect()
     }
 
@@ -139,10 +145,10 @@ mod tests {
 
     #[test]
     fn one_more_endpoint_changes_one_slice() {
-        let plan = plan(vec![group(endpoints(0..151))], &[
-            slice("full", &group(endpoints(0..100))),
-            slice("half", &group(endpoints(100..150))),
-        ]);
+        let plan = plan(
+            vec![group(endpoints(0..151))],
+            &[slice("full", &group(endpoints(0..100))), slice("half", &group(endpoints(100..150)))],
+        );
         assert_eq!((plan.create.len(), plan.delete.len()), (0, 0));
         assert_eq!(plan.update.len(), 1);
         assert_eq!(plan.update[0].metadata.name.as_deref(), Some("half"));

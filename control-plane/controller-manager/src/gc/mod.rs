@@ -132,7 +132,8 @@ impl Collector {
             Verdict::Delete if node.finalizers.iter().any(|f| f == FOREGROUND) => DeleteParams::foreground(),
             Verdict::Delete => DeleteParams::background(),
         };
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: live.resource_version };
+        let preconditions =
+            Preconditions { uid: Some(uid.to_owned()), resource_version: live.resource_version };
         match api.delete(&node.name, &params.preconditions(preconditions)).await {
             Err(kube::Error::Api(s)) if s.code == 404 => Ok(None),
             other => Ok(other.map(|_| None)?),
@@ -145,7 +146,8 @@ impl Collector {
             let kind = self.kind(&reference.api_version, &reference.kind)?;
             if kind.namespaced && node.namespace.is_empty() {
                 return Err(Error::other(format!(
-                    "the cluster-scoped {} `{}` names a namespaced owner", node.kind, node.name
+                    "the cluster-scoped {} `{}` names a namespaced owner",
+                    node.kind, node.name
                 )));
             }
             let live = self.api(&kind, &node.namespace).get_metadata_opt(&reference.name).await?;
@@ -199,7 +201,12 @@ impl Collector {
         Ok(None)
     }
 
-    async fn unlink(&self, api: &Api<DynamicObject>, live: &ObjectMeta, lost: &[String]) -> Result<(), Error> {
+    async fn unlink(
+        &self,
+        api: &Api<DynamicObject>,
+        live: &ObjectMeta,
+        lost: &[String],
+    ) -> Result<(), Error> {
         let rest: Vec<&OwnerReference> =
             live.owner_references.iter().flatten().filter(|o| !lost.contains(&o.uid)).collect();
         let patch = serde_json::json!({"metadata": {
@@ -259,7 +266,11 @@ mod tests {
                 Verdict::Unlink(vec!["g".into(), "w".into()]),
             ),
             (Owners { solid: none(), gone: gone.clone(), waiting: none() }, true, Verdict::Delete),
-            (Owners { solid: none(), gone: gone.clone(), waiting: waiting.clone() }, true, Verdict::DeleteForeground),
+            (
+                Owners { solid: none(), gone: gone.clone(), waiting: waiting.clone() },
+                true,
+                Verdict::DeleteForeground,
+            ),
             (Owners { solid: none(), gone, waiting }, false, Verdict::Delete),
             (Owners::default(), false, Verdict::Keep),
         ] {

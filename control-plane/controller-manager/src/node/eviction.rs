@@ -47,7 +47,10 @@ pub(crate) fn start(context: &Context) {
         let before = change.old().map(|n| no_execute(n)).unwrap_or_default();
         if before != no_execute(change.object()) {
             let name = change.object().metadata.name.as_deref().unwrap_or_default();
-            pods.list().iter().filter(|p| node_name(p) == name).for_each(|p| waiting.add(Key::of(p.as_ref())));
+            pods.list()
+                .iter()
+                .filter(|p| node_name(p) == name)
+                .for_each(|p| waiting.add(Key::of(p.as_ref())));
         }
     });
     let c = controller.clone();

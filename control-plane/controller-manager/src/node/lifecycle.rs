@@ -107,13 +107,16 @@ fn silent(node: &Node, now: Timestamp) -> Vec<NodeCondition> {
 
 impl Controller {
     async fn sync(&self, key: Key) -> Result<Next, Error> {
-        let Some(mut node) = self.nodes.get(&key).filter(|n| !is_deleting(&n.metadata)) else { return Ok(None) };
+        let Some(mut node) = self.nodes.get(&key).filter(|n| !is_deleting(&n.metadata)) else {
+            return Ok(None);
+        };
         let api: Api<Node> = Api::all(self.client.clone());
         let now = self.clock.now();
         let grace = SignedDuration::try_from(self.grace).unwrap_or(SignedDuration::from_secs(40));
         let last = self.pulse.lock().last(&key.name, now);
         let deadline = last.saturating_add(grace).unwrap_or(now);
-        let next = if deadline > now { Some(until(deadline, now) + Duration::from_millis(100)) } else { None };
+        let next =
+            if deadline > now { Some(until(deadline, now) + Duration::from_millis(100)) } else { None };
         if next.is_none() && WATCHED.iter().any(|kind| condition(&node, kind) != "Unknown") {
             let was_ready = condition(&node, "Ready") == "True";
             let mut changed = node.as_ref().clone();

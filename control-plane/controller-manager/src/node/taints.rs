@@ -29,7 +29,9 @@ pub(super) fn condition<'a>(node: &'a Node, kind: &str) -> &'a str {
 
 fn is_ours(taint: &Taint) -> bool {
     match taint.effect.as_str() {
-        "NoSchedule" => taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(_, _, key)| *key == taint.key),
+        "NoSchedule" => {
+            taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(_, _, key)| *key == taint.key)
+        }
         "NoExecute" => taint.key == NOT_READY || taint.key == UNREACHABLE,
         _ => false,
     }
@@ -81,7 +83,8 @@ pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         "Exists" => true,
         _ => {
             !key.is_empty()
-                && toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+                && toleration.value.as_deref().unwrap_or_default()
+                    == taint.value.as_deref().unwrap_or_default()
         }
     }
 }
@@ -132,16 +135,23 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let other = serde_json::json!([{"key": "mine", "effect": "NoSchedule"}]);
         assert_eq!(wanted(&node("True", false, other.clone()), true, now), None);
-        assert_eq!(keys(wanted(&node("Unknown", true, other), true, now)), [
-            "mine:NoSchedule",
-            "node.kubernetes.io/unreachable:NoSchedule",
-            "node.kubernetes.io/unreachable:NoExecute",
-            "node.kubernetes.io/unschedulable:NoSchedule",
-        ]);
+        assert_eq!(
+            keys(wanted(&node("Unknown", true, other), true, now)),
+            [
+                "mine:NoSchedule",
+                "node.kubernetes.io/unreachable:NoSchedule",
+                "node.kubernetes.io/unreachable:NoExecute",
+                "node.kubernetes.io/unschedulable:NoSchedule",
+            ]
+        );
         let late = serde_json::json!([{"key": NOT_READY, "effect": "NoSchedule"}, {"key": NOT_READY, "effect": "NoExecute"}]);
         assert_eq!(wanted(&node("True", false, late.clone()), true, now), Some(vec![]));
         let kept = keys(wanted(&node("False", false, late), false, now));
-        assert_eq!(kept, ["node.kubernetes.io/not-ready:NoSchedule"], "nobody is driven away when all are down");
+        assert_eq!(
+            kept,
+            ["node.kubernetes.io/not-ready:NoSchedule"],
+            "nobody is driven away when all are down"
+        );
     }
 
     #[test]
@@ -154,11 +164,15 @@ mod tests {
             value: None,
         };
         let pod = |tolerations: serde_json::Value| -> Pod {
-            serde_json::from_value(serde_json::json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
-                .unwrap()
+            serde_json::from_value(
+                serde_json::json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}),
+            )
+            .unwrap()
         };
         let with = |seconds: Option<i64>| {
-            pod(serde_json::json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]))
+            pod(
+                serde_json::json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]),
+            )
         };
         let taints = [taint];
         assert_eq!(leaves(&pod(serde_json::json!([])), &taints, now), Some(Duration::ZERO));

@@ -15,7 +15,9 @@ async fn with_set() -> Plane {
             "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "set"}}, "template": template("set", "one")},
         }))
         .await;
-    plane.until("pods", "replicasets", "default", |s| s.len() == 1 && s[0]["status"]["readyReplicas"] == 2).await;
+    plane
+        .until("pods", "replicasets", "default", |s| s.len() == 1 && s[0]["status"]["readyReplicas"] == 2)
+        .await;
     plane
 }
 
@@ -47,9 +49,11 @@ async fn orphans_live_on_and_are_adopted() {
             "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "set"}}, "template": template("set", "one")},
         }))
         .await;
-    plane.until("adoption", "pods", "default", |p| {
-        p.iter().all(|p| p["metadata"]["ownerReferences"][0]["name"] == "heir")
-    }).await;
+    plane
+        .until("adoption", "pods", "default", |p| {
+            p.iter().all(|p| p["metadata"]["ownerReferences"][0]["name"] == "heir")
+        })
+        .await;
     assert_eq!(uids(&plane.list("pods", "default").await), before);
 }
 
@@ -59,10 +63,21 @@ async fn a_namespace_is_furnished_and_emptied() {
     plane.node("n1").await;
     plane.create("namespaces", "", json!({"metadata": {"name": "team"}})).await;
     plane.until("its account", "serviceaccounts", "team", |all| all.len() == 1).await;
-    plane.until("its CA", "configmaps", "team", |all| {
-        all.iter().any(|m| m["metadata"]["name"] == "kube-root-ca.crt" && m["data"]["ca.crt"].as_str().is_some_and(|c| c.contains("BEGIN")))
-    }).await;
-    plane.create("pods", "team", json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})).await;
+    plane
+        .until("its CA", "configmaps", "team", |all| {
+            all.iter().any(|m| {
+                m["metadata"]["name"] == "kube-root-ca.crt"
+                    && m["data"]["ca.crt"].as_str().is_some_and(|c| c.contains("BEGIN"))
+            })
+        })
+        .await;
+    plane
+        .create(
+            "pods",
+            "team",
+            json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        )
+        .await;
     plane.until("it runs", "pods", "team", |p| p[0]["status"]["phase"] == "Running").await;
     plane.delete("namespaces", "", "team", DeleteParams::default()).await;
     plane.until("it is gone", "namespaces", "", |n| n.iter().all(|n| n["metadata"]["name"] != "team")).await;

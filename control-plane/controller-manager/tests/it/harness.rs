@@ -98,7 +98,9 @@ impl Plane {
             "cronjobs" => ("batch/v1", "CronJob", "cronjobs"),
             "poddisruptionbudgets" => ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             "endpointslices" => ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
-            "clusterrolebindings" => ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings"),
+            "clusterrolebindings" => {
+                ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings")
+            }
             "clusterroles" => ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles"),
             other => panic!("which version has {other}?"),
         };
@@ -157,7 +159,10 @@ impl Plane {
                 if tokio::time::Instant::now() > end {
                     let loops: Vec<_> =
                         self.manager.status().into_iter().filter(|s| s.last_error.is_some()).collect();
-                    panic!("{place}: {what} never happened: {}\n{loops:#?}", serde_json::to_string_pretty(&found).unwrap());
+                    panic!(
+                        "{place}: {what} never happened: {}\n{loops:#?}",
+                        serde_json::to_string_pretty(&found).unwrap()
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -175,7 +180,9 @@ impl Plane {
         let api = self.objects("nodes", "");
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
         self.until("the node is open", "nodes", "", |nodes| {
-            nodes.iter().any(|n| n["metadata"]["name"] == name && n["spec"]["taints"].as_array().is_none_or(Vec::is_empty))
+            nodes.iter().any(|n| {
+                n["metadata"]["name"] == name && n["spec"]["taints"].as_array().is_none_or(Vec::is_empty)
+            })
         })
         .await;
     }

@@ -15,10 +15,14 @@ async fn a_silent_node_is_unknown_and_its_pods_leave() {
     plane.until("the default account", "serviceaccounts", "default", |all| !all.is_empty()).await;
     let soon = json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]);
     plane
-        .create("pods", "default", json!({
-            "metadata": {"name": "p"},
-            "spec": {"containers": [{"name": "c", "image": "i"}], "tolerations": soon},
-        }))
+        .create(
+            "pods",
+            "default",
+            json!({
+                "metadata": {"name": "p"},
+                "spec": {"containers": [{"name": "c", "image": "i"}], "tolerations": soon},
+            }),
+        )
         .await;
     plane.until("it runs", "pods", "default", |p| p[0]["status"]["phase"] == "Running").await;
     // A second node stays alive, or nobody would be driven away.
@@ -33,14 +37,24 @@ async fn a_silent_node_is_unknown_and_its_pods_leave() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     });
-    let nodes = plane.until("silence is noticed", "nodes", "", |nodes| {
-        nodes.iter().any(|n| n["metadata"]["name"] == "n1" && n["spec"]["taints"].as_array().is_some_and(|t| {
-            t.iter().any(|t| t["key"] == "node.kubernetes.io/unreachable" && t["effect"] == "NoExecute")
-        }))
-    }).await;
+    let nodes = plane
+        .until("silence is noticed", "nodes", "", |nodes| {
+            nodes.iter().any(|n| {
+                n["metadata"]["name"] == "n1"
+                    && n["spec"]["taints"].as_array().is_some_and(|t| {
+                        t.iter().any(|t| {
+                            t["key"] == "node.kubernetes.io/unreachable" && t["effect"] == "NoExecute"
+                        })
+                    })
+            })
+        })
+        .await;
     let n1 = nodes.iter().find(|n| n["metadata"]["name"] == "n1").unwrap();
     let ready = n1["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap();
-    assert_eq!((ready["status"].as_str(), ready["reason"].as_str()), (Some("Unknown"), Some("NodeStatusUnknown")));
+    assert_eq!(
+        (ready["status"].as_str(), ready["reason"].as_str()),
+        (Some("Unknown"), Some("NodeStatusUnknown"))
+    );
     plane.until("the pod leaves", "pods", "default", <[_]>::is_empty).await;
     beat.abort();
 }
@@ -50,7 +64,13 @@ async fn pods_of_a_removed_node_go() {
     let plane = start(Duration::from_secs(3600)).await;
     plane.node("n1").await;
     plane.until("the default account", "serviceaccounts", "default", |all| !all.is_empty()).await;
-    plane.create("pods", "default", json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})).await;
+    plane
+        .create(
+            "pods",
+            "default",
+            json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        )
+        .await;
     plane.until("it runs", "pods", "default", |p| p[0]["status"]["phase"] == "Running").await;
     plane.delete("nodes", "", "n1", DeleteParams::default()).await;
     plane.until("the pod goes", "pods", "default", <[_]>::is_empty).await;
@@ -83,7 +103,8 @@ async fn a_kubelet_gets_its_certificates() {
     api.patch_status("n1", &Default::default(), &kube::api::Patch::Merge(&address)).await.unwrap();
     let node = plane.api.client(UserInfo::new("system:node:n1", &["system:nodes", "system:authenticated"]));
     let ip = ["10.224.0.4".parse().unwrap()];
-    let made = kit::pki::request("system:node:n1", &["system:nodes".to_owned()], &["n1".to_owned()], &ip).unwrap();
+    let made =
+        kit::pki::request("system:node:n1", &["system:nodes".to_owned()], &["n1".to_owned()], &ip).unwrap();
     signed(&node, "serving", "kubernetes.io/kubelet-serving", "server auth", made.request_pem).await;
 }
 

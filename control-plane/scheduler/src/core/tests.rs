@@ -77,7 +77,11 @@ fn replicas_spread_over_nodes() {
 fn reasons_are_counted_in_upstreams_words() {
     let mut core = core(&[
         node("small", "500m", json!({})),
-        node("tainted", "4", json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}})),
+        node(
+            "tainted",
+            "4",
+            json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}),
+        ),
         node("cordoned", "4", json!({"spec": {"unschedulable": true}})),
         node("other", "4", json!({"metadata": {"labels": {"pool": "other"}}})),
     ]);
@@ -210,7 +214,8 @@ fn hard_spreading_keeps_the_skew() {
 #[test]
 fn host_ports_are_exclusive() {
     let mut core = core(&[node("a", "4", json!({}))]);
-    let port = json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}});
+    let port =
+        json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}});
     core.pod(pod("p", "10m", port.clone()), 0);
     assert_eq!(bound(core.next(0)), "a");
     core.pod(pod("q", "10m", port), 0);
@@ -240,7 +245,9 @@ fn missing_claims_are_named() {
 
 fn rate(extra: &serde_json::Value, pods: usize) -> f64 {
     let nodes: Vec<Node> = (0..5000)
-        .map(|n| node(&format!("n{n}"), "64", json!({"metadata": {"labels": {"zone": format!("z{}", n % 3)}}})))
+        .map(|n| {
+            node(&format!("n{n}"), "64", json!({"metadata": {"labels": {"zone": format!("z{}", n % 3)}}}))
+        })
         .collect();
     let mut core = core(&nodes);
     for n in 0..pods {

@@ -75,7 +75,8 @@ pub(crate) fn has_opinion(prepared: &Prepared) -> bool {
 
 /// The weights of the preferences met at the node; may be negative.
 pub(crate) fn liking(prepared: &Prepared, node: &NodeInfo) -> i64 {
-    let own: i64 = prepared.preferred.iter().map(|(key, weight, counts)| weight * at(counts, node, key)).sum();
+    let own: i64 =
+        prepared.preferred.iter().map(|(key, weight, counts)| weight * at(counts, node, key)).sum();
     let theirs: i64 = prepared.liked.iter().map(|(key, counts)| at(counts, node, key)).sum();
     own + theirs
 }

@@ -65,7 +65,10 @@ pub(crate) fn filter(rules: &[Prepared<'_>], node: &NodeInfo) -> Result<(), Refu
         };
         let here = p.counts.get(value).copied().unwrap_or(0);
         if here + p.own - p.least > p.rule.max_skew {
-            return Err(Refusal::soft(Plugin::Spread, "node(s) didn't match pod topology spread constraints"));
+            return Err(Refusal::soft(
+                Plugin::Spread,
+                "node(s) didn't match pod topology spread constraints",
+            ));
         }
     }
     Ok(())

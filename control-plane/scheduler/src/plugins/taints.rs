@@ -55,6 +55,7 @@ pub(crate) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Refusal> {
 
 /// How many `PreferNoSchedule` taints the pod does not tolerate; fewer is better.
 pub(crate) fn dislike(pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let count = node.taints.iter().filter(|t| t.effect == "PreferNoSchedule" && !is_tolerated(pod, t)).count();
+    let count =
+        node.taints.iter().filter(|t| t.effect == "PreferNoSchedule" && !is_tolerated(pod, t)).count();
     i64::try_from(count).unwrap_or(i64::MAX)
 }

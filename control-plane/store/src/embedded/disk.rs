@@ -119,7 +119,8 @@ impl Disk {
             leases.insert(id.value(), Lease { ttl_ms, ends_ms });
         }
         let numbers = read.open_table(NUMBERS).map_err(StoreError::engine(failed))?;
-        let revision = numbers.get(REVISION).map_err(StoreError::engine(failed))?.map_or(1, |found| found.value());
+        let revision =
+            numbers.get(REVISION).map_err(StoreError::engine(failed))?.map_or(1, |found| found.value());
         Ok(Loaded { index, leases, revision })
     }
 
@@ -169,7 +170,9 @@ fn encode(kv: &KeyValue, buffer: &mut Vec<u8>) {
 
 fn decode(key: &str, bytes: &[u8]) -> Result<KeyValue, StoreError> {
     let Some((header, value)) = bytes.split_at_checked(HEADER_BYTES) else {
-        return Err(StoreError::engine("understand")(std::io::Error::other(format!("key `{key}` is cut short"))));
+        return Err(StoreError::engine("understand")(std::io::Error::other(format!(
+            "key `{key}` is cut short"
+        ))));
     };
     let number = |at: usize| {
         let mut raw = [0; 8];

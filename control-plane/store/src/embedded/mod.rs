@@ -31,9 +31,9 @@ use self::disk::{Change, Disk};
 use self::group::{Core, Submitted};
 use self::lease::{Lease, Leases};
 use self::visible::{Visible, Window};
+use crate::Store;
 use crate::types::{Committed, KeyValue, LeaseId, Range, RangeResult, Revision, StoreError, Txn};
 use crate::watch::{Limits, WatchStream};
-use crate::Store;
 
 /// How a store behaves.
 #[derive(Clone)]
@@ -278,7 +278,11 @@ impl Embedded {
         Ok(reply)
     }
 
-    async fn apply(&self, txn: Txn, leases: HashMap<LeaseId, Option<Lease>>) -> Result<Committed, StoreError> {
+    async fn apply(
+        &self,
+        txn: Txn,
+        leases: HashMap<LeaseId, Option<Lease>>,
+    ) -> Result<Committed, StoreError> {
         match self.submit(txn, leases)? {
             Submitted::Done(committed) => Ok(committed),
             Submitted::Waits(reply) => reply.await.unwrap_or(Err(StoreError::Closed)),

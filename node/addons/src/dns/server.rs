@@ -77,10 +77,8 @@ fn keep_zone(client: kube::Client, server: Arc<Server>, tasks: &Tasks) {
         let _ = (services.wait_until_ready().await, slices.wait_until_ready().await);
         loop {
             let (service_objects, slice_objects) = (services.state(), slices.state());
-            let zone = Zone::new(
-                service_objects.iter().map(Arc::as_ref),
-                slice_objects.iter().map(Arc::as_ref),
-            );
+            let zone =
+                Zone::new(service_objects.iter().map(Arc::as_ref), slice_objects.iter().map(Arc::as_ref));
             *server.zone.write() = Some(Arc::new(zone));
             changed.notified().await;
             tokio::time::sleep(SETTLE).await;
@@ -101,7 +99,9 @@ where
         while let Some(event) = stream.next().await {
             match event {
                 Ok(_) => changed.notify_one(),
-                Err(error) => tracing::warn!(error = %kit::Chain(&error), "a watch broke; it is opened again"),
+                Err(error) => {
+                    tracing::warn!(error = %kit::Chain(&error), "a watch broke; it is opened again")
+                }
             }
         }
     });

@@ -81,7 +81,10 @@ impl Zone {
         };
         let entry = Entry {
             cluster_ip: spec.cluster_ip.as_deref().and_then(|ip| ip.parse().ok()),
-            external_name: spec.external_name.clone().filter(|_| spec.type_.as_deref() == Some("ExternalName")),
+            external_name: spec
+                .external_name
+                .clone()
+                .filter(|_| spec.type_.as_deref() == Some("ExternalName")),
             ports: spec
                 .ports
                 .iter()
@@ -105,10 +108,9 @@ impl Zone {
 
     fn add_slice(&mut self, slice: &EndpointSlice) {
         let labels = slice.metadata.labels.as_ref();
-        let (Some(namespace), Some(name)) = (
-            &slice.metadata.namespace,
-            labels.and_then(|labels| labels.get("kubernetes.io/service-name")),
-        ) else {
+        let (Some(namespace), Some(name)) =
+            (&slice.metadata.namespace, labels.and_then(|labels| labels.get("kubernetes.io/service-name")))
+        else {
             return;
         };
         let Some(entry) = self.services.get_mut(&(namespace.clone(), name.clone())) else { return };
@@ -198,9 +200,7 @@ fn targets<'a>(
     ports
         .flat_map(|port| match entry.cluster_ip {
             Some(ip) => vec![(port.port, own.to_owned(), ip)],
-            None => {
-                entry.hosts.iter().map(|(host, ip)| (port.port, format!("{host}.{own}"), *ip)).collect()
-            }
+            None => entry.hosts.iter().map(|(host, ip)| (port.port, format!("{host}.{own}"), *ip)).collect(),
         })
         .collect()
 }

@@ -78,7 +78,8 @@ async fn what_is_not_restarted_completes_and_says_that_nothing_ran() {
     let harness = start(directory.path()).await;
     for policy in ["Never", "OnFailure"] {
         let name = format!("job-{}", policy.to_lowercase());
-        harness.pod(&name, json!({"restartPolicy": policy, "containers": [{"name": "c", "image": "busybox"}]}));
+        harness
+            .pod(&name, json!({"restartPolicy": policy, "containers": [{"name": "c", "image": "busybox"}]}));
         let pod = harness
             .api
             .wait("the pod to complete", SOON, |api| {

@@ -28,7 +28,8 @@ fn a_cluster_runs_a_workload_and_leaves_nothing() -> Result<()> {
     let machines = std::fs::read_dir(lab.state().join("machines"))?.count();
     ensure!(machines == 0, "{machines} machines are left after `az aks delete`");
     let groups = lab.az_json("group list")?;
-    let names: Vec<&str> = groups.as_array().into_iter().flatten().filter_map(|g| g["name"].as_str()).collect();
+    let names: Vec<&str> =
+        groups.as_array().into_iter().flatten().filter_map(|g| g["name"].as_str()).collect();
     ensure!(names == ["rg-dev"], "groups after `az aks delete`: {names:?}");
     lab.finish()
 }
@@ -52,7 +53,10 @@ fn nodes_look_as_on_aks(lab: &Lab) -> Result<()> {
             ensure!(labels[label] == value, "{name}: label {label} is {}", labels[label]);
         }
         let provider = node["spec"]["providerID"].as_str().unwrap_or_default();
-        ensure!(provider.starts_with("azure:///subscriptions/") && provider.contains("/virtualMachineScaleSets/"), "{provider}");
+        ensure!(
+            provider.starts_with("azure:///subscriptions/") && provider.contains("/virtualMachineScaleSets/"),
+            "{provider}"
+        );
         ensure!(node["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.6");
     }
     let wide = lab.kubectl("get nodes -o wide")?;
@@ -63,7 +67,8 @@ fn nodes_look_as_on_aks(lab: &Lab) -> Result<()> {
 fn node_resource_group_is_named_as_aks_names_it(lab: &Lab) -> Result<()> {
     let group = "MC_rg-dev_dev-cluster_eastus";
     let resources = lab.az_json(&format!("resource list -g {group}"))?;
-    let types: Vec<&str> = resources.as_array().into_iter().flatten().filter_map(|r| r["type"].as_str()).collect();
+    let types: Vec<&str> =
+        resources.as_array().into_iter().flatten().filter_map(|r| r["type"].as_str()).collect();
     for expected in [
         "Microsoft.Compute/virtualMachineScaleSets",
         "Microsoft.ManagedIdentity/userAssignedIdentities",
@@ -154,9 +159,8 @@ fn shells(lab: &Lab) -> Result<Vec<PodSeen>> {
 fn pods_reach_each_other_services_and_names(lab: &Lab) -> Result<()> {
     let pods = shells(lab)?;
     ensure!(pods.len() == 3 && pods[0].node != pods[1].node, "pods are not on nodes of their own");
-    let fetch = |from: &str, url: &str| {
-        lab.kubectl_words(&["exec", from, "--", "lazurite", "addon", "fetch", url])
-    };
+    let fetch =
+        |from: &str, url: &str| lab.kubectl_words(&["exec", from, "--", "lazurite", "addon", "fetch", url]);
     let page = fetch(&pods[0].name, &format!("http://{}:8080/", pods[1].address))?;
     ensure!(page.trim() == pods[1].name, "from node to node: {page}");
     let service = lab.kubectl_json("get service shells")?;
@@ -202,13 +206,17 @@ fn service_account_may_what_rbac_lets_it(lab: &Lab) -> Result<()> {
         let url = format!("https://kubernetes.default.svc/api/v1/namespaces/default/{resource}");
         let dir = "/var/run/secrets/kubernetes.io/serviceaccount";
         let (token, ca) = (format!("--bearer-file={dir}/token"), format!("--ca-file={dir}/ca.crt"));
-        let ask = ["exec", "caller", "--", "lazurite", "addon", "fetch", url.as_str(), token.as_str(), ca.as_str()];
+        let ask =
+            ["exec", "caller", "--", "lazurite", "addon", "fetch", url.as_str(), token.as_str(), ca.as_str()];
         lab.kubectl_words(&ask)
     };
     let listed = call("pods")?;
     ensure!(listed.contains("\"PodList\""), "{listed}");
     let refused = call("secrets").err().map(|error| format!("{error:#}")).unwrap_or_default();
-    ensure!(refused.contains("\"Forbidden\"") && refused.contains("system:serviceaccount:default:reader"), "{refused}");
+    ensure!(
+        refused.contains("\"Forbidden\"") && refused.contains("system:serviceaccount:default:reader"),
+        "{refused}"
+    );
     Ok(())
 }
 
@@ -310,7 +318,10 @@ fn down_takes_all_off_the_host_and_up_brings_it_back(lab: &Lab) -> Result<()> {
 
 fn a_deleted_instance_comes_back(lab: &Lab) -> Result<()> {
     let group = "MC_rg-dev_dev-cluster_eastus";
-    let set = lab.az_json(&format!("vmss list -g {group}"))?[0]["name"].as_str().context("no scale set")?.to_owned();
+    let set = lab.az_json(&format!("vmss list -g {group}"))?[0]["name"]
+        .as_str()
+        .context("no scale set")?
+        .to_owned();
     let ids = |lab: &Lab| -> Result<Vec<String>> {
         let instances = lab.az_json(&format!("vmss list-instances -g {group} -n {set}"))?;
         let all = instances.as_array().into_iter().flatten();
@@ -330,8 +341,12 @@ fn a_deleted_instance_comes_back(lab: &Lab) -> Result<()> {
 }
 
 fn uids(pods: &Value) -> Vec<&str> {
-    let mut uids: Vec<&str> =
-        pods["items"].as_array().into_iter().flatten().filter_map(|pod| pod["metadata"]["uid"].as_str()).collect();
+    let mut uids: Vec<&str> = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|pod| pod["metadata"]["uid"].as_str())
+        .collect();
     uids.sort_unstable();
     uids
 }

@@ -15,18 +15,29 @@ fn refused(lab: &Lab, line: &str, expected: &[&str]) -> Result<()> {
 fn refusals_are_akss_own_and_leave_nothing() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
     let create = "aks create -g rg-dev --generate-ssh-keys";
-    refused(&lab, &format!("{create} -n dev"), &["ResourceGroupNotFound", "Resource group 'rg-dev' could not be found"])?;
+    refused(
+        &lab,
+        &format!("{create} -n dev"),
+        &["ResourceGroupNotFound", "Resource group 'rg-dev' could not be found"],
+    )?;
     refused(&lab, "group create -n rg-dev -l atlantis", &["LocationNotAvailable", "atlantis"])?;
     lab.az("group create -n rg-dev -l eastus")?;
     // az checks names itself; the service behind it has to as well.
     refused(&lab, &put_cluster(&lab, "bad_name_", 1)?, &["InvalidParameter", "bad_name_"])?;
     refused(&lab, &put_cluster(&lab, "dev", 0)?, &["agentPoolProfile", "count"])?;
-    refused(&lab, &format!("{create} -n dev -l atlantis"), &["atlantis", "is not available for resource type"])?;
+    refused(
+        &lab,
+        &format!("{create} -n dev -l atlantis"),
+        &["atlantis", "is not available for resource type"],
+    )?;
     refused(&lab, &format!("{create} -n dev --node-count 0"), &[])?;
     refused(&lab, &format!("{create} -n dev -k 1.12.0"), &["1.12.0"])?;
     let left = lab.az_json("group list")?;
     ensure!(left.as_array().map(Vec::len) == Some(1), "a refusal left a group behind: {left}");
-    ensure!(lab.az_json("aks list")?.as_array().is_some_and(Vec::is_empty), "a refusal left a cluster behind");
+    ensure!(
+        lab.az_json("aks list")?.as_array().is_some_and(Vec::is_empty),
+        "a refusal left a cluster behind"
+    );
     ensure!(std::fs::read_dir(lab.state().join("clusters")).map(Iterator::count).unwrap_or(0) == 0);
     callers_without_a_role(&lab)?;
     lab.finish()
@@ -52,10 +63,14 @@ fn callers_without_a_role(lab: &Lab) -> Result<()> {
     let form = lab.file("stranger-form");
     std::fs::write(
         &form,
-        format!("grant_type=client_credentials&client_id={app}&client_secret={secret}&scope=https://management.azure.com/.default"),
+        format!(
+            "grant_type=client_credentials&client_id={app}&client_secret={secret}&scope=https://management.azure.com/.default"
+        ),
     )?;
     let signed_in = curl(&[
-        "--data", &format!("@{}", form.display()), &format!("{endpoint}/{tenant}/oauth2/v2.0/token"),
+        "--data",
+        &format!("@{}", form.display()),
+        &format!("{endpoint}/{tenant}/oauth2/v2.0/token"),
     ])?;
     let token = signed_in["access_token"].as_str().unwrap_or_default().to_owned();
     ensure!(!token.is_empty(), "{signed_in}");
@@ -65,7 +80,8 @@ fn callers_without_a_role(lab: &Lab) -> Result<()> {
     );
     let bearer = format!("Authorization: Bearer {token}");
     for method in ["GET", "PUT", "DELETE"] {
-        let answer = curl(&["-X", method, "-H", &bearer, "-H", "Content-Type: application/json", "-d", "{}", &url])?;
+        let answer =
+            curl(&["-X", method, "-H", &bearer, "-H", "Content-Type: application/json", "-d", "{}", &url])?;
         ensure!(answer["error"]["code"] == "AuthorizationFailed", "{method}: {answer}");
     }
     Ok(())
@@ -90,6 +106,7 @@ fn a_token_that_is_none_is_refused() -> Result<()> {
 }
 
 fn endpoint(lab: &Lab) -> Result<String> {
-    let credentials: serde_json::Value = serde_json::from_slice(&std::fs::read(lab.file("home/credentials.json"))?)?;
+    let credentials: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(lab.file("home/credentials.json"))?)?;
     Ok(credentials["endpoint"].as_str().unwrap_or_default().to_owned())
 }

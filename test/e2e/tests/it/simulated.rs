@@ -41,7 +41,9 @@ fn three_ready_nodes(lab: &Lab, after: &str) -> Result<()> {
 }
 
 fn what_needs_a_process_says_that_there_is_none(lab: &Lab) -> Result<()> {
-    for line in ["exec deployment/hello -- true", "attach deployment/hello", "port-forward deployment/hello :80"] {
+    for line in
+        ["exec deployment/hello -- true", "attach deployment/hello", "port-forward deployment/hello :80"]
+    {
         let refused = lab.kubectl_refused(line)?;
         ensure!(refused.contains("this node is simulated"), "`kubectl {line}` has to say so: {refused}");
     }
@@ -61,7 +63,8 @@ fn jobs_complete(lab: &Lab) -> Result<()> {
 fn add_ons_are_put_back(lab: &Lab) -> Result<()> {
     let shape = || -> Result<(u64, String)> {
         let coredns = lab.kubectl_json("get deployment coredns -n kube-system")?;
-        let image = coredns["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+        let image =
+            coredns["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
         Ok((coredns["spec"]["replicas"].as_u64().unwrap_or_default(), image.to_owned()))
     };
     let wanted = shape()?;
@@ -71,7 +74,9 @@ fn add_ons_are_put_back(lab: &Lab) -> Result<()> {
         "delete deployment coredns -n kube-system",
     ] {
         lab.kubectl(deed)?;
-        wait_for(&format!("coredns put back after `{deed}`"), SOON, || Ok((shape()? == wanted).then_some(())))?;
+        wait_for(&format!("coredns put back after `{deed}`"), SOON, || {
+            Ok((shape()? == wanted).then_some(()))
+        })?;
     }
     Ok(())
 }
@@ -112,7 +117,10 @@ fn stop_and_start_keep_objects(lab: &Lab) -> Result<()> {
     ensure!(power()? == "Running");
     three_ready_nodes(lab, "az aks start")?;
     let after = lab.kubectl_json("get deployment hello")?;
-    ensure!(before["metadata"]["uid"] == after["metadata"]["uid"], "the deployment is another one after the start");
+    ensure!(
+        before["metadata"]["uid"] == after["metadata"]["uid"],
+        "the deployment is another one after the start"
+    );
     lab.kubectl("rollout status deployment hello --timeout=60s")?;
     Ok(())
 }

@@ -67,11 +67,22 @@ fn groups(lab: &Lab) -> Result<()> {
     ensure!(ok(lab, "group exists -n rg-dev")?.trim() == "false");
     let group = json(lab, "group create -n rg-dev -l eastus --tags team=red cost")?;
     ensure!(group["properties"]["provisioningState"] == "Succeeded", "{group}");
-    ensure!(group["tags"] == serde_json::json!({"team": "red", "cost": ""}) && group["managedBy"].is_null(), "{group}");
+    ensure!(
+        group["tags"] == serde_json::json!({"team": "red", "cost": ""}) && group["managedBy"].is_null(),
+        "{group}"
+    );
     ensure!(json(lab, "group show -g rg-dev")? == group);
     let table = ok(lab, "group list -o table")?;
     let lines: Vec<&str> = table.lines().collect();
-    ensure!(lines == ["Name    Location    Status", "------  ----------  ---------", "rg-dev  eastus      Succeeded"], "{table}");
+    ensure!(
+        lines
+            == [
+                "Name    Location    Status",
+                "------  ----------  ---------",
+                "rg-dev  eastus      Succeeded"
+            ],
+        "{table}"
+    );
     ensure!(ok(lab, "group exists -n rg-dev")?.trim() == "true");
     Ok(())
 }
@@ -79,11 +90,18 @@ fn groups(lab: &Lab) -> Result<()> {
 fn cluster(lab: &Lab) -> Result<()> {
     let made = json(lab, "aks create -g rg-dev -n dev -c 2 --no-ssh-key")?;
     ensure!(made["provisioningState"] == "Succeeded" && made["resourceGroup"] == "rg-dev", "{made}");
-    ensure!(made["agentPoolProfiles"][0]["name"] == "nodepool1" && made["agentPoolProfiles"][0]["count"] == 2, "{made}");
+    ensure!(
+        made["agentPoolProfiles"][0]["name"] == "nodepool1" && made["agentPoolProfiles"][0]["count"] == 2,
+        "{made}"
+    );
     ensure!(made["enableRbac"] == true && made.get("properties").is_none(), "{made}");
     let merged = lab.try_lazurite("aks get-credentials -g rg-dev -n dev")?;
     let file = lab.file("home/kubeconfig");
-    ensure!(merged.stderr == format!("Merged \"dev\" as current context in {}\n", file.display()), "{}", merged.stderr);
+    ensure!(
+        merged.stderr == format!("Merged \"dev\" as current context in {}\n", file.display()),
+        "{}",
+        merged.stderr
+    );
     let nodes = lab.kubectl("get nodes --no-headers")?;
     ensure!(nodes.lines().filter(|line| line.contains(" Ready")).count() == 2, "{nodes}");
     let table = ok(lab, "aks show -g rg-dev -n dev -o table")?;
@@ -102,7 +120,12 @@ fn admin(lab: &Lab) -> Result<()> {
     ok(lab, "aks get-credentials -g rg-dev -n dev --admin")?;
     ensure!(lab.kubectl("config current-context")?.trim() == "dev-admin");
     ensure!(lab.kubectl("get nodes -o name")?.lines().count() == 2);
-    refused(lab, "aks get-credentials -g rg-dev -n dev", 1, "A different object named clusterUser_rg-dev_dev already exists")?;
+    refused(
+        lab,
+        "aks get-credentials -g rg-dev -n dev",
+        1,
+        "A different object named clusterUser_rg-dev_dev already exists",
+    )?;
     ok(lab, "aks get-credentials -g rg-dev -n dev --overwrite-existing")?;
     ensure!(lab.kubectl("config current-context")?.trim() == "dev");
     ensure!(ok(lab, "aks get-credentials -g rg-dev -n dev -f -")?.contains("clusterUser_rg-dev_dev"));
@@ -129,7 +152,10 @@ fn pools(lab: &Lab) -> Result<()> {
             Ok((lab.kubectl("get nodes -o name")?.lines().count() == count).then_some(()))
         })
     };
-    let pool = json(lab, &format!("aks nodepool add {of} -n user1 -c 1 --labels tier=back --node-taints a=b:NoSchedule"))?;
+    let pool = json(
+        lab,
+        &format!("aks nodepool add {of} -n user1 -c 1 --labels tier=back --node-taints a=b:NoSchedule"),
+    )?;
     ensure!(pool["mode"] == "User" && pool["nodeLabels"]["tier"] == "back", "{pool}");
     ensure!(pool["nodeTaints"] == serde_json::json!(["a=b:NoSchedule"]), "{pool}");
     nodes(3)?;
@@ -140,9 +166,15 @@ fn pools(lab: &Lab) -> Result<()> {
     let table = ok(lab, &format!("aks nodepool list {of} -o table"))?;
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     ensure!(rows.len() == 4, "{table}");
-    ensure!(rows[0].join(" ") == "Name OsType KubernetesVersion VmSize Count MaxPods ProvisioningState Mode", "{table}");
+    ensure!(
+        rows[0].join(" ") == "Name OsType KubernetesVersion VmSize Count MaxPods ProvisioningState Mode",
+        "{table}"
+    );
     ensure!(table.contains("user1") && table.contains("Standard_DS2_v2"), "{table}");
-    ensure!(json(lab, &format!("aks nodepool show {of} -n user1"))?["typePropertiesType"] == "VirtualMachineScaleSets");
+    ensure!(
+        json(lab, &format!("aks nodepool show {of} -n user1"))?["typePropertiesType"]
+            == "VirtualMachineScaleSets"
+    );
     ok(lab, &format!("aks nodepool delete {of} -n user1"))?;
     nodes(2)?;
     refused(lab, &format!("aks nodepool delete {of} -n user1"), 1, "Node pool user1 doesnt exist")

@@ -126,7 +126,9 @@ impl Aks {
                 let clusters = arm.list(&arm.clusters(resource_group.as_deref())).await?;
                 common.print(clusters.into_iter().map(shape::cluster).collect(), Some(COLUMNS))
             }
-            Command::Delete { cluster, no_wait, .. } => arm.act(Method::DELETE, &cluster.path(&arm), no_wait).await,
+            Command::Delete { cluster, no_wait, .. } => {
+                arm.act(Method::DELETE, &cluster.path(&arm), no_wait).await
+            }
             Command::GetCredentials(wanted) => wanted.run(&arm).await,
             Command::Stop { cluster, no_wait } => {
                 arm.act(Method::POST, &format!("{}/stop", cluster.path(&arm)), no_wait).await

@@ -75,7 +75,8 @@ impl Owned {
         } else {
             Api::namespaced_with(client.clone(), namespace, &self.resource)
         };
-        let applied = api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&self.object)).await?;
+        let applied =
+            api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&self.object)).await?;
         Ok(Mark::of(&applied.metadata))
     }
 }

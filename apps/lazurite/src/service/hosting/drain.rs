@@ -23,7 +23,8 @@ pub(super) async fn drain(client: kube::Client, node: &str) -> Result<(), Contro
     };
     let pods: Api<Pod> = Api::all(client.clone());
     let on_node = format!("spec.nodeName={node}");
-    let listed = pods.list(&ListParams::default().fields(&on_node)).await.map_err(failed("list a node's pods"))?;
+    let listed =
+        pods.list(&ListParams::default().fields(&on_node)).await.map_err(failed("list a node's pods"))?;
     for pod in listed.items.iter().filter(|pod| must_leave(pod)) {
         evict(&client, node, pod).await?;
     }

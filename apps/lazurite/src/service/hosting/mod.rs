@@ -159,7 +159,10 @@ impl Hosting {
     fn free_address(&self) -> Ipv4Addr {
         let taken = keys::stored_addresses(&self.shared.dir);
         let first = u32::from(Ipv4Addr::new(20, 1, 0, 4));
-        (first..).map(Ipv4Addr::from).find(|address| !taken.contains(address)).unwrap_or(Ipv4Addr::UNSPECIFIED)
+        (first..)
+            .map(Ipv4Addr::from)
+            .find(|address| !taken.contains(address))
+            .unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
     async fn halt(&self, cluster: &str) {

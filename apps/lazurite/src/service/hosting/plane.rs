@@ -57,7 +57,8 @@ impl Plane {
             store.close().await;
             return Err(error);
         }
-        let admin = server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]));
+        let admin =
+            server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]));
         let (nodes, nodes_changed) = watch_nodes(admin.clone(), &tasks);
         addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
         start_loops(&spec, &authority, &server, shared, &tasks);
@@ -163,11 +164,20 @@ async fn start_server(
 /// Every name and address by which the API server is called.
 fn serving(spec: &ControlPlaneSpec, keys: &Keys) -> Leaf {
     let first = Ipv4Addr::from(u32::from(spec.service_cidr.network()) + 1);
-    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
     Leaf {
         common_name: "apiserver".into(),
         organizations: Vec::new(),
-        dns_names: names.iter().map(|name| (*name).to_owned()).chain([spec.fqdn.clone(), "localhost".into()]).collect(),
+        dns_names: names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain([spec.fqdn.clone(), "localhost".into()])
+            .collect(),
         addresses: vec![IpAddr::V4(first), IpAddr::V4(keys.address), IpAddr::V4(Ipv4Addr::LOCALHOST)],
         usage: Usage::Server,
         valid: SERVING_VALID,
@@ -189,7 +199,8 @@ fn start_loops(
         tasks,
     );
     let client = component("system:cloud-controller-manager");
-    let token = ClusterIdentity { principal_id: spec.principal_id.clone(), directory: shared.directory.clone() };
+    let token =
+        ClusterIdentity { principal_id: spec.principal_id.clone(), directory: shared.directory.clone() };
     let (spec, shared, group) = (spec.clone(), shared.clone(), tasks.clone());
     // A plane may start while Resource Manager is still being built: it is what resumes the plane's saga.
     tasks.spawn("cloud controller manager", async move {

@@ -55,7 +55,9 @@ fn node(types: &Types, ty: Type, value: &Value, path: &mut String, problems: &mu
         }
         (NodeKind::Struct { .. } | NodeKind::Map(_), value) => problems.push(wrong(path, "map", value)),
         (NodeKind::List { .. }, value) => problems.push(wrong(path, "list", value)),
-        (NodeKind::Scalar(_), Value::Object(_) | Value::Array(_)) => problems.push(wrong(path, "scalar", value)),
+        (NodeKind::Scalar(_), Value::Object(_) | Value::Array(_)) => {
+            problems.push(wrong(path, "scalar", value))
+        }
         (NodeKind::Scalar(_), _) => {}
     }
 }

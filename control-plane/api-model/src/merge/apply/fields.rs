@@ -169,7 +169,10 @@ impl Set {
         for (step, entry) in &self.entries {
             let (below_type, named) = child(types, ty, step);
             let member = entry.member || (is_struct && named && !entry.below.is_empty());
-            result.entries.insert(step.clone(), Entry { member, below: entry.below.with_named_fields(types, below_type) });
+            result.entries.insert(
+                step.clone(),
+                Entry { member, below: entry.below.with_named_fields(types, below_type) },
+            );
         }
         result
     }

@@ -42,9 +42,8 @@ fn items(types: &Types, item: NodeId, keys: Keys<'_>, live: &[Value], config: &[
     }
     let in_config: BTreeMap<&Step, &Value> = config.iter().map(|(s, v)| (s, *v)).collect();
     let mut shared = config.iter().map(|(s, _)| s).filter(|s| in_live.contains_key(s)).peekable();
-    let merged = |step: &Step, value: &Value| {
-        join(types, Type::of(item), in_live.get(step).copied().flatten(), value)
-    };
+    let merged =
+        |step: &Step, value: &Value| join(types, Type::of(item), in_live.get(step).copied().flatten(), value);
     let mut done: Vec<&Step> = Vec::new();
     let mut out = Vec::with_capacity(live.len() + config.len());
     let (mut l, mut r) = (0, 0);

@@ -87,7 +87,9 @@ pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|e| !e.set.is_empty());
     bound(&mut entries);
     entries.sort_by(|a, b| {
-        let key = |e: &Entry| (e.operation, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone());
+        let key = |e: &Entry| {
+            (e.operation, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
+        };
         key(a).cmp(&key(b))
     });
     let Some(object) = object.as_object_mut() else { return };

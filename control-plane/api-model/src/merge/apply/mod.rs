@@ -81,7 +81,14 @@ pub fn apply(
         let api_version = live["apiVersion"].as_str().unwrap_or(&manager.api_version).to_owned();
         let set = stripped(to_set(types, ty, live), schema, None);
         let manager = BEFORE_FIRST_APPLY.to_owned();
-        entries.push(Entry { manager, operation: Operation::Update, api_version, subresource: String::new(), time: None, set });
+        entries.push(Entry {
+            manager,
+            operation: Operation::Update,
+            api_version,
+            subresource: String::new(),
+            time: None,
+            set,
+        });
     }
     let merged = join::join(types, ty, live.as_ref(), &config);
     let last = entries.iter().position(|e| e.same_writer(&this)).map(|at| entries.remove(at));
@@ -97,7 +104,8 @@ pub fn apply(
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
-    let unchanged = last.as_ref().is_some_and(|l| l.set == set && l.api_version == this.api_version) && difference.is_empty();
+    let unchanged = last.as_ref().is_some_and(|l| l.set == set && l.api_version == this.api_version)
+        && difference.is_empty();
     let time = if unchanged { last.and_then(|l| l.time) } else { Some(seconds(manager.time)) };
     entries.push(Entry { set, time, ..this });
     managed::write(&mut merged, entries);
@@ -166,7 +174,8 @@ fn put_list(object: &mut Value, list: Value) {
 
 /// `[{}]`: the client wants all tracking forgotten.
 fn is_reset(list: &Value) -> bool {
-    let nothing = |entry: &Value| entry.as_object().is_some_and(|e| e.values().all(|v| v.is_null() || v == ""));
+    let nothing =
+        |entry: &Value| entry.as_object().is_some_and(|e| e.values().all(|v| v.is_null() || v == ""));
     matches!(list, Value::Array(items) if items.len() == 1 && items.iter().all(nothing))
 }
 
@@ -209,9 +218,17 @@ fn ignored_field(schema: &Schema, subresource: Option<&str>) -> Option<&'static 
 fn stripped(mut set: Set, schema: &Schema, subresource: Option<&str>) -> Set {
     set.forget(&["apiVersion"], false);
     set.forget(&["kind"], false);
-    for field in
-        ["name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion"]
-    {
+    for field in [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ] {
         set.forget(&["metadata", field], false);
     }
     set.forget(&["metadata"], true);
@@ -228,7 +245,8 @@ fn take_over(entries: &mut Vec<Entry>, touched: &Set, removed: &Set) -> Vec<Conf
         let taken = entry.set.intersection(touched);
         if !taken.is_empty() {
             let manager = entry.shown();
-            conflicts.extend(taken.paths().into_iter().map(|field| Conflict { field, manager: manager.clone() }));
+            conflicts
+                .extend(taken.paths().into_iter().map(|field| Conflict { field, manager: manager.clone() }));
             entry.set = entry.set.difference(&taken);
         }
         if !removed.is_empty() {
@@ -306,8 +324,11 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
             let parts: Vec<String> = managers
                 .iter()
                 .map(|manager| {
-                    let fields: Vec<String> =
-                        conflicts.iter().filter(|c| c.manager == *manager).map(|c| format!("- {}", c.field)).collect();
+                    let fields: Vec<String> = conflicts
+                        .iter()
+                        .filter(|c| c.manager == *manager)
+                        .map(|c| format!("- {}", c.field))
+                        .collect();
                     format!("conflicts with {manager}:\n{}", fields.join("\n"))
                 })
                 .collect();

@@ -47,7 +47,9 @@ pub(super) fn shape<'a>(types: &'a Types, ty: Type, value: &Value) -> Shape<'a> 
     }
     match (&node.kind, value) {
         (NodeKind::Struct { .. } | NodeKind::Map(_) | NodeKind::Any, Value::Object(_)) => Shape::Object,
-        (NodeKind::List { item, list: ListType::Set, .. }, Value::Array(_)) => Shape::Items(*item, Keys::Itself),
+        (NodeKind::List { item, list: ListType::Set, .. }, Value::Array(_)) => {
+            Shape::Items(*item, Keys::Itself)
+        }
         (NodeKind::List { item, list: ListType::Map(keys), .. }, Value::Array(_)) => {
             Shape::Items(*item, Keys::Named(keys))
         }
@@ -166,7 +168,9 @@ fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (M
         (Some(old), Some(new)) if old != new => Mark::Modified,
         _ => mark,
     };
-    let fits = |other: Option<&Value>| other.is_none_or(|o| std::mem::discriminant(o) == std::mem::discriminant(sample));
+    let fits = |other: Option<&Value>| {
+        other.is_none_or(|o| std::mem::discriminant(o) == std::mem::discriminant(sample))
+    };
     if !fits(old) || is_empty(old) && is_empty(new) {
         return (leaf(), result);
     }
@@ -175,7 +179,8 @@ fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (M
         Shape::Object => {
             let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
             let keys = old.into_iter().flat_map(Map::keys);
-            let only_new = new.into_iter().flat_map(Map::keys).filter(|k| old.is_none_or(|o| !o.contains_key(*k)));
+            let only_new =
+                new.into_iter().flat_map(Map::keys).filter(|k| old.is_none_or(|o| !o.contains_key(*k)));
             for key in keys.chain(only_new) {
                 let (below_old, below_new) = (old.and_then(|o| o.get(key)), new.and_then(|n| n.get(key)));
                 if below_old == below_new {
@@ -209,7 +214,12 @@ fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (M
 }
 
 /// Items by step; those with the same keys stand together.
-fn index<'a>(types: &Types, ty: NodeId, keys: Keys<'_>, list: Option<&'a Value>) -> BTreeMap<Step, Vec<&'a Value>> {
+fn index<'a>(
+    types: &Types,
+    ty: NodeId,
+    keys: Keys<'_>,
+    list: Option<&'a Value>,
+) -> BTreeMap<Step, Vec<&'a Value>> {
     let mut items: BTreeMap<Step, Vec<&Value>> = BTreeMap::new();
     for item in list.and_then(Value::as_array).into_iter().flatten() {
         items.entry(item_step(types, ty, keys, item)).or_default().push(item);

@@ -110,7 +110,8 @@ impl Controller {
                 self.events.normal(reference(cron.as_ref()), reason, text);
             }
         }
-        let good = jobs.iter().filter_map(|j| outcome(j)).filter(|(well, _)| *well).filter_map(|(_, at)| at).max();
+        let good =
+            jobs.iter().filter_map(|j| outcome(j)).filter(|(well, _)| *well).filter_map(|(_, at)| at).max();
         status.last_successful_time = good.map(Time).or(status.last_successful_time);
         let references = |jobs: &[&Arc<Job>]| jobs.iter().map(|j| reference(j.as_ref())).collect::<Vec<_>>();
         status.active = Some(references(&active)).filter(|a| !a.is_empty());
@@ -153,7 +154,8 @@ impl Controller {
         let Some(at) = due else { return Ok(wait) };
         match spec.concurrency_policy.as_deref() {
             Some("Forbid") if !active.is_empty() => {
-                let text = "Not starting job because prior execution is running and concurrency policy is Forbid";
+                let text =
+                    "Not starting job because prior execution is running and concurrency policy is Forbid";
                 self.events.normal(reference(cron), "JobAlreadyActive", text);
                 return Ok(wait);
             }
@@ -236,7 +238,13 @@ mod tests {
         assert_eq!(found, (Some(at("2026-01-01T05:00:00Z")), Some(at("2026-01-01T06:00:00Z"))));
         let late = due(&schedule, &TimeZone::UTC, last, now, Some(60));
         assert_eq!(late.0, None, "too late to start");
-        let far = due(&Schedule::parse("* * * * *").unwrap(), &TimeZone::UTC, at("2025-01-01T00:00:00Z"), now, None);
+        let far = due(
+            &Schedule::parse("* * * * *").unwrap(),
+            &TimeZone::UTC,
+            at("2025-01-01T00:00:00Z"),
+            now,
+            None,
+        );
         assert_eq!(far.0, Some(now));
     }
 }

@@ -87,7 +87,12 @@ impl Controller {
         let labels = set.metadata.labels.clone().unwrap_or_default();
         let collisions = set.status.as_ref().and_then(|s| s.collision_count);
         let (revision, old) = revisions::current(
-            &self.client, &self.revisions, set.as_ref(), &spec.template, &labels, collisions,
+            &self.client,
+            &self.revisions,
+            set.as_ref(),
+            &spec.template,
+            &labels,
+            collisions,
         )
         .await?;
         let hash = revisions::hash_of(&revision);
@@ -120,7 +125,9 @@ impl Controller {
         }
         for pods in by_node.values_mut() {
             // The one that is bound and oldest is the one to keep.
-            pods.sort_by_key(|p| (objects::node_name(p).is_empty(), p.metadata.creation_timestamp.as_ref().map(|t| t.0)));
+            pods.sort_by_key(|p| {
+                (objects::node_name(p).is_empty(), p.metadata.creation_timestamp.as_ref().map(|t| t.0))
+            });
         }
         by_node
     }
@@ -145,7 +152,10 @@ impl Controller {
                     "Failed" | "Succeeded" => {
                         let what = phase(pod).to_lowercase();
                         let pod_name = pod.metadata.name.clone().unwrap_or_default();
-                        let text = format!("Found {what} daemon pod {}/{pod_name} on node {name}, will try to kill it", set.metadata.namespace.as_deref().unwrap_or_default());
+                        let text = format!(
+                            "Found {what} daemon pod {}/{pod_name} on node {name}, will try to kill it",
+                            set.metadata.namespace.as_deref().unwrap_or_default()
+                        );
                         self.pods.events.warning(objects::reference(set), "FailedDaemonPod", text);
                         failed = true;
                         delete.push(pod.clone());

@@ -2,8 +2,8 @@
 
 use informers::selector::has_all;
 use k8s_openapi::api::core::v1::{
-    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Taint,
-    Toleration,
+    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec,
+    Taint, Toleration,
 };
 
 /// Taints that daemon pods tolerate without asking: key, effect, only with the host's network.
@@ -154,12 +154,18 @@ mod tests {
         let taint = |key: &str, effect: &str| serde_json::json!([{"key": key, "effect": effect}]);
         let none = serde_json::json!({});
         assert_eq!(wants(&spec, &node(serde_json::json!([]), none.clone())), (true, true));
-        assert_eq!(wants(&spec, &node(taint("node.kubernetes.io/unreachable", "NoExecute"), none.clone())), (true, true));
+        assert_eq!(
+            wants(&spec, &node(taint("node.kubernetes.io/unreachable", "NoExecute"), none.clone())),
+            (true, true)
+        );
         assert_eq!(wants(&spec, &node(taint("mine", "NoSchedule"), none.clone())), (false, true));
         assert_eq!(wants(&spec, &node(taint("mine", "NoExecute"), none.clone())), (false, false));
         spec.node_selector = Some([("os".to_owned(), "linux".to_owned())].into());
         assert_eq!(wants(&spec, &node(serde_json::json!([]), none)), (false, false));
-        assert_eq!(wants(&spec, &node(serde_json::json!([]), serde_json::json!({"os": "linux"}))), (true, true));
+        assert_eq!(
+            wants(&spec, &node(serde_json::json!([]), serde_json::json!({"os": "linux"}))),
+            (true, true)
+        );
     }
 
     #[test]

@@ -159,7 +159,8 @@ mod tests {
             (10, 0.into(), 0.into(), (0, 1)),
             (1, "0%".into(), "50%".into(), (0, 1)),
             (2, 0.into(), 5.into(), (0, 2)),
-        ] as [(i32, serde_json::Value, serde_json::Value, (i32, i32)); 6]
+        ]
+            as [(i32, serde_json::Value, serde_json::Value, (i32, i32)); 6]
         {
             assert_eq!(fences(&deployment(replicas, surge, unavailable)), expected, "{replicas}");
         }

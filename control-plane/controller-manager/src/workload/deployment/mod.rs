@@ -113,12 +113,7 @@ impl Controller {
     }
 
     /// The set of the present template, made if there is none, with the right revision and annotations.
-    async fn newest(
-        &self,
-        d: &Deployment,
-        newest: Option<Set>,
-        old: &[Set],
-    ) -> Result<Option<Set>, Error> {
+    async fn newest(&self, d: &Deployment, newest: Option<Set>, old: &[Set]) -> Result<Option<Set>, Error> {
         let number = old.iter().map(|s| revision::revision(&s.metadata)).max().unwrap_or(0) + 1;
         let set = match newest {
             Some(set) => self.annotate(d, set, number).await?,
@@ -260,7 +255,9 @@ impl Controller {
         let newest = match newest {
             Some(set) => {
                 let number = old.iter().map(|s| revision::revision(&s.metadata)).max().unwrap_or(0) + 1;
-                if revision::revision(&set.metadata) < number && d.spec.as_ref().is_none_or(|s| s.paused != Some(true)) {
+                if revision::revision(&set.metadata) < number
+                    && d.spec.as_ref().is_none_or(|s| s.paused != Some(true))
+                {
                     Some(self.annotate(d, set, number).await?)
                 } else {
                     Some(set)

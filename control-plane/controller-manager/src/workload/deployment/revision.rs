@@ -97,7 +97,11 @@ pub(super) fn make(deployment: &Deployment, revision: i64, replicas: i32) -> Rep
 }
 
 /// What a set's annotations must be when it is the newest: the deployment's, its revision, the sizes.
-pub(super) fn annotations(deployment: &Deployment, set: &ReplicaSet, number: i64) -> BTreeMap<String, String> {
+pub(super) fn annotations(
+    deployment: &Deployment,
+    set: &ReplicaSet,
+    number: i64,
+) -> BTreeMap<String, String> {
     let mut all = set.metadata.annotations.clone().unwrap_or_default();
     for (key, value) in deployment.metadata.annotations.iter().flatten() {
         if !NOT_COPIED.contains(&key.as_str()) {

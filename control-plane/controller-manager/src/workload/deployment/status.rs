@@ -34,7 +34,14 @@ pub(super) fn set(
     replace(status, kind, value, reason, message, now);
 }
 
-fn replace(status: &mut DeploymentStatus, kind: &str, value: &str, reason: &str, message: String, now: Timestamp) {
+fn replace(
+    status: &mut DeploymentStatus,
+    kind: &str,
+    value: &str,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
     let known = condition(status, kind).cloned();
     let transition = known.filter(|k| k.status == value).and_then(|k| k.last_transition_time);
     let conditions = status.conditions.get_or_insert_default();
@@ -225,7 +232,10 @@ mod tests {
         let check = progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), start);
         assert_eq!(check, Some(at("2026-01-01T00:00:10Z")));
         progress(&d, &mut status, Some(&new), std::slice::from_ref(&new), at("2026-01-01T00:00:10Z"));
-        assert_eq!(condition(&status, PROGRESSING).unwrap().reason.as_deref(), Some("ProgressDeadlineExceeded"));
+        assert_eq!(
+            condition(&status, PROGRESSING).unwrap().reason.as_deref(),
+            Some("ProgressDeadlineExceeded")
+        );
 
         let new = set_of("web-1", 2, 2);
         let mut status = counts(&d, std::slice::from_ref(&new), Some(&new), start);

@@ -74,7 +74,8 @@ impl Tally {
             }
         }
         ends.sort();
-        tally.failures_in_a_row = super::super::count(ends.iter().rev().take_while(|(_, well)| !well).count());
+        tally.failures_in_a_row =
+            super::super::count(ends.iter().rev().take_while(|(_, well)| !well).count());
         tally.last_failure = ends.last().filter(|(_, well)| !well).and_then(|(at, _)| *at);
         tally.succeeded = status.succeeded.unwrap_or(0) + super::super::count(good.len());
         tally.failed = status.failed.unwrap_or(0) + super::super::count(bad.len());
@@ -174,7 +175,11 @@ mod tests {
         assert_eq!((tally.active, tally.succeeded, tally.failed, tally.has_news()), (1, 1, 1, true));
         tally.announce(&mut status);
         let again = Tally::of(&spec, &status, &pods);
-        assert_eq!((again.succeeded, again.failed, again.has_news()), (1, 1, false), "a crash between changes nothing");
+        assert_eq!(
+            (again.succeeded, again.failed, again.has_news()),
+            (1, 1, false),
+            "a crash between changes nothing"
+        );
         again.settle(&mut status);
         let pods = [pod("a", "Succeeded", false), pod("b", "Running", true), pod("c", "Failed", false)];
         let after = Tally::of(&spec, &status, &pods);

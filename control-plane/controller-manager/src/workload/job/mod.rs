@@ -36,7 +36,11 @@ fn new(context: &Context, name: &'static str) -> Arc<Controller> {
     Arc::new(Controller {
         client: context.client(name),
         jobs: context.informer(),
-        pods: Pods { client: context.client(name), cache: context.informer(), events: context.recorder("job-controller") },
+        pods: Pods {
+            client: context.client(name),
+            cache: context.informer(),
+            events: context.recorder("job-controller"),
+        },
         clock: context.clock(),
     })
 }
@@ -126,7 +130,8 @@ impl Controller {
             return Ok(None);
         }
         if let Some(selector) = &spec.selector {
-            let claim = Claim { client: &self.client, owner: job.as_ref(), selector, objects: &self.pods.cache };
+            let claim =
+                Claim { client: &self.client, owner: job.as_ref(), selector, objects: &self.pods.cache };
             claim.run(|pod| has_finalizer(&pod.metadata, FINALIZER)).await?;
         }
         let now = self.clock.now();
@@ -147,9 +152,10 @@ impl Controller {
         // Nobody will ever end a pod that was deleted before a kubelet knew of it.
         let lost = |p: &&Arc<Pod>| is_deleting(&p.metadata) && objects::node_name(p).is_empty();
         self.release(&pods.iter().filter(lost).cloned().collect::<Vec<_>>()).await?;
-        let deadline = spec.active_deadline_seconds.zip(status.start_time.as_ref().map(|t| t.0)).and_then(|(s, at)| {
-            at.checked_add(SignedDuration::from_secs(s)).ok()
-        });
+        let deadline = spec
+            .active_deadline_seconds
+            .zip(status.start_time.as_ref().map(|t| t.0))
+            .and_then(|(s, at)| at.checked_add(SignedDuration::from_secs(s)).ok());
         let verdict = self.verdict(&spec, &tally, deadline, suspended, now);
         let mut next = deadline.filter(|at| *at > now).map(|at| until(at, now));
         let active: Vec<Arc<Pod>> = pods.iter().filter(|p| objects::is_active(p)).cloned().collect();
@@ -157,7 +163,8 @@ impl Controller {
             Some((complete, reason, message)) => {
                 self.pods.delete_many(job.as_ref(), &active).await?;
                 self.release(&self.pods_of(&job)).await?;
-                let (early, kind) = if complete { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
+                let (early, kind) =
+                    if complete { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
                 set(&mut status, early, "True", reason, &message, now);
                 set(&mut status, kind, "True", reason, &message, now);
                 status.active = None;
@@ -183,10 +190,15 @@ impl Controller {
                 }
                 let wait = self.fill(&job, &spec, &tally, &pods, now).await?;
                 next = [next, wait].into_iter().flatten().min();
-                let active: Vec<_> = self.pods_of(&job).into_iter().filter(|p| objects::is_active(p)).collect();
+                let active: Vec<_> =
+                    self.pods_of(&job).into_iter().filter(|p| objects::is_active(p)).collect();
                 status.active = super::nonzero(super::count(active.len()));
                 status.ready = Some(super::count(active.iter().filter(|p| objects::is_ready(p)).count()));
-                let leaving = self.pods_of(&job).iter().filter(|p| is_deleting(&p.metadata) && !objects::is_terminal(p)).count();
+                let leaving = self
+                    .pods_of(&job)
+                    .iter()
+                    .filter(|p| is_deleting(&p.metadata) && !objects::is_terminal(p))
+                    .count();
                 status.terminating = Some(super::count(leaving));
             }
         }
@@ -233,7 +245,8 @@ impl Controller {
         };
         if tally.active > wanted {
             let surplus = usize::try_from(tally.active - wanted.max(0)).unwrap_or(0);
-            let active: Vec<_> = pods.iter().filter(|p| objects::is_active(p)).take(surplus).cloned().collect();
+            let active: Vec<_> =
+                pods.iter().filter(|p| objects::is_active(p)).take(surplus).cloned().collect();
             self.pods.delete_many(job, &active).await?;
             return Ok(None);
         }
@@ -268,7 +281,9 @@ impl Controller {
             let key = Key::of(pod.as_ref());
             let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
             match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-                Ok(changed) if changed.metadata.deletion_timestamp.is_none() => self.pods.cache.observe(changed),
+                Ok(changed) if changed.metadata.deletion_timestamp.is_none() => {
+                    self.pods.cache.observe(changed)
+                }
                 Ok(_) => {}
                 Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => {}
                 Err(error) => return Err(Error::from(error)),

@@ -58,7 +58,8 @@ fn wake_on_orphans(sets: &Informer<ReplicaSet>, pods: &Informer<Pod>, queue: &Qu
     let (sets, queue) = (sets.clone(), queue.clone());
     pods.subscribe(move |change| {
         let pod = change.object();
-        if matches!(change, informers::Change::Deleted(_)) || objects::controller_of(&pod.metadata).is_some() {
+        if matches!(change, informers::Change::Deleted(_)) || objects::controller_of(&pod.metadata).is_some()
+        {
             return;
         }
         for set in sets.list_in(pod.metadata.namespace.as_deref().unwrap_or_default()) {
@@ -74,8 +75,12 @@ impl Controller {
     async fn sync(&self, key: Key) -> Result<Next, Error> {
         let Some(set) = self.sets.get(&key) else { return Ok(None) };
         let Some(spec) = &set.spec else { return Ok(None) };
-        let claim =
-            Claim { client: &self.client, owner: set.as_ref(), selector: &spec.selector, objects: &self.pods.cache };
+        let claim = Claim {
+            client: &self.client,
+            owner: set.as_ref(),
+            selector: &spec.selector,
+            objects: &self.pods.cache,
+        };
         let active: Vec<Arc<Pod>> =
             claim.run(is_active).await?.into_iter().filter(|pod| is_active(pod)).collect();
         let failure = if is_deleting(&set.metadata) { Ok(()) } else { self.manage(&set, &active).await };
@@ -135,12 +140,19 @@ impl Controller {
     }
 }
 
-fn status(set: &ReplicaSet, active: &[Arc<Pod>], failure: Option<&Error>, now: Timestamp) -> ReplicaSetStatus {
+fn status(
+    set: &ReplicaSet,
+    active: &[Arc<Pod>],
+    failure: Option<&Error>,
+    now: Timestamp,
+) -> ReplicaSetStatus {
     let spec = set.spec.clone().unwrap_or_default();
     let template_labels = spec.template.and_then(|t| t.metadata).and_then(|m| m.labels).unwrap_or_default();
     let empty = selector::Labels::new();
-    let labelled =
-        active.iter().filter(|p| has_all(&template_labels, p.metadata.labels.as_ref().unwrap_or(&empty))).count();
+    let labelled = active
+        .iter()
+        .filter(|p| has_all(&template_labels, p.metadata.labels.as_ref().unwrap_or(&empty)))
+        .count();
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
     let available = active.iter().filter(|p| available_at(p, min_ready).is_some_and(|at| at <= now)).count();
     let old = set.status.clone().unwrap_or_default();
@@ -211,7 +223,10 @@ mod tests {
             pod("False", "2026-01-01T00:00:00Z"),
         ];
         let status = status(&set, &pods, None, now);
-        assert_eq!((status.replicas, status.ready_replicas, status.available_replicas), (3, Some(2), Some(1)));
+        assert_eq!(
+            (status.replicas, status.ready_replicas, status.available_replicas),
+            (3, Some(2), Some(1))
+        );
         assert_eq!(status.observed_generation, Some(3));
         let failed = conditions(None, 1, 2, Some(&Error::other("quota")), now).unwrap();
         assert_eq!(failed[0].reason.as_deref(), Some("FailedCreate"));

@@ -34,7 +34,11 @@ pub(crate) fn start(context: &Context) {
         sets: context.informer(),
         revisions: context.informer(),
         claims: context.informer(),
-        pods: Pods { client: context.client(name), cache: context.informer(), events: context.recorder(name) },
+        pods: Pods {
+            client: context.client(name),
+            cache: context.informer(),
+            events: context.recorder(name),
+        },
         clock: context.clock(),
     });
     let queue = Queue::new();
@@ -77,9 +81,15 @@ impl Controller {
         }
         let labels = spec.template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
         let collisions = set.status.as_ref().and_then(|s| s.collision_count);
-        let (update, old) =
-            revisions::current(&self.client, &self.revisions, set.as_ref(), &spec.template, &labels, collisions)
-                .await?;
+        let (update, old) = revisions::current(
+            &self.client,
+            &self.revisions,
+            set.as_ref(),
+            &spec.template,
+            &labels,
+            collisions,
+        )
+        .await?;
         let known = set.status.as_ref().and_then(|s| s.current_revision.clone());
         let current = old.iter().find(|r| r.metadata.name == known).unwrap_or(&update);
         let describe = |r: &ControllerRevision| {
@@ -99,7 +109,8 @@ impl Controller {
             selector: &spec.selector,
             objects: &self.pods.cache,
         };
-        let belongs = |pod: &Pod| identity::ordinal(&name, pod.metadata.name.as_deref().unwrap_or_default()).is_some();
+        let belongs =
+            |pod: &Pod| identity::ordinal(&name, pod.metadata.name.as_deref().unwrap_or_default()).is_some();
         claim.run(|pod| belongs(pod)).await?;
         let outcome = self.move_on(&set, &spec, &versions).await;
         let next = self.write_status(&key, &set, &spec, &versions).await?;
@@ -121,7 +132,12 @@ impl Controller {
     }
 
     /// One step towards what is wanted; in order unless the set is parallel.
-    async fn move_on(&self, set: &StatefulSet, spec: &StatefulSetSpec, versions: &Versions) -> Result<(), Error> {
+    async fn move_on(
+        &self,
+        set: &StatefulSet,
+        spec: &StatefulSetSpec,
+        versions: &Versions,
+    ) -> Result<(), Error> {
         let in_order = spec.pod_management_policy.as_deref() != Some("Parallel");
         let is_rolling = spec.update_strategy.as_ref().and_then(|u| u.type_.as_deref()) != Some("OnDelete");
         let now = self.clock.now();
@@ -186,7 +202,11 @@ impl Controller {
             }
             match self.claims.create(&api, &claim).await {
                 Ok(_) => {
-                    let text = format!("create Claim {name} Pod {}-{ordinal} in StatefulSet {} success", set.metadata.name.as_deref().unwrap_or_default(), set.metadata.name.as_deref().unwrap_or_default());
+                    let text = format!(
+                        "create Claim {name} Pod {}-{ordinal} in StatefulSet {} success",
+                        set.metadata.name.as_deref().unwrap_or_default(),
+                        set.metadata.name.as_deref().unwrap_or_default()
+                    );
                     self.pods.events.normal(objects::reference(set), "SuccessfulCreate", text);
                 }
                 Err(kube::Error::Api(s)) if s.reason == "AlreadyExists" => {}
@@ -210,7 +230,9 @@ impl Controller {
     ) -> Result<(), Error> {
         for ordinal in range.rev().take_while(|o| *o >= versions.partition) {
             let Some(pod) = pods.get(&ordinal) else { return Ok(()) };
-            if label(&pod.metadata, revisions::HASH) != Some(&versions.update.1) && !is_deleting(&pod.metadata) {
+            if label(&pod.metadata, revisions::HASH) != Some(&versions.update.1)
+                && !is_deleting(&pod.metadata)
+            {
                 return self.pods.delete(set, pod).await;
             }
             if is_deleting(&pod.metadata) || available_at(pod, min_ready).is_none_or(|at| at > now) {
@@ -263,7 +285,10 @@ fn status(
     let (current, updated) = (of(&versions.current.1), of(&versions.update.1));
     let replicas = count(pods.len());
     // The rollout is complete when every pod is of the new template and ready.
-    let is_done = versions.partition <= identity::first(spec) && updated == replicas && ready == replicas && replicas == spec.replicas.unwrap_or(1);
+    let is_done = versions.partition <= identity::first(spec)
+        && updated == replicas
+        && ready == replicas
+        && replicas == spec.replicas.unwrap_or(1);
     StatefulSetStatus {
         replicas,
         ready_replicas: nonzero(ready),
