@@ -16,6 +16,7 @@ pub mod merge;
 pub mod model;
 mod openapi;
 pub mod path;
+pub mod pattern;
 pub mod protobuf;
 pub mod quantity;
 pub mod resource;

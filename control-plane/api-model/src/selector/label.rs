@@ -70,7 +70,10 @@ impl LabelSelector {
                     }
                 }
                 other => {
-                    return Err(refuse(format!("found '{}', expected: ',' or 'end of string'", other.text())));
+                    return Err(refuse(format!(
+                        "found '{}', expected: ',' or 'end of string'",
+                        other.text()
+                    )));
                 }
             }
         }
