@@ -3,10 +3,17 @@
 //! The registry half makes [`Attributes`] of a request and implements [`Objects`]; authorisers, admission and token
 //! checks read both. An [`ApiError`] is answered as `metav1.Status`, with upstream's texts.
 
+mod notes;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+
+pub use notes::Notes;
+
+use crate::handlers::options::{DeleteOptions, WriteOptions};
 
 /// Who asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -158,8 +165,93 @@ pub struct AdmissionRequest<'a> {
     pub object: Option<&'a mut Value>,
     /// The object as it is stored.
     pub old: Option<&'a Value>,
+    /// How it is to be done.
+    pub options: Options<'a>,
+    /// Where warnings and audit annotations go.
+    pub notes: &'a Notes,
+}
+
+impl AdmissionRequest<'_> {
     /// Whether nothing will be stored.
-    pub dry_run: bool,
+    pub fn dry_run(&self) -> bool {
+        self.options.dry_run()
+    }
+
+    /// Group, version and kind of the object: of a subresource, what is sent to it.
+    pub fn kind(&self) -> (&str, &str, &str) {
+        kind_of(self.resource, self.subresource)
+    }
+}
+
+/// Group, version and kind of what a resource or its subresource takes.
+pub(crate) fn kind_of<'r>(
+    resource: &'r api_model::Resource,
+    subresource: &str,
+) -> (&'r str, &'r str, &'r str) {
+    match resource.subresource(subresource) {
+        Some(sub) if !sub.kind.is_empty() => (&sub.group, &sub.version, &sub.kind),
+        _ => (&resource.group, &resource.version, &resource.kind),
+    }
+}
+
+/// The options of what is asked for, as admission sees them.
+#[derive(Debug, Clone, Copy)]
+pub enum Options<'a> {
+    /// Of a creation or a change.
+    Write(&'a WriteOptions),
+    /// Of a removal.
+    Delete(&'a DeleteOptions),
+    /// None but whether nothing is stored.
+    DryRun(bool),
+}
+
+impl<'a> From<&'a WriteOptions> for Options<'a> {
+    fn from(options: &'a WriteOptions) -> Self {
+        Self::Write(options)
+    }
+}
+
+impl<'a> From<&'a DeleteOptions> for Options<'a> {
+    fn from(options: &'a DeleteOptions) -> Self {
+        Self::Delete(options)
+    }
+}
+
+impl From<bool> for Options<'_> {
+    fn from(dry_run: bool) -> Self {
+        Self::DryRun(dry_run)
+    }
+}
+
+impl Options<'_> {
+    /// Whether nothing will be stored.
+    pub fn dry_run(&self) -> bool {
+        match self {
+            Self::Write(options) => options.dry_run,
+            Self::Delete(options) => options.dry_run,
+            Self::DryRun(dry_run) => *dry_run,
+        }
+    }
+
+    /// `meta.k8s.io/v1` `CreateOptions`, `UpdateOptions` or `DeleteOptions`; null for connections.
+    pub fn to_value(&self, operation: Operation) -> Value {
+        let kind = match operation {
+            Operation::Create => "CreateOptions",
+            Operation::Update => "UpdateOptions",
+            Operation::Delete => "DeleteOptions",
+            Operation::Connect => return Value::Null,
+        };
+        let mut value = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        match self {
+            Self::Write(options) => options.write_to(&mut value),
+            Self::Delete(options) => options.write_to(&mut value),
+            Self::DryRun(_) => {}
+        }
+        if self.dry_run() {
+            value["dryRun"] = json!(["All"]);
+        }
+        value
+    }
 }
 
 /// A failed request, answered as `metav1.Status`.
@@ -167,8 +259,8 @@ pub struct AdmissionRequest<'a> {
 pub struct ApiError {
     /// HTTP status.
     pub code: u16,
-    /// Machine-readable reason, for example `NotFound`.
-    pub reason: &'static str,
+    /// Machine-readable reason, for example `NotFound`; a webhook may give one of its own.
+    pub reason: Cow<'static, str>,
     /// Text for people.
     pub message: String,
     /// `metav1.StatusDetails`.
@@ -200,12 +292,12 @@ fn details(group: &str, kind: &str, name: &str) -> Option<Value> {
 
 impl ApiError {
     /// An error without details.
-    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), message: message.into(), details: None }
     }
 
     fn about(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Self {
-        Self { code, reason, message, details }
+        Self { code, reason: Cow::Borrowed(reason), message, details }
     }
 
     /// 404: the object is not there.

@@ -70,7 +70,7 @@ impl ApiServer {
             .map_err(|error| keys("the kubelets' client")(kit::Chain(&error).to_string()))?;
         let kubelets = Arc::new(kubelets);
         let authorizer = Arc::new(Authorizer::new(objects.clone()));
-        let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), config.clock.clone());
+        let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), registry.clone());
         registry.set_gate(Arc::new(chain));
         let settings = Settings {
             service_cidr: config.service_cidr,

@@ -1,15 +1,30 @@
-//! DefaultStorageClass, DefaultIngressClass, PersistentVolumeClaimResize.
+//! DefaultStorageClass and DefaultIngressClass.
 
 use std::sync::Arc;
 
-use api_model::quantity::Quantity;
 use serde_json::{Value, json};
 
-use super::{concerns, creates, forbid};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
+use super::creates;
+use super::derived::Derived;
+use crate::attributes::{AdmissionRequest, Objects, text};
+
+const STORAGE: (&str, &str) = ("storage.k8s.io", "storageclasses");
+const INGRESS: (&str, &str) = ("networking.k8s.io", "ingressclasses");
+
+/// The default classes there are.
+pub(super) struct Classes {
+    storage: Derived<Option<String>>,
+    ingress: Derived<Option<String>>,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { storage: Derived::new(&[STORAGE]), ingress: Derived::new(&[INGRESS]) }
+    }
+}
 
 /// The newest class that says it is the default; of two as old, the first by name.
-fn default_class(classes: Vec<Arc<Value>>, annotations: &[&str]) -> Option<String> {
+fn default_class(classes: &[Arc<Value>], annotations: &[&str]) -> Option<String> {
     let is_default = |class: &&Arc<Value>| {
         annotations.iter().any(|annotation| {
             let all = class.pointer("/metadata/annotations");
@@ -25,60 +40,33 @@ fn default_class(classes: Vec<Arc<Value>>, annotations: &[&str]) -> Option<Strin
     found.first().map(|class| text(class, "/metadata/name").to_owned())
 }
 
-pub(super) fn default_storage_class(request: &mut AdmissionRequest<'_>, objects: &dyn Objects) {
-    if !creates(request, "", "persistentvolumeclaims") {
-        return;
-    }
-    let Some(claim) = request.object.as_deref_mut() else { return };
-    let named = claim.pointer("/spec/storageClassName").is_some_and(|class| !class.is_null())
-        || claim.pointer("/metadata/annotations/volume.beta.kubernetes.io~1storage-class").is_some();
-    if named {
-        return;
-    }
-    let annotations =
-        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
-    if let Some(class) = default_class(objects.list("storage.k8s.io", "storageclasses", None), &annotations) {
-        claim["spec"]["storageClassName"] = json!(class);
-    }
-}
-
-pub(super) fn default_ingress_class(request: &mut AdmissionRequest<'_>, objects: &dyn Objects) {
-    const GROUP: &str = "networking.k8s.io";
-    if !creates(request, GROUP, "ingresses") {
-        return;
-    }
-    let Some(ingress) = request.object.as_deref_mut() else { return };
-    let named = ingress.pointer("/spec/ingressClassName").is_some_and(|class| !class.is_null())
-        || ingress.pointer("/metadata/annotations/kubernetes.io~1ingress.class").is_some();
-    if named {
-        return;
-    }
-    let annotations = ["ingressclass.kubernetes.io/is-default-class"];
-    if let Some(class) = default_class(objects.list(GROUP, "ingressclasses", None), &annotations) {
-        ingress["spec"]["ingressClassName"] = json!(class);
+impl Classes {
+    /// Gives a claim or an ingress that names no class the default one.
+    pub fn set(&self, request: &mut AdmissionRequest<'_>, objects: &dyn Objects) {
+        if creates(request, "", "persistentvolumeclaims") {
+            let annotations = [
+                "storageclass.kubernetes.io/is-default-class",
+                "storageclass.beta.kubernetes.io/is-default-class",
+            ];
+            let class = self
+                .storage
+                .get(objects, || default_class(&objects.list(STORAGE.0, STORAGE.1, None), &annotations));
+            name(request, "storageClassName", "volume.beta.kubernetes.io/storage-class", class.as_deref());
+        } else if creates(request, "networking.k8s.io", "ingresses") {
+            let annotations = ["ingressclass.kubernetes.io/is-default-class"];
+            let class = self
+                .ingress
+                .get(objects, || default_class(&objects.list(INGRESS.0, INGRESS.1, None), &annotations));
+            name(request, "ingressClassName", "kubernetes.io/ingress.class", class.as_deref());
+        }
     }
 }
 
-/// PersistentVolumeClaimResize: a claim grows only when its class lets it.
-pub(super) fn check_resize(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Result<(), ApiError> {
-    if request.operation != Operation::Update || !concerns(request, "", "persistentvolumeclaims", "") {
-        return Ok(());
+fn name(request: &mut AdmissionRequest<'_>, field: &str, annotation: &str, class: Option<&str>) {
+    let (Some(object), Some(class)) = (request.object.as_deref_mut(), class) else { return };
+    let annotated = object.pointer("/metadata/annotations").is_some_and(|all| all.get(annotation).is_some());
+    let stated = object["spec"].get(field).is_some_and(|class| !class.is_null());
+    if !annotated && !stated {
+        object["spec"][field] = json!(class);
     }
-    let (Some(new), Some(old)) = (request.object.as_deref(), request.old) else { return Ok(()) };
-    let size = |claim: &Value| {
-        Quantity::parse(text(claim, "/spec/resources/requests/storage")).unwrap_or(Quantity::ZERO)
-    };
-    if size(new) <= size(old) {
-        return Ok(());
-    }
-    if text(old, "/status/phase") != "Bound" {
-        return Err(forbid(request, "Only bound persistent volume claims can be expanded"));
-    }
-    let class = objects.get("storage.k8s.io", "storageclasses", "", text(old, "/spec/storageClassName"));
-    let expandable = class.is_some_and(|class| class["allowVolumeExpansion"].as_bool() == Some(true));
-    if expandable {
-        return Ok(());
-    }
-    let why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
-    Err(forbid(request, why))
 }

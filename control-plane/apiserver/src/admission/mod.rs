@@ -1,35 +1,46 @@
-//! The in-process admission chain, in upstream's order: first everything that may change an object, then everything that judges it.
+//! The admission chain, in upstream's order for 1.35 with its default plugins and NodeRestriction: first everything that may change
+//! an object, then everything that judges it as it will be stored.
 //!
 //! ```text
 //! mutate:   NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition Priority DefaultTolerationSeconds
-//!           DefaultStorageClass RuntimeClass DefaultIngressClass MutatingAdmissionWebhook
-//! validate: LimitRanger NodeRestriction PodSecurity PersistentVolumeClaimResize Certificate* (RBAC escalation) ValidatingAdmissionPolicy
-//!           ValidatingAdmissionWebhook ResourceQuota
+//!           DefaultStorageClass StorageObjectInUseProtection RuntimeClass DefaultIngressClass PodTopologyLabels MutatingAdmissionWebhook
+//! validate: LimitRanger ServiceAccount PodSecurity Priority PersistentVolumeClaimResize RuntimeClass CertificateApproval
+//!           CertificateSigning CertificateSubjectRestriction (RBAC escalation) ValidatingAdmissionPolicy ValidatingAdmissionWebhook
+//!           ResourceQuota
 //! ```
 //!
-//! Guarantees: what is registered is never silently skipped. A policy in CEL that matches is refused with a `Status` that says so, because CEL is not evaluated
-//! here yet. Does not store anything: quota is charged from the objects there are and from what was admitted a moment ago.
+//! MutatingAdmissionPolicy has no place: 1.35 serves its kinds only when told to. Guarantees: what is registered is never silently
+//! skipped; a change of what a plugin reads counts from the next request after its write was acknowledged; with nothing configured
+//! the chain looks at a few counters only.
 
+mod backend;
 mod certificates;
 mod classes;
+mod derived;
 mod limits;
+mod matching;
 mod namespace;
-mod nodes;
+mod node_restriction;
 mod pod_security;
 mod pods;
 mod policies;
 mod quota;
+mod resources;
 mod service_account;
+mod storage;
 mod webhooks;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kit::Clock;
 use serde_json::Value;
 
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation};
+pub use backend::Backend;
+pub use pod_security::Exemptions;
+
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
 use crate::authz::{Authorizer, escalation};
+use crate::registry::Served;
 use crate::registry::admit::Gate;
 use crate::tunnel::Kubelets;
 
@@ -37,7 +48,11 @@ use crate::tunnel::Kubelets;
 pub struct Chain {
     objects: Arc<dyn Objects>,
     authorizer: Arc<Authorizer>,
+    security: pod_security::PodSecurity,
+    priorities: pods::Priorities,
+    classes: classes::Classes,
     webhooks: webhooks::Webhooks,
+    policies: policies::Policies,
     quota: quota::Quota,
 }
 
@@ -47,11 +62,15 @@ impl Chain {
         objects: Arc<dyn Objects>,
         authorizer: Arc<Authorizer>,
         kubelets: Arc<Kubelets>,
-        clock: Arc<dyn Clock>,
+        backend: Arc<dyn Backend>,
     ) -> Self {
         Self {
-            webhooks: webhooks::Webhooks::new(objects.clone(), kubelets),
-            quota: quota::Quota::new(objects.clone(), clock),
+            security: pod_security::PodSecurity::new(Exemptions::default()),
+            priorities: pods::Priorities::default(),
+            classes: classes::Classes::default(),
+            webhooks: webhooks::Webhooks::new(objects.clone(), kubelets, backend.clone(), authorizer.clone()),
+            policies: policies::Policies::new(objects.clone(), backend.clone(), authorizer.clone()),
+            quota: quota::Quota::new(objects.clone(), backend),
             objects,
             authorizer,
         }
@@ -64,14 +83,22 @@ fn creates(request: &AdmissionRequest<'_>, group: &str, plural: &str) -> bool {
 }
 
 fn concerns(request: &AdmissionRequest<'_>, group: &str, plural: &str, subresource: &str) -> bool {
-    request.resource.group == group && request.resource.plural == plural && request.subresource == subresource
+    request.resource.plural == plural && request.resource.group == group && request.subresource == subresource
+}
+
+/// The name that refusals give: the stated one, or what a name would be made of.
+fn stated_name<'r>(request: &'r AdmissionRequest<'_>) -> &'r str {
+    if !request.name.is_empty() {
+        return request.name;
+    }
+    let object = request.object.as_deref();
+    let of = |pointer| object.map(|object| text(object, pointer)).filter(|name| !name.is_empty());
+    of("/metadata/name").or_else(|| of("/metadata/generateName")).unwrap_or("Unknown")
 }
 
 /// The 403 of a plugin.
 fn forbid(request: &AdmissionRequest<'_>, why: &str) -> ApiError {
-    let stated = request.object.as_deref().map(|object| crate::attributes::text(object, "/metadata/name"));
-    let name = if request.name.is_empty() { stated.unwrap_or_default() } else { request.name };
-    ApiError::forbidden(&request.resource.group, &request.resource.plural, name, why)
+    ApiError::forbidden(&request.resource.group, &request.resource.plural, stated_name(request), why)
 }
 
 /// Labels of an object, for selectors.
@@ -95,44 +122,74 @@ fn each_container(pod: &mut Value, mut change: impl FnMut(&mut Value)) {
     }
 }
 
+/// Adds to a list, which is made when it is not there.
+fn push(object: &mut Value, field: &str, value: Value) {
+    match object.get_mut(field).and_then(Value::as_array_mut) {
+        Some(list) => list.push(value),
+        None => object[field] = Value::Array(vec![value]),
+    }
+}
+
 #[async_trait]
 impl Gate for Chain {
-    async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
-        let objects = &*self.objects;
-        namespace::check(request, objects)?;
-        if creates(request, "", "pods") {
-            limits::default(request, objects)?;
-            service_account::complete(request, objects)?;
+    async fn mutate(&self, request: &mut AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
+        let mut rounds = webhooks::Rounds::default();
+        self.complete(request).await?;
+        self.webhooks.mutate(request, served, &mut rounds).await?;
+        if !rounds.needed {
+            return Ok(());
         }
-        nodes::check(request, objects)?;
-        if creates(request, "", "nodes") {
-            nodes::taint(request);
-        }
-        if creates(request, "", "pods") {
-            pods::priority(request, objects)?;
-            pods::tolerate(request);
-            pods::runtime_class(request, objects)?;
-        }
-        classes::default_storage_class(request, objects);
-        classes::default_ingress_class(request, objects);
-        self.webhooks.mutate(request).await
+        // What a webhook changed the other plugins have not seen.
+        rounds.begin_second();
+        self.complete(request).await?;
+        self.webhooks.mutate(request, served, &mut rounds).await
     }
 
-    async fn validate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
+    async fn validate(&self, request: &mut AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
         let objects = &*self.objects;
         limits::check(request, objects)?;
-        pod_security::check(request, objects)?;
-        pods::one_default_class(request, objects)?;
-        classes::check_resize(request, objects)?;
+        service_account::check(request, objects)?;
+        self.security.check(request, objects)?;
+        self.priorities.check(request, objects)?;
+        storage::check_resize(request, objects)?;
+        pods::check_overhead(request, objects)?;
         certificates::check(request, &self.authorizer)?;
         self.escalation(request)?;
-        policies::check(request, objects)?;
-        self.webhooks.validate(request).await?;
-        self.quota.charge(request)
+        self.policies.validate(request, served).await?;
+        self.webhooks.validate(request, served).await?;
+        self.quota.charge(request).await
+    }
+
+    async fn removed(&self, served: &Served, old: &Value) {
+        self.quota.release(&served.resource, old).await;
     }
 }
 
 impl Chain {
+    /// Everything in the process that may change an object.
+    async fn complete(&self, request: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
+        let objects = &*self.objects;
+        namespace::check(request, objects)?;
+        let pods = request.resource.plural == "pods" && request.resource.group.is_empty();
+        if pods {
+            limits::default(request, objects);
+            service_account::complete(request, objects).await?;
+        }
+        node_restriction::check(request, objects, &self.authorizer)?;
+        if creates(request, "", "nodes") {
+            node_restriction::taint(request);
+        }
+        if pods {
+            self.priorities.set(request, objects)?;
+            pods::tolerate(request);
+            pods::runtime_class(request, objects)?;
+            pods::topology_labels(request, objects);
+        }
+        storage::protect(request);
+        self.classes.set(request, objects);
+        Ok(())
+    }
+
     fn escalation(&self, request: &AdmissionRequest<'_>) -> Result<(), ApiError> {
         let writes = matches!(request.operation, Operation::Create | Operation::Update);
         if !writes || request.resource.group != "rbac.authorization.k8s.io" {

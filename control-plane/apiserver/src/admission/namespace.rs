@@ -10,21 +10,21 @@ const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Result<(), ApiError> {
     if request.resource.group.is_empty() && request.resource.plural == "namespaces" {
         let deletes = request.operation == Operation::Delete && request.subresource.is_empty();
-        if deletes && IMMORTAL.contains(&request.name) {
-            return Err(forbid(request, "this namespace may not be deleted"));
+        let name = request.old.map_or(request.name, |old| text(old, "/metadata/name"));
+        if deletes && IMMORTAL.contains(&name) {
+            return Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"));
         }
         return Ok(());
     }
-    let makes = request.operation == Operation::Create && !request.namespace.is_empty();
-    if !makes || request.resource.plural == "localsubjectaccessreviews" {
+    let writes = matches!(request.operation, Operation::Create | Operation::Update);
+    let asks = request.resource.group == "authorization.k8s.io";
+    if !writes || request.namespace.is_empty() || asks {
         return Ok(());
     }
     let Some(namespace) = objects.get("", "namespaces", "", request.namespace) else {
         return Err(ApiError::not_found("", "namespaces", request.namespace));
     };
-    let ending = text(&namespace, "/status/phase") == "Terminating"
-        || !text(&namespace, "/metadata/deletionTimestamp").is_empty();
-    if !ending || !request.subresource.is_empty() {
+    if request.operation != Operation::Create || text(&namespace, "/status/phase") != "Terminating" {
         return Ok(());
     }
     let why = format!(

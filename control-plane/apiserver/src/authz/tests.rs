@@ -113,7 +113,7 @@ fn refusals_read_as_upstreams() {
     ];
     for (text, message) in table {
         let error = authorizer.check(&asks(&user, text)).expect_err(text);
-        assert_eq!((error.code, error.reason, error.message.as_str()), (403, "Forbidden", message));
+        assert_eq!((error.code, &*error.reason, error.message.as_str()), (403, "Forbidden", message));
     }
 }
 

@@ -24,7 +24,7 @@ use kit::http::{Body, Connection, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::attributes::{ApiError, Attributes, UserInfo};
+use crate::attributes::{ApiError, Attributes, Notes, UserInfo};
 use crate::authn::{Authenticator, impersonate};
 use crate::authz::Authorizer;
 use crate::discovery::Discovery;
@@ -75,6 +75,8 @@ pub struct Asked {
     pub user: Arc<UserInfo>,
     /// What is to be said besides the answer.
     pub warnings: Vec<String>,
+    /// What admission says besides the answer.
+    pub notes: Arc<Notes>,
 }
 
 impl Asked {
@@ -127,7 +129,15 @@ impl Api {
             return Ok(plain::tunnel(self, Request::from_parts(head, body), &user));
         }
         self.authorizer.check(&attributes(&info, &query, &user))?;
-        let asked = Asked { info, query, head, body: Mutex::new(body), user, warnings: Vec::new() };
+        let asked = Asked {
+            info,
+            query,
+            head,
+            body: Mutex::new(body),
+            user,
+            warnings: Vec::new(),
+            notes: Arc::default(),
+        };
         let long = asked.info.verb == "watch" || special::is_stream(&asked.info);
         if long {
             return self.route(asked).await;
@@ -166,10 +176,12 @@ impl Api {
         } else {
             plain::serve(self, &mut asked).await
         };
-        match result {
-            Ok(response) => Ok(response),
-            Err(error) => Ok(render::failed(&error, &asked.warnings)),
-        }
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => render::failed(&error, &asked.warnings),
+        };
+        render::add_warnings(response.headers_mut(), &asked.notes.take_warnings());
+        Ok(response)
     }
 }
 

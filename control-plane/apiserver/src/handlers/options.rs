@@ -112,6 +112,17 @@ pub struct WriteOptions {
     pub manager: String,
     /// Take over fields of other managers (apply only).
     pub force: bool,
+    /// What the caller said himself: `fieldManager` and `fieldValidation`, for admission to see.
+    pub stated: Stated,
+}
+
+/// Options as the caller gave them, without defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Stated {
+    /// `fieldManager`.
+    pub field_manager: Option<String>,
+    /// `fieldValidation`.
+    pub field_validation: Option<String>,
 }
 
 impl WriteOptions {
@@ -132,7 +143,21 @@ impl WriteOptions {
             validation: FieldValidation::of(query)?,
             manager: if manager.is_empty() { "unknown".to_owned() } else { manager.to_owned() },
             force: query.flag("force"),
+            stated: Stated {
+                field_manager: query.get("fieldManager").map(str::to_owned),
+                field_validation: query.get("fieldValidation").map(str::to_owned),
+            },
         })
+    }
+
+    /// Adds what the caller said to an options object.
+    pub fn write_to(&self, options: &mut Value) {
+        if let Some(manager) = &self.stated.field_manager {
+            options["fieldManager"] = json!(manager);
+        }
+        if let Some(validation) = &self.stated.field_validation {
+            options["fieldValidation"] = json!(validation);
+        }
     }
 
     /// The options of a write the server makes by itself.
@@ -142,6 +167,7 @@ impl WriteOptions {
             validation: FieldValidation::Ignore,
             manager: manager.to_owned(),
             force: false,
+            stated: Stated::default(),
         }
     }
 }
@@ -173,6 +199,21 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    /// Adds what is asked for to an options object.
+    pub fn write_to(&self, options: &mut Value) {
+        if let Some(seconds) = self.grace_period_s {
+            options["gracePeriodSeconds"] = json!(seconds);
+        }
+        if let Some(propagation) = self.propagation {
+            options["propagationPolicy"] = json!(format!("{propagation:?}"));
+        }
+        for (field, value) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
+            if let Some(value) = value {
+                options["preconditions"][field] = json!(value);
+            }
+        }
+    }
+
     /// From the query and, when there is one, the body.
     ///
     /// # Errors

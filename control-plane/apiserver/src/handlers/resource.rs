@@ -30,6 +30,8 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         name: info.name.clone(),
         subresource: info.subresource.clone(),
         user: asked.user.clone(),
+        notes: asked.notes.clone(),
+        judged: false,
         served,
     };
     if !target.subresource.is_empty() {

@@ -37,16 +37,8 @@ fn answer(api: &Api, asked: &Asked, form: Form, status: StatusCode, bytes: Bytes
 pub(super) async fn stream(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let connects = target.subresource != "log";
     if connects {
-        let mut options = json!({"kind": connect_kind(target), "apiVersion": "v1"});
-        for (key, values) in asked.query.all() {
-            if let Some(value) = values.first() {
-                options[key.as_str()] = json!(value);
-            }
-        }
-        let old = None;
-        let (mut_options, registry) = (Some(&mut options), &api.registry);
-        admit::mutate(registry, target, Operation::Connect, mut_options, old, false).await?;
-        admit::validate(registry, target, Operation::Connect, Some(&mut options), old, false).await?;
+        let mut options = connect_options(asked, target);
+        admit::judge(&api.registry, target, Operation::Connect, &mut options, false).await?;
     }
     let rest = if asked.info.rest.is_empty() { String::new() } else { format!("/{}", asked.info.rest) };
     let connect = Connect {
@@ -60,6 +52,31 @@ pub(super) async fn stream(api: &Api, asked: &mut Asked, target: &Target) -> Res
     let mut head = http::Request::new(()).into_parts().0;
     std::mem::swap(&mut head, &mut asked.head);
     Ok(api.streaming.serve(connect, Request::from_parts(head, body)).await)
+}
+
+/// What is connected, as an object: the query's parameters with their types.
+fn connect_options(asked: &Asked, target: &Target) -> Value {
+    let mut options = json!({"kind": connect_kind(target), "apiVersion": "v1"});
+    if target.subresource == "proxy" {
+        options["path"] = json!(asked.info.rest);
+        return options;
+    }
+    for (key, values) in asked.query.all() {
+        let first = values.first().map(String::as_str).unwrap_or_default();
+        match key.as_str() {
+            "command" => options["command"] = json!(values),
+            "ports" => {
+                let numbers = values.iter().flat_map(|value| value.split(','));
+                options["ports"] = numbers.filter_map(|number| number.trim().parse::<u64>().ok()).collect();
+            }
+            "stdin" | "stdout" | "stderr" | "tty" => {
+                options[key.as_str()] = json!(!matches!(first, "false" | "0"))
+            }
+            "container" => options["container"] = json!(first),
+            _ => {}
+        }
+    }
+    options
 }
 
 fn connect_kind(target: &Target) -> &'static str {
@@ -89,6 +106,7 @@ pub(super) async fn virtual_object(
     if target.served.storage == "core/bindings" {
         return bind_through_collection(api, asked, target, &object, &options, form).await;
     }
+    admit::judge(&api.registry, target, Operation::Create, &mut object, &options).await?;
     let plural = &target.served.resource.plural;
     let made = crate::authz::reviews::create(
         plural,
@@ -170,8 +188,7 @@ fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
 pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
     let mut request = sent(api, asked, "TokenRequest", "authentication.k8s.io/v1").await?;
-    admit::mutate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
-    admit::validate(&api.registry, target, Operation::Create, Some(&mut request), None, false).await?;
+    admit::judge(&api.registry, target, Operation::Create, &mut request, asked.query.dry_run()?).await?;
     api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
     let made = api.tokens.issue(&*api.registry, &target.namespace, &target.name, request, &target.user)?;
     Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))

@@ -68,7 +68,7 @@ impl Registry {
         self.complete_metadata(target, &mut new)?;
         let target = &Target { name: object::name(&new).to_owned(), ..target.clone() };
         served.resource.schema.default(&mut new);
-        admit::mutate(self, target, Operation::Create, Some(&mut new), None, options.dry_run).await?;
+        admit::mutate(self, target, Operation::Create, Some(&mut new), None, options).await?;
         served.resource.schema.default(&mut new);
         strategy::prepare_create(served, &mut new, &target.user);
         self.prepare_custom_definition(target, &mut new, None)?;
@@ -82,7 +82,7 @@ impl Registry {
             return Err(target.invalid(&target.name, &causes));
         }
         manage::update(served, None, &mut new, who, self.clock.now());
-        admit::validate(self, target, Operation::Create, Some(&mut new), None, options.dry_run).await?;
+        admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
         let value = object::encode(&mut served.to_storage(new.clone()));
         let key = target.key();
         if options.dry_run {

@@ -152,13 +152,8 @@ impl Registry {
             let mut progress = self.hub.follow_progress();
             let (page, _) = cache.list(&Filter::default(), None, 0);
             for entry in page.entries {
-                let target = Target {
-                    served: served.clone(),
-                    namespace: entry.namespace().to_owned(),
-                    name: entry.name().to_owned(),
-                    subresource: String::new(),
-                    user: user.clone(),
-                };
+                let target =
+                    Target::new(served.clone(), entry.namespace(), entry.name(), user.clone()).judged();
                 match self.delete(&target, &DeleteOptions::default()).await {
                     Err(error) if error.reason != "NotFound" => return Err(error),
                     _ => {}
@@ -174,13 +169,7 @@ impl Registry {
         let Some(served) = self.served("apiextensions.k8s.io", "customresourcedefinitions") else {
             return Ok(());
         };
-        let target = Target {
-            served,
-            namespace: String::new(),
-            name: name.to_owned(),
-            subresource: "finalize".to_owned(),
-            user,
-        };
+        let target = Target::new(served, "", name, user).judged();
         let options = WriteOptions::internal("apiserver");
         let who = super::manage::Who::updates("apiserver", "");
         let modify = super::modify::Modify {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::manage::Who;
 use super::modify::Modify;
 use super::remove::Removed;
-use super::{Registry, Target, object};
-use crate::attributes::{ApiError, Objects};
+use super::{Registry, Target, admit, object};
+use crate::attributes::{ApiError, Objects, Operation};
 use crate::handlers::options::{DeleteOptions, WriteOptions};
 
 impl Registry {
@@ -20,6 +20,9 @@ impl Registry {
         binding: &Value,
         options: &WriteOptions,
     ) -> Result<(), ApiError> {
+        let mut binding = binding.clone();
+        admit::judge(self, target, Operation::Create, &mut binding, options).await?;
+        let binding = &binding;
         let node = object::text(binding, &["target", "name"]).to_owned();
         let kind = object::text(binding, &["target", "kind"]);
         if node.is_empty() || !(kind.is_empty() || kind == "Node") {
@@ -33,7 +36,7 @@ impl Registry {
         }
         let now = object::timestamp(self.clock.now());
         let who = Who::updates(&options.manager, "binding");
-        let modify = Modify { target: &target.through(""), options, who: &who, checked: false };
+        let modify = Modify { target: &target.through("").judged(), options, who: &who, checked: false };
         let refuse = |why: &str| ApiError::conflict("", "pods/binding", &target.name, why);
         let mut change = |old: &Value| {
             let uid = object::uid(binding);
@@ -82,12 +85,14 @@ impl Registry {
         let query = crate::handlers::options::Query::default();
         let mut options = DeleteOptions::of(&query, body.is_object().then_some(body))?;
         options.dry_run |= dry_run;
+        let mut eviction = eviction.clone();
+        admit::judge(self, target, Operation::Create, &mut eviction, options.dry_run).await?;
         let pod = self.current(target).await?.ok_or_else(|| target.not_found())?.value();
         let ended = matches!(object::text(&pod, &["status", "phase"]), "Succeeded" | "Failed" | "Pending");
         if !ended && !object::terminating(&pod) {
             self.charge_budgets(target, &pod, options.dry_run).await?;
         }
-        match self.delete(&target.through(""), &options).await? {
+        match self.delete(&target.through("").judged(), &options).await? {
             Removed::Gone(_) | Removed::Marked(_) => Ok(()),
         }
     }
@@ -107,13 +112,8 @@ impl Registry {
             return Ok(());
         };
         let name = object::name(budget).to_owned();
-        let at = Target {
-            served,
-            namespace: target.namespace.clone(),
-            name: name.clone(),
-            subresource: "status".to_owned(),
-            user: target.user.clone(),
-        };
+        let at =
+            Target::new(served, &target.namespace, &name, target.user.clone()).through("status").judged();
         let mut options = WriteOptions::internal("apiserver");
         options.dry_run = dry_run;
         let who = Who::updates("apiserver", "status");

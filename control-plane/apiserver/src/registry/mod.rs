@@ -27,7 +27,7 @@ use serde_json::Value;
 use store::{Committed, Compare, Durability, KeyValue, Op, Store, Txn};
 
 use crate::allocation::Allocator;
-use crate::attributes::{ApiError, Objects, UserInfo};
+use crate::attributes::{ApiError, Notes, Objects, UserInfo};
 use crate::watch::{Entry, Filter, Hub};
 pub use kinds::{Kinds, Served};
 
@@ -71,9 +71,31 @@ pub struct Target {
     pub subresource: String,
     /// On whose behalf.
     pub user: Arc<UserInfo>,
+    /// Where warnings and audit annotations go.
+    pub notes: Arc<Notes>,
+    /// The write is a consequence of one that admission has judged, and is not judged itself.
+    pub judged: bool,
 }
 
 impl Target {
+    /// An object, or a collection when there is no name.
+    pub fn new(served: Arc<Served>, namespace: &str, name: &str, user: Arc<UserInfo>) -> Self {
+        Self {
+            served,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            subresource: String::new(),
+            user,
+            notes: Arc::default(),
+            judged: false,
+        }
+    }
+
+    /// The same, for a write that follows from one that admission has judged.
+    pub fn judged(&self) -> Self {
+        Self { judged: true, ..self.clone() }
+    }
+
     /// The object's key.
     pub fn key(&self) -> String {
         self.served.key(&self.namespace, &self.name)

@@ -56,15 +56,8 @@ impl Registry {
             let allocation = self.allocate(target, &mut new, Some(&old)).await?;
             self.validate(modify, &new, &old)?;
             manage::update(&target.served, Some(&old), &mut new, modify.who, self.clock.now());
-            admit::validate(
-                self,
-                target,
-                Operation::Update,
-                Some(&mut new),
-                Some(&old),
-                modify.options.dry_run,
-            )
-            .await?;
+            admit::validate(self, target, Operation::Update, Some(&mut new), Some(&old), modify.options)
+                .await?;
             let gone = strategy::deletion::done(&target.served, &new);
             if !gone && object::same(&new, &old) {
                 return shown(&old);
@@ -77,6 +70,9 @@ impl Registry {
             let put = (!gone).then(|| value.clone());
             let stored = self.commit(&target.served, &target.key(), current.revision, put).await?;
             drop(allocation);
+            if gone && matches!(stored, Stored::At(_)) {
+                admit::removed(self, target, &old).await;
+            }
             match stored {
                 Stored::At(revision) if target.served.is_storage_version() => {
                     return Ok(splice(&value, revision).0);
@@ -91,7 +87,7 @@ impl Registry {
     async fn judge(&self, modify: &Modify<'_>, new: &mut Value, old: &Value) -> Result<(), ApiError> {
         let target = modify.target;
         target.served.resource.schema.default(new);
-        admit::mutate(self, target, Operation::Update, Some(new), Some(old), modify.options.dry_run).await?;
+        admit::mutate(self, target, Operation::Update, Some(new), Some(old), modify.options).await?;
         target.served.resource.schema.default(new);
         strategy::prepare_update(&target.served, &target.subresource, new, old);
         self.prepare_custom_definition(target, new, Some(old))

@@ -31,8 +31,8 @@ impl Registry {
             let Some(current) = entry else { return Err(target.not_found()) };
             let old = target.served.from_storage(current.parse());
             check_preconditions(target, options, &old)?;
-            admit::mutate(self, target, Operation::Delete, None, Some(&old), options.dry_run).await?;
-            admit::validate(self, target, Operation::Delete, None, Some(&old), options.dry_run).await?;
+            admit::mutate(self, target, Operation::Delete, None, Some(&old), options).await?;
+            admit::validate(self, target, Operation::Delete, None, Some(&old), options).await?;
             let plan = deletion::plan(&target.served, &old, options, self.clock.now());
             if options.dry_run {
                 return Ok(tried(&plan, &current));
@@ -47,6 +47,9 @@ impl Registry {
             };
             match self.commit(&target.served, &target.key(), current.revision, value).await? {
                 Stored::At(revision) => {
+                    if shown.is_none() {
+                        admit::removed(self, target, &old).await;
+                    }
                     return Ok(match shown {
                         Some(marked) => Removed::Marked(splice(&marked, revision).0),
                         None => Removed::Gone(current.bytes.clone()),

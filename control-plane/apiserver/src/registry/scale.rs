@@ -47,7 +47,7 @@ fn follow<'a>(object: &'a Value, path: &str) -> &'a Value {
     object::at(object, &steps)
 }
 
-fn set_replicas(served: &Served, object: &mut Value, replicas: i64) {
+pub(super) fn set_replicas(served: &Served, object: &mut Value, replicas: i64) {
     let paths = served.custom.as_ref().and_then(|custom| custom.scale.as_ref());
     let path = paths.map_or(".spec.replicas", |paths| object::text(paths, &["specReplicasPath"])).to_owned();
     let mut steps: Vec<&str> = path.split('.').filter(|step| !step.is_empty()).collect();
@@ -98,8 +98,7 @@ impl Registry {
         let served = target.served.clone();
         let who = Who::updates(&options.manager, "scale");
         // The rest of the object is as it was, so the kind's own rules have nothing to say but to the spec.
-        let whole = target.through("");
-        let modify = Modify { target: &whole, options, who: &who, checked: true };
+        let modify = Modify { target, options, who: &who, checked: true };
         let written = self
             .modify(&modify, &mut |old| {
                 let current = scale_of(&served, old);

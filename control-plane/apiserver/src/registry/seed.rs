@@ -28,13 +28,8 @@ impl Seeder {
 
     fn target(&self, seed: &Seed) -> Result<Target, ApiError> {
         let served = self.registry.kinds.get(seed.group, seed.version, seed.plural);
-        Ok(Target {
-            served: served.ok_or_else(ApiError::no_such_path)?,
-            namespace: seed.namespace().to_owned(),
-            name: seed.name().to_owned(),
-            subresource: String::new(),
-            user: self.user.clone(),
-        })
+        let served = served.ok_or_else(ApiError::no_such_path)?;
+        Ok(Target::new(served, seed.namespace(), seed.name(), self.user.clone()))
     }
 }
 

@@ -1,0 +1,96 @@
+//! Admission webhooks: asked on every verb that their rules name, in the version they ask for, through the tunnels
+//! (services) or directly (URLs), trusted by their CA bundle only.
+//!
+//! Mutating ones are asked one after the other, in order of their configurations' names, and again when a later one changed the
+//! object and they wish so; validating ones all at once. What an answer may not be is a failure, and a failure refuses the request
+//! unless the webhook says that it may be ignored.
+
+mod call;
+mod conditions;
+mod hook;
+mod mutating;
+mod outcome;
+mod review;
+mod validating;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Backend;
+use super::derived::Derived;
+use super::matching::{Seen, is_exempt};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, kind_of};
+use crate::authz::Authorizer;
+use crate::registry::Served;
+use crate::tunnel::Kubelets;
+use hook::Hook;
+
+const GROUP: &str = "admissionregistration.k8s.io";
+const MUTATING: &str = "mutatingwebhookconfigurations";
+const VALIDATING: &str = "validatingwebhookconfigurations";
+
+/// Calls webhooks.
+pub(super) struct Webhooks {
+    objects: Arc<dyn Objects>,
+    kubelets: Arc<Kubelets>,
+    backend: Arc<dyn Backend>,
+    authorizer: Arc<Authorizer>,
+    mutating: Derived<Vec<Arc<Hook>>>,
+    validating: Derived<Vec<Arc<Hook>>>,
+}
+
+pub(super) use mutating::Rounds;
+
+impl Webhooks {
+    pub fn new(
+        objects: Arc<dyn Objects>,
+        kubelets: Arc<Kubelets>,
+        backend: Arc<dyn Backend>,
+        authorizer: Arc<Authorizer>,
+    ) -> Self {
+        Self {
+            objects,
+            kubelets,
+            backend,
+            authorizer,
+            mutating: Derived::new(&[(GROUP, MUTATING)]),
+            validating: Derived::new(&[(GROUP, VALIDATING)]),
+        }
+    }
+
+    /// All webhooks of a kind, in order.
+    fn hooks(&self, plural: &'static str) -> Arc<Vec<Arc<Hook>>> {
+        let kept = if plural == MUTATING { &self.mutating } else { &self.validating };
+        kept.get(&*self.objects, || {
+            let mut configurations = self.objects.list(GROUP, plural, None);
+            let name = |one: &Arc<Value>| crate::attributes::text(one, "/metadata/name").to_owned();
+            configurations.sort_by_key(name);
+            configurations.iter().flat_map(|one| Hook::all_of(one)).map(Arc::new).collect()
+        })
+    }
+
+    /// How a webhook is to see the request; none when it is not to be asked.
+    fn sees(&self, hook: &Hook, request: &AdmissionRequest<'_>) -> Result<Option<Seen>, ApiError> {
+        hook.matcher.matches(request, &*self.objects, &*self.backend)
+    }
+
+    /// An object in the version in which it is seen. What subresources take has one version only.
+    async fn version(
+        &self,
+        object: &Value,
+        request: &AdmissionRequest<'_>,
+        from: &Served,
+        seen: &Seen,
+    ) -> Result<Value, ApiError> {
+        let whole = request.kind() == kind_of(request.resource, "");
+        match seen {
+            Seen::As(to) if whole => self.backend.convert(object.clone(), from, to).await,
+            _ => Ok(object.clone()),
+        }
+    }
+
+    fn is_idle(&self, hooks: &[Arc<Hook>], request: &AdmissionRequest<'_>) -> bool {
+        hooks.is_empty() || is_exempt(request)
+    }
+}
