@@ -7,8 +7,7 @@
 //!
 //! Not built: horizontal pod autoscaling, volume binding, attachment and expansion, replication controllers,
 //! node IPAM and routes (Azure CNI overlay gives nodes their ranges), service-account tokens in Secrets
-//! (legacy), the bootstrap signer, garbage collection of leases, ephemeral claims, protection finalizers of
-//! claims and volumes, storage version migration, resource claims.
+//! (legacy), the bootstrap signer, garbage collection of leases, ephemeral claims, storage version migration, resource claims.
 
 mod account;
 mod certificates;
@@ -20,6 +19,7 @@ mod endpoints;
 mod gc;
 mod namespace;
 mod node;
+mod protection;
 mod quota;
 mod roles;
 mod table;

@@ -38,6 +38,8 @@ pub(crate) const CONTROLLERS: &[Descriptor] = &[
     descriptor("ttl-after-finished-controller", crate::workload::job::start_ttl),
     descriptor("disruption-controller", crate::disruption::start),
     descriptor("resourcequota-controller", crate::quota::start),
+    descriptor("persistentvolumeclaim-protection-controller", crate::protection::start_claims),
+    descriptor("persistentvolume-protection-controller", crate::protection::start_volumes),
     descriptor("clusterrole-aggregation-controller", crate::roles::start),
     descriptor("token-cleaner-controller", crate::tokens::start),
 ];
