@@ -18,9 +18,11 @@ use super::watch;
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// Lists of everything are large; more of them at once would measure the client's memory.
 const LISTERS: usize = 4;
-const ACCOUNT_LIMIT: Duration = Duration::from_secs(20);
+const ACCOUNT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Which server, and how much.
 #[derive(clap::Args)]
@@ -38,24 +40,31 @@ pub struct Args {
 /// How much load.
 #[derive(clap::Args, Clone)]
 pub struct Size {
-    /// How many `ConfigMaps` of 1 kB there are at the end.
-    #[arg(long, default_value_t = 10_000)]
-    objects: usize,
+    /// How many `ConfigMaps` of 1 kB there are when lists are measured: each number in turn, rising.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    objects: Vec<usize>,
     /// How many gets, patches and pods.
     #[arg(long, default_value_t = 4_000)]
     operations: usize,
     /// How many clients at once, each with a connection of its own.
     #[arg(long, default_value_t = 32)]
     clients: usize,
-    /// How many watchers, each with a connection of its own.
-    #[arg(long, default_value_t = 200)]
-    watchers: usize,
+    /// How many watchers, each with a connection of its own: each number in turn.
+    #[arg(long, value_delimiter = ',', default_value = "200")]
+    watchers: Vec<usize>,
     /// How many changes each watcher sees.
     #[arg(long, default_value_t = 300)]
     watched_writes: usize,
     /// The longest a phase may take, in seconds.
     #[arg(long, default_value_t = 60)]
     limit: u64,
+}
+
+impl Size {
+    /// How many objects there are in the end.
+    fn most(&self) -> usize {
+        self.objects.iter().copied().max().unwrap_or(0)
+    }
 }
 
 impl Args {
@@ -77,7 +86,7 @@ struct Bench<'a> {
 
 /// Loads a server; what was made is deleted, also after a failure.
 pub async fn run(target: &Target, pids: &[i32], size: &Size, report: &mut Report) -> Result<()> {
-    if size.clients == 0 || size.objects == 0 {
+    if size.clients == 0 || size.most() == 0 {
         bail!("without clients and objects there is nothing to measure");
     }
     let clients = (0..size.clients).map(|_| target.connect()).collect::<Result<Vec<_>>>()?;
@@ -93,12 +102,11 @@ pub async fn run(target: &Target, pids: &[i32], size: &Size, report: &mut Report
 
 impl Bench<'_> {
     async fn phases(&self, report: &mut Report) -> Result<()> {
-        let first = self.size.objects.min(1_000);
-        self.create(report, 0, first).await?;
-        self.list(report, first, 40).await?;
-        if self.size.objects > first {
-            self.create(report, first, self.size.objects).await?;
-            self.list(report, self.size.objects, 12).await?;
+        let mut there = 0;
+        for objects in &self.size.objects {
+            self.create(report, there, *objects).await?;
+            there = there.max(*objects);
+            self.lists(report, there).await?;
         }
         self.get(report).await?;
         self.patch(report).await?;
@@ -121,18 +129,23 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn list(&self, report: &mut Report, objects: usize, count: usize) -> Result<()> {
+    async fn lists(&self, report: &mut Report, objects: usize) -> Result<()> {
         let clients = &self.clients[..self.clients.len().min(LISTERS)];
-        for (what, query, count) in [
-            ("all", "", count),
-            ("all from the cache", "?resourceVersion=0", count),
-            ("a tenth by label", "?labelSelector=bench-tenth%3D3", 2 * count),
+        // Enough to see a rate, few enough for the largest.
+        let few = (120_000 / objects.max(1)).clamp(4, 40);
+        for (what, query, accept, count) in [
+            ("all", "", JSON, few),
+            ("all from the cache", "?resourceVersion=0", JSON, few),
+            ("all as protobuf", "", PROTOBUF, few),
+            ("all as a table", "", TABLE, few),
+            ("a page of 500", "?limit=500", JSON, 40),
+            ("a hundred by label", "?labelSelector=bench-hundred%3D3", JSON, 400),
         ] {
             let path = format!("{}{query}", self.config_maps());
             let name = format!("list {what} of {objects}");
             let load = drive(&name, count, clients, self.pids, self.limit, move |_, api| {
                 let path = path.clone();
-                async move { api.send(Method::GET, &path, None).await }
+                async move { api.accepting(accept).send(Method::GET, &path, None).await }
             });
             report.load(load.await?);
         }
@@ -140,7 +153,7 @@ impl Bench<'_> {
     }
 
     async fn get(&self, report: &mut Report) -> Result<()> {
-        let (path, objects) = (self.config_maps(), self.size.objects);
+        let (path, objects) = (self.config_maps(), self.size.most());
         let load =
             drive("get", self.size.operations, &self.clients, self.pids, self.limit, move |index, api| {
                 let path = format!("{path}/{}", name_of(spread(index, objects)));
@@ -151,7 +164,7 @@ impl Bench<'_> {
     }
 
     async fn patch(&self, report: &mut Report) -> Result<()> {
-        let objects = self.size.objects;
+        let objects = self.size.most();
         let path = self.config_maps();
         let merge = drive(
             "merge patch",
@@ -187,28 +200,22 @@ impl Bench<'_> {
     }
 
     async fn watch(&self, report: &mut Report) -> Result<()> {
-        let plan = watch::Plan {
-            target: self.target,
-            path: self.config_maps(),
-            names: (0..self.size.objects.min(10)).map(name_of).collect(),
-            watchers: self.size.watchers,
-            writes: self.size.watched_writes,
-            limit: self.limit,
-        };
-        report.load(plan.run(&self.clients, self.pids).await?);
+        for watchers in &self.size.watchers {
+            let plan = watch::Plan {
+                target: self.target,
+                path: self.config_maps(),
+                names: (0..self.size.most().min(10)).map(name_of).collect(),
+                watchers: *watchers,
+                writes: self.size.watched_writes,
+                limit: self.limit,
+            };
+            report.load(plan.run(&self.clients, self.pids).await?);
+        }
         Ok(())
     }
 
     async fn pods(&self, report: &mut Report) -> Result<()> {
-        let account = format!("/api/v1/namespaces/{}/serviceaccounts/default", self.namespace);
-        let begun = Instant::now();
-        while self.clients[0].send(Method::GET, &account, None).await.is_err() {
-            if begun.elapsed() > ACCOUNT_LIMIT {
-                eprintln!("bench: pods are left out: nobody makes the service account `default`");
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.account().await?;
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let load = drive(
             "create Pods",
@@ -222,6 +229,21 @@ impl Bench<'_> {
             },
         );
         report.load(load.await?);
+        Ok(())
+    }
+
+    /// Waits for the account that pods run as; makes it where no controller does.
+    async fn account(&self) -> Result<()> {
+        let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", self.namespace);
+        let begun = Instant::now();
+        while begun.elapsed() < ACCOUNT_LIMIT {
+            if self.clients[0].send(Method::GET, &format!("{accounts}/default"), None).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let body = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        self.clients[0].send(Method::POST, &accounts, Some((JSON, body.to_string()))).await?;
         Ok(())
     }
 
@@ -253,7 +275,7 @@ fn spread(index: usize, objects: usize) -> usize {
 fn config_map(index: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name_of(index), "labels": {"bench-tenth": (index % 10).to_string()}},
+        "metadata": {"name": name_of(index), "labels": {"bench-hundred": (index / 100).to_string()}},
         "data": {"seq": "none", "text": "abcdefghijklmnopqrstuvwxyz012345".repeat(32)}})
 }
 

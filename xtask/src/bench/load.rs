@@ -20,6 +20,7 @@ pub struct Api {
     client: kit::client::Client,
     server: String,
     authorization: Option<String>,
+    accept: &'static str,
 }
 
 impl Api {
@@ -29,7 +30,14 @@ impl Api {
             client,
             server: server.to_owned(),
             authorization: token.map(|token| format!("Bearer {token}")),
+            accept: "application/json",
         }
+    }
+
+    /// The same connection, asking for another type.
+    pub fn accepting(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
     }
 
     /// Sends a request with a body of some type; returns the answer once its head is there.
@@ -39,7 +47,10 @@ impl Api {
         path: &str,
         body: Option<(&'static str, String)>,
     ) -> Result<kit::http::Response> {
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.server));
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.server))
+            .header(header::ACCEPT, self.accept);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
