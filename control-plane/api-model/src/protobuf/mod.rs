@@ -12,10 +12,12 @@
 
 mod decode;
 mod encode;
+mod list;
 mod messages;
 mod special;
 mod wire;
 
+pub use list::ListWriter;
 pub(crate) use messages::Messages;
 
 use crate::Model;

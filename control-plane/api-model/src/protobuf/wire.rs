@@ -98,9 +98,14 @@ pub(super) fn put_double(out: &mut Vec<u8>, field: u64, number: f64) {
 
 /// Writes bytes, a text or a message.
 pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    put_varint(out, field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+    put_length(out, field, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Writes what stands before so many bytes.
+pub(super) fn put_length(out: &mut Vec<u8>, field: u64, length: usize) {
+    put_varint(out, field << 3 | 2);
+    put_varint(out, length as u64);
 }
 
 /// A field of bytes alone.

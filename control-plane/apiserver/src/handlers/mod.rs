@@ -4,6 +4,7 @@
 //! Every failure is answered as a `Status`.
 
 pub mod body;
+pub mod list;
 pub mod negotiate;
 pub mod objects;
 pub mod options;

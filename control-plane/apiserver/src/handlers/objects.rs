@@ -82,14 +82,7 @@ pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Re
     let renderer = renderer(api, asked, target)?;
     let options = list_options(asked, target)?;
     let listed = api.registry.list(&target.served.storage, &options).await?;
-    Ok(respond(
-        renderer.model,
-        StatusCode::OK,
-        renderer.form,
-        renderer.many(&listed),
-        asked.headers(),
-        &asked.warnings,
-    ))
+    Ok(renderer.many(listed, asked.headers(), &asked.warnings))
 }
 
 /// Follows changes.
@@ -219,6 +212,5 @@ pub(super) async fn delete_collection(
             _ => {}
         }
     }
-    let bytes = renderer.many(&listed);
-    Ok(respond(renderer.model, StatusCode::OK, renderer.form, bytes, asked.headers(), &asked.warnings))
+    Ok(renderer.many(listed, asked.headers(), &asked.warnings))
 }

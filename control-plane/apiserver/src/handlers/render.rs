@@ -4,14 +4,17 @@ use std::io::Write;
 use std::sync::Arc;
 
 use api_model::Model;
+use api_model::protobuf::{ListWriter, ProtobufError};
 use api_model::table::{IncludeObject, table};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Body as _;
 use kit::http::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::list::{Gzip, ListBody, list_meta};
 use super::negotiate::{Encoding, Form, Shape};
 use super::options::Query;
 use crate::ApiError;
@@ -25,7 +28,7 @@ const GZIP_BYTES_MIN: usize = 128 * 1024;
 /// What an object looks like in a response.
 pub struct Renderer<'a> {
     /// The resource.
-    pub served: &'a Served,
+    pub served: &'a Arc<Served>,
     /// The object model.
     pub model: &'a Model,
     /// The form.
@@ -66,7 +69,7 @@ impl Renderer<'_> {
     /// The entry's bytes in the version of the request.
     pub fn versioned(&self, entry: &Entry) -> Bytes {
         if self.served.is_storage_version() {
-            return entry.bytes.clone();
+            return entry.bytes();
         }
         serde_json::to_vec(&self.served.from_storage(entry.parse())).unwrap_or_default().into()
     }
@@ -86,72 +89,73 @@ impl Renderer<'_> {
         }
     }
 
-    /// A list.
-    pub fn many(&self, listed: &Listed) -> Bytes {
-        let mut meta = json!({"resourceVersion": listed.revision.to_string()});
-        if let Some(token) = &listed.continue_token {
-            meta["continue"] = json!(token);
-        }
-        if let Some(remaining) = listed.remaining {
-            meta["remainingItemCount"] = json!(remaining);
-        }
-        match self.form.shape {
-            Shape::Object => self.plain_list(&listed.entries, &meta),
-            Shape::Metadata => {
-                let items = listed.entries.iter().map(|entry| partial(&entry.bytes));
-                let items: Vec<Bytes> = items.collect();
-                joined("PartialObjectMetadataList", "meta.k8s.io/v1", &meta, &items)
+    /// A list, as the response to `request`.
+    pub fn many(&self, listed: Listed, request: &HeaderMap, warnings: &[String]) -> Response {
+        if self.form.encoding == Encoding::Protobuf {
+            match self.binary_list(&listed) {
+                Ok(bytes) => {
+                    let mut response =
+                        encoded(StatusCode::OK, self.form.encoding.content_type(), bytes, request);
+                    add_warnings(response.headers_mut(), warnings);
+                    return response;
+                }
+                // What has no binary form goes as JSON, and its type says so.
+                Err(error) => tracing::debug!(%error, "a list is not written in the binary form"),
             }
+        }
+        let body = match self.form.shape {
+            Shape::Object => ListBody::objects(self.served, listed),
+            Shape::Metadata => ListBody::metadata(listed),
+            Shape::Table => ListBody::table(self.served, listed, self.include, self.now),
+        };
+        if self.form.encoding != Encoding::Json || self.form.pretty {
+            return respond(self.model, StatusCode::OK, self.form, body.collect(), request, warnings);
+        }
+        let mut response = streamed(body, request);
+        add_warnings(response.headers_mut(), warnings);
+        response
+    }
+
+    fn binary_list(&self, listed: &Listed) -> Result<Bytes, ProtobufError> {
+        let (kind, version) = match self.form.shape {
+            Shape::Object => (self.served.resource.list_kind(), self.served.api_version()),
+            Shape::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
             Shape::Table => {
-                let objects: Vec<Value> =
-                    listed.entries.iter().map(|entry| self.served.from_storage(entry.parse())).collect();
-                let mut made = table(&self.served.resource, &objects, self.include, self.now);
-                made["metadata"] = meta;
-                serde_json::to_vec(&made).unwrap_or_default().into()
+                return Err(ProtobufError::Unknown {
+                    kind: "Table".into(),
+                    api_version: "meta.k8s.io/v1".into(),
+                });
             }
+        };
+        let list = ListWriter::new(self.model, &kind, &version, &list_meta(listed))?;
+        let mut items = Vec::with_capacity(listed.entries.len());
+        for entry in &listed.entries {
+            let object = match self.form.shape {
+                Shape::Metadata => object::decode(&partial(&entry.bytes())).unwrap_or_default(),
+                _ => self.served.from_storage(entry.parse()),
+            };
+            items.push(list.item(&object)?);
         }
-    }
-
-    fn plain_list(&self, entries: &[Arc<Entry>], meta: &Value) -> Bytes {
-        let kind = self.served.resource.list_kind();
-        let version = self.served.api_version();
-        if !self.served.is_storage_version() || self.served.custom.is_some() {
-            let items: Vec<Bytes> = entries.iter().map(|entry| self.versioned(entry)).collect();
-            return joined(&kind, &version, meta, &items);
-        }
-        // The common case copies each object once and parses nothing.
-        let size: usize = entries.iter().map(|entry| entry.bytes.len() + 2).sum();
-        let mut out = list_head(&kind, &version, meta, size);
-        for (position, entry) in entries.iter().enumerate() {
-            out.put_slice(if position == 0 { b"{" } else { b",{" });
-            out.put_slice(entry.item_tail());
-        }
-        out.put_slice(b"]}");
-        out.freeze()
+        let length: usize = items.iter().map(Vec::len).sum();
+        let head = list.head(length);
+        let mut out = BytesMut::with_capacity(head.len() + length + 8);
+        out.put_slice(&head);
+        items.iter().for_each(|item| out.put_slice(item));
+        out.put_slice(&ListWriter::tail());
+        Ok(out.freeze())
     }
 }
 
-fn list_head(kind: &str, version: &str, meta: &Value, size: usize) -> BytesMut {
-    let meta = meta.to_string();
-    let mut out = BytesMut::with_capacity(size + meta.len() + 128);
-    out.put_slice(
-        format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{meta},\"items\":[")
-            .as_bytes(),
-    );
-    out
-}
-
-fn joined(kind: &str, version: &str, meta: &Value, items: &[Bytes]) -> Bytes {
-    let size: usize = items.iter().map(|item| item.len() + 1).sum();
-    let mut out = list_head(kind, version, meta, size);
-    for (position, item) in items.iter().enumerate() {
-        if position > 0 {
-            out.put_u8(b',');
-        }
-        out.put_slice(item);
-    }
-    out.put_slice(b"]}");
-    out.freeze()
+/// A response whose body is made while it is sent, compressed when that pays and is asked for.
+fn streamed(body: ListBody, request: &HeaderMap) -> Response {
+    let small = body.size_hint().exact().is_some_and(|length| length < GZIP_BYTES_MIN as u64);
+    let zipped = !small && wants_gzip(request);
+    let body = if zipped { kit::http::boxed(Gzip::new(body)) } else { kit::http::boxed(body) };
+    let mut response = http::Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Encoding::Json.content_type()));
+    mark(headers, zipped);
+    response
 }
 
 /// A response of JSON bytes in the encoding asked for.
@@ -198,13 +202,17 @@ pub fn encoded(
     let zipped = (bytes.len() >= GZIP_BYTES_MIN && wants_gzip(request)).then(|| gzip(&bytes)).flatten();
     let is_zipped = zipped.is_some();
     let mut response = kit::http::bytes_response(status, content_type, zipped.unwrap_or(bytes));
-    let headers = response.headers_mut();
+    mark(response.headers_mut(), is_zipped);
+    response
+}
+
+/// What every answer says of caching, and a compressed one of that.
+fn mark(headers: &mut HeaderMap, zipped: bool) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-    if is_zipped {
+    if zipped {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
-    response
 }
 
 fn wants_gzip(request: &HeaderMap) -> bool {

@@ -135,6 +135,11 @@ fn check(options: &WatchOptions) -> Result<(), ApiError> {
     }
 }
 
+/// An event about an object given as its JSON.
+fn framed(event: &str, object: &[u8]) -> Bytes {
+    frame(event, object.len(), |out| out.put_slice(object))
+}
+
 struct Encoder {
     served: Arc<Served>,
     form: Form,
@@ -152,10 +157,10 @@ impl Encoder {
         let Some(entry) = change.entry(kind) else { return Bytes::new() };
         match self.form.shape {
             Shape::Metadata if self.form.encoding != Encoding::Protobuf => {
-                frame(kind.text(), &partial(&entry.bytes))
+                framed(kind.text(), &partial(&entry.bytes()))
             }
             Shape::Metadata => {
-                let object = serde_json::from_slice(&partial(&entry.bytes)).unwrap_or_default();
+                let object = serde_json::from_slice(&partial(&entry.bytes())).unwrap_or_default();
                 self.frame(kind.text(), &object)
             }
             Shape::Object => self.frame(kind.text(), &self.served.from_storage(entry.parse())),
@@ -168,7 +173,7 @@ impl Encoder {
                     made["columnDefinitions"] = Value::Null;
                 }
                 self.headers_sent = true;
-                frame(kind.text(), made.to_string().as_bytes())
+                framed(kind.text(), made.to_string().as_bytes())
             }
         }
     }
@@ -196,7 +201,7 @@ impl Encoder {
     /// An event in the encoding asked for.
     fn frame(&self, event: &str, object: &Value) -> Bytes {
         if self.form.encoding != Encoding::Protobuf {
-            return frame(event, object.to_string().as_bytes());
+            return framed(event, object.to_string().as_bytes());
         }
         let model = &self.registry.model;
         let made = api_model::protobuf::watch_event(model, event, object).or_else(|error| {

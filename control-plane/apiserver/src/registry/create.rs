@@ -83,19 +83,19 @@ impl Registry {
         }
         manage::update(served, None, &mut new, who, self.clock.now());
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
-        let value = object::encode(&mut served.to_storage(new.clone()));
+        let value = served.encode(&new);
         let key = target.key();
         if options.dry_run {
             if self.current(target).await?.is_some() {
                 return Err(self.already_exists(target));
             }
-            return Ok(object::encode(&mut new));
+            return Ok(object::encode(&new));
         }
         let stored = self.commit(served, &key, 0, Some(value.clone())).await?;
         drop(allocation);
         match stored {
-            Stored::At(revision) if served.is_storage_version() => Ok(splice(&value, revision).0),
-            Stored::At(revision) => Ok(splice(&object::encode(&mut new), revision).0),
+            Stored::At(revision) if served.is_storage_version() => Ok(splice(&value, revision)),
+            Stored::At(revision) => Ok(splice(&object::encode(&new), revision)),
             Stored::Lost(_) => Err(self.already_exists(target)),
         }
     }

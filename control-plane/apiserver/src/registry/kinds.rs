@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use api_model::{Model, Resource};
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use super::convert;
+use super::{convert, object};
 use crate::strategy::Rules;
 
 /// A resource as one version of one group serves it.
@@ -98,6 +99,14 @@ impl Served {
     /// Turns an object of this version into the stored one.
     pub fn to_storage(&self, object: Value) -> Value {
         convert::convert(object, &self.resource.kind, &self.storage_api_version)
+    }
+
+    /// The bytes to store of an object in this version.
+    pub fn encode(&self, object: &Value) -> Bytes {
+        if self.is_storage_version() {
+            return object::encode(object);
+        }
+        object::encode(&self.to_storage(object.clone()))
     }
 
     /// Turns a stored object into one of this version.

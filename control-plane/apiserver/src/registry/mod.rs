@@ -211,7 +211,7 @@ impl Registry {
     /// An entry of what the store answered.
     pub(crate) fn entry_of(&self, served: &Served, kv: &KeyValue) -> Arc<Entry> {
         let cache = self.hub.cache(&served.storage);
-        Arc::new(cache.entry(kv.key.clone(), &kv.value, kv.mod_revision))
+        Arc::new(cache.entry(kv.key.clone(), kv.value.clone(), kv.mod_revision))
     }
 
     /// Stores or removes a key that was last changed at `expected` (0: must not exist).

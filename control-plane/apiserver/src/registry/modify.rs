@@ -66,7 +66,7 @@ impl Registry {
                 object::set_meta(&mut new, "resourceVersion", json!(object::resource_version(&old)));
                 return shown(&new);
             }
-            let value = object::encode(&mut target.served.to_storage(new.clone()));
+            let value = target.served.encode(&new);
             let put = (!gone).then(|| value.clone());
             let stored = self.commit(&target.served, &target.key(), current.revision, put).await?;
             drop(allocation);
@@ -75,9 +75,9 @@ impl Registry {
             }
             match stored {
                 Stored::At(revision) if target.served.is_storage_version() => {
-                    return Ok(splice(&value, revision).0);
+                    return Ok(splice(&value, revision));
                 }
-                Stored::At(revision) => return Ok(splice(&object::encode(&mut new), revision).0),
+                Stored::At(revision) => return Ok(splice(&object::encode(&new), revision)),
                 Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
             }
         }
@@ -105,8 +105,8 @@ impl Registry {
 
 fn shown(object: &Value) -> Result<Bytes, ApiError> {
     let version = object::resource_version(object).parse().unwrap_or(0);
-    let bytes = object::encode(&mut object.clone());
-    Ok(if version == 0 { bytes } else { splice(&bytes, version).0 })
+    let bytes = object::encode(object);
+    Ok(if version == 0 { bytes } else { splice(&bytes, version) })
 }
 
 /// The object that is written must be the one that is there.

@@ -100,30 +100,51 @@ pub fn timestamp(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Metadata that the server makes for each answer and never stores.
+const NOT_STORED: [&str; 2] = ["resourceVersion", "selfLink"];
+/// What stands first in an object's bytes.
+const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
+
 /// The bytes that are stored: `kind`, `apiVersion` and `metadata` first, no resource version.
-pub fn encode(object: &mut Value) -> Bytes {
-    if let Some(Value::Object(meta)) = object.get_mut("metadata") {
-        meta.remove("resourceVersion");
-        meta.remove("selfLink");
-    }
-    let mut out = Vec::with_capacity(1024);
+pub fn encode(object: &Value) -> Bytes {
     let Value::Object(map) = object else { return Bytes::from_static(b"{}") };
+    let mut out = Vec::with_capacity(2048);
     out.push(b'{');
-    let first = ["kind", "apiVersion", "metadata"];
-    let rest = map.iter().filter(|(key, _)| !first.contains(&key.as_str()));
-    let ordered = first.iter().filter_map(|key| map.get(*key).map(|value| (*key, value)));
-    let all = ordered.chain(rest.map(|(key, value)| (key.as_str(), value)));
-    for (position, (key, value)) in all.enumerate() {
+    let rest = map.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+    let ordered = FIRST.iter().filter_map(|key| map.get(*key).map(|value| (*key, value)));
+    for (position, (key, value)) in ordered.chain(rest.map(|(key, value)| (key.as_str(), value))).enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        // Writing to a vector does not fail.
-        let _ = serde_json::to_writer(&mut out, key);
-        out.push(b':');
-        let _ = serde_json::to_writer(&mut out, value);
+        encode_key(&mut out, key);
+        match value {
+            Value::Object(metadata) if key == "metadata" => encode_metadata(&mut out, metadata),
+            // Writing to a vector does not fail.
+            value => drop(serde_json::to_writer(&mut out, value)),
+        }
     }
     out.push(b'}');
+    // It lives as long as the object: not a byte more than it needs.
+    out.shrink_to_fit();
     out.into()
+}
+
+fn encode_key(out: &mut Vec<u8>, key: &str) {
+    drop(serde_json::to_writer(&mut *out, key));
+    out.push(b':');
+}
+
+fn encode_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>) {
+    out.push(b'{');
+    let mut first = true;
+    for (key, value) in metadata.iter().filter(|(key, _)| !NOT_STORED.contains(&key.as_str())) {
+        if !std::mem::replace(&mut first, false) {
+            out.push(b',');
+        }
+        encode_key(out, key);
+        drop(serde_json::to_writer(&mut *out, value));
+    }
+    out.push(b'}');
 }
 
 /// The object of its bytes.
@@ -170,8 +191,8 @@ mod tests {
 
     #[test]
     fn stored_bytes_begin_with_kind_version_and_metadata() {
-        let mut object = json!({"data": {"a": "b"}, "metadata": {"name": "x", "resourceVersion": "7"}, "apiVersion": "v1", "kind": "ConfigMap"});
-        let bytes = encode(&mut object);
+        let object = json!({"data": {"a": "b"}, "metadata": {"name": "x", "resourceVersion": "7"}, "apiVersion": "v1", "kind": "ConfigMap"});
+        let bytes = encode(&object);
         assert_eq!(
             &bytes[..],
             br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#

@@ -161,7 +161,7 @@ impl Registry {
         let mut entries: Vec<Arc<Entry>> = found
             .items
             .into_iter()
-            .map(|item| Arc::new(cache.entry(item.key, &item.value, item.mod_revision)))
+            .map(|item| Arc::new(cache.entry(item.key, item.value, item.mod_revision)))
             .filter(|entry| options.filter.matches(entry, &paths))
             .collect();
         let mut remaining = found.remaining;

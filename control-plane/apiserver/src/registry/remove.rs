@@ -38,11 +38,11 @@ impl Registry {
                 return Ok(tried(&plan, &current));
             }
             let (value, shown) = match plan {
-                Plan::Nothing => return Ok(Removed::Marked(current.bytes.clone())),
+                Plan::Nothing => return Ok(Removed::Marked(current.bytes())),
                 Plan::Remove => (None, None),
-                Plan::Mark(mut new) => {
-                    let value = object::encode(&mut target.served.to_storage(new.clone()));
-                    (Some(value), Some(object::encode(&mut new)))
+                Plan::Mark(new) => {
+                    let value = target.served.encode(&new);
+                    (Some(value), Some(object::encode(&new)))
                 }
             };
             match self.commit(&target.served, &target.key(), current.revision, value).await? {
@@ -51,8 +51,8 @@ impl Registry {
                         admit::removed(self, target, &old).await;
                     }
                     return Ok(match shown {
-                        Some(marked) => Removed::Marked(splice(&marked, revision).0),
-                        None => Removed::Gone(current.bytes.clone()),
+                        Some(marked) => Removed::Marked(splice(&marked, revision)),
+                        None => Removed::Gone(current.bytes()),
                     });
                 }
                 Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
@@ -64,9 +64,9 @@ impl Registry {
 
 fn tried(plan: &Plan, current: &Arc<Entry>) -> Removed {
     match plan {
-        Plan::Remove => Removed::Gone(current.bytes.clone()),
-        Plan::Nothing => Removed::Marked(current.bytes.clone()),
-        Plan::Mark(new) => Removed::Marked(splice(&object::encode(&mut new.clone()), current.revision).0),
+        Plan::Remove => Removed::Gone(current.bytes()),
+        Plan::Nothing => Removed::Marked(current.bytes()),
+        Plan::Mark(new) => Removed::Marked(splice(&object::encode(new), current.revision)),
     }
 }
 

@@ -1,17 +1,18 @@
 //! The objects of one resource, the window of their recent changes, and who follows them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 use store::{Event, EventKind};
-use tokio::sync::mpsc;
 
 use super::change::{Change, Kind};
 use super::entry::Entry;
 use super::filter::Filter;
 use super::header::Paths;
+use super::index::{Indexes, OBJECTS_MIN, Objects};
+use super::subscribers::{Queue, Subscribers, Trigger};
 
 /// Changes kept at most.
 const WINDOW_CHANGES_MAX: usize = 8192;
@@ -19,8 +20,6 @@ const WINDOW_CHANGES_MAX: usize = 8192;
 const WINDOW_CHANGES_MIN: usize = 64;
 /// Younger changes are kept up to the maximum, so that a watch can resume after a short break.
 const WINDOW_FRESH_S: i64 = 75;
-/// How far a watcher may fall behind before it is cut off.
-const BACKLOG_CHANGES_MAX: usize = 4096;
 
 /// The cache of one resource.
 pub struct Cache {
@@ -33,20 +32,14 @@ pub struct Cache {
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<Arc<str>, Arc<Entry>>,
+    objects: Objects,
+    indexes: Indexes,
     window: VecDeque<(i64, Arc<Change>)>,
     /// Changes at or before this revision are no longer in the window.
     forgotten: u64,
     /// The revision of the last change of this resource.
     changed: u64,
-    subscribers: Vec<Subscriber>,
-    next_id: u64,
-}
-
-struct Subscriber {
-    id: u64,
-    filter: Arc<Filter>,
-    sender: mpsc::Sender<(Kind, Arc<Change>)>,
+    subscribers: Subscribers,
 }
 
 /// From where a subscription starts.
@@ -64,8 +57,9 @@ pub struct Subscription {
     pub backlog: VecDeque<(Kind, Arc<Change>)>,
     /// The revision up to which the backlog is complete.
     pub revision: u64,
-    receiver: mpsc::Receiver<(Kind, Arc<Change>)>,
+    queue: Arc<Queue>,
     cache: Weak<Cache>,
+    trigger: Trigger,
     id: u64,
 }
 
@@ -74,20 +68,20 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<(Kind, Arc<Change>)> {
         match self.backlog.pop_front() {
             Some(first) => Some(first),
-            None => self.receiver.recv().await,
+            None => std::future::poll_fn(|context| self.queue.poll(context)).await,
         }
     }
 
     /// The next change if it is there already.
     pub fn ready(&mut self) -> Option<(Kind, Arc<Change>)> {
-        self.backlog.pop_front().or_else(|| self.receiver.try_recv().ok())
+        self.backlog.pop_front().or_else(|| self.queue.ready())
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(cache) = self.cache.upgrade() {
-            cache.state.write().subscribers.retain(|subscriber| subscriber.id != self.id);
+            cache.state.write().subscribers.remove(&self.trigger, self.id);
         }
     }
 }
@@ -109,7 +103,7 @@ impl Cache {
     }
 
     /// The entry of a stored value of this resource.
-    pub fn entry(&self, key: Arc<str>, value: &[u8], revision: u64) -> Entry {
+    pub fn entry(&self, key: Arc<str>, value: bytes::Bytes, revision: u64) -> Entry {
         let paths = self.paths.read().clone();
         Entry::new(key, self.prefix.len(), value, revision, &paths)
     }
@@ -121,7 +115,8 @@ impl Cache {
         state.window.clear();
         state.forgotten = revision;
         state.changed = revision;
-        state.subscribers.clear();
+        state.indexes.clear();
+        state.subscribers.end();
     }
 
     /// Sets from where changes are known, for a cache made when its first object came.
@@ -131,12 +126,14 @@ impl Cache {
         state.changed = revision;
     }
 
-    /// Takes over a change from the store. `now_s` is the wall clock.
+    /// Takes over a change from the store. `now_s` is the wall clock. Who follows is told by [`Cache::wake`].
     pub fn apply(&self, event: &Event, now_s: i64) {
         let revision = event.kv.mod_revision;
         let paths = self.paths.read().clone();
         let now = match event.kind {
-            EventKind::Put => Some(Arc::new(self.entry(event.kv.key.clone(), &event.kv.value, revision))),
+            EventKind::Put => {
+                Some(Arc::new(self.entry(event.kv.key.clone(), event.kv.value.clone(), revision)))
+            }
             EventKind::Delete => None,
         };
         let mut state = self.state.write();
@@ -147,14 +144,17 @@ impl Cache {
         if now.is_none() && before.is_none() {
             return;
         }
+        state.indexes.apply(now.as_ref(), before.as_ref());
         let change = Arc::new(Change::new(now, before, revision));
         state.changed = revision;
         state.window.push_back((now_s, change.clone()));
         trim(&mut state, now_s);
-        state.subscribers.retain(|subscriber| match subscriber.filter.sees(&change, &paths) {
-            Some(kind) => subscriber.sender.try_send((kind, change.clone())).is_ok(),
-            None => true,
-        });
+        state.subscribers.offer(&change, &paths);
+    }
+
+    /// Wakes those who follow and have been given something.
+    pub fn wake(&self) {
+        self.state.write().subscribers.wake();
     }
 
     /// One object.
@@ -186,6 +186,7 @@ impl Cache {
             Some(key) if key >= prefix.as_str() => Bound::Excluded(key),
             _ => Bound::Included(prefix.as_str()),
         };
+        self.index(filter, &paths);
         let state = self.state.read();
         let mut page = Page { entries: Vec::new(), more: false, remaining: 0 };
         let named = filter.exact_key(&self.prefix).and_then(|key| state.objects.get(key.as_str()));
@@ -193,8 +194,8 @@ impl Cache {
             page.entries.extend(Some(entry).filter(|entry| filter.matches(entry, &paths)).cloned());
             return (page, state.changed);
         }
-        let mut rest = state
-            .objects
+        let found = state.indexes.find(filter, &paths).unwrap_or(&state.objects);
+        let mut rest = found
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix.as_str()));
         for (_, entry) in rest.by_ref() {
@@ -214,6 +215,19 @@ impl Cache {
         (page, state.changed)
     }
 
+    /// Makes an index for a filter that would use one, when there is much to look at without it.
+    fn index(&self, filter: &Filter, paths: &Paths) {
+        let state = self.state.read();
+        if state.objects.len() < OBJECTS_MIN {
+            return;
+        }
+        let Some(by) = state.indexes.missing(filter, paths) else { return };
+        drop(state);
+        let mut state = self.state.write();
+        let State { objects, indexes, .. } = &mut *state;
+        indexes.add(by, objects);
+    }
+
     /// Follows the changes that pass `filter`. Snapshot and subscription are one step: nothing is lost
     /// between them. `progress` is a revision that the cache is known to have reached.
     ///
@@ -230,8 +244,8 @@ impl Cache {
         let backlog = match start {
             Start::Snapshot => {
                 let prefix = filter.key_prefix(&self.prefix);
-                state
-                    .objects
+                let found = state.indexes.find(&filter, &paths).unwrap_or(&state.objects);
+                found
                     .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
                     .take_while(|(key, _)| key.starts_with(prefix.as_str()))
                     .filter(|(_, entry)| filter.matches(entry, &paths))
@@ -246,17 +260,16 @@ impl Cache {
                 .filter_map(|(_, change)| Some((filter.sees(change, &paths)?, change.clone())))
                 .collect(),
         };
-        let (sender, receiver) = mpsc::channel(BACKLOG_CHANGES_MAX);
-        let id = state.next_id;
-        state.next_id += 1;
         let revision = state.changed.max(progress);
-        state.subscribers.push(Subscriber { id, filter: Arc::new(filter), sender });
-        Ok(Subscription { backlog, revision, receiver, cache: Arc::downgrade(self), id })
+        let queue = Arc::<Queue>::default();
+        let trigger = filter.trigger(&self.prefix, &paths);
+        let id = state.subscribers.add(trigger.clone(), filter, queue.clone());
+        Ok(Subscription { backlog, revision, queue, cache: Arc::downgrade(self), trigger, id })
     }
 
     /// Ends all subscriptions, as when the resource is no longer served.
     pub fn end_subscriptions(&self) {
-        self.state.write().subscribers.clear();
+        self.state.write().subscribers.end();
     }
 
     /// How many follow.

@@ -69,20 +69,20 @@ impl Change {
     pub fn frame(&self, kind: Kind) -> Bytes {
         self.frames[kind as usize]
             .get_or_init(|| match self.entry(kind) {
-                Some(entry) => frame(kind.text(), &entry.bytes),
+                Some(entry) => frame(kind.text(), entry.len(), |out| entry.write(out)),
                 None => Bytes::new(),
             })
             .clone()
     }
 }
 
-/// A watch event as a line of JSON.
-pub fn frame(kind: &str, object: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(object.len() + 40);
+/// A watch event as a line of JSON; `write` writes the object's `length` bytes.
+pub fn frame(kind: &str, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::with_capacity(length + kind.len() + 24);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(kind.as_bytes());
     out.put_slice(b"\",\"object\":");
-    out.put_slice(object);
+    write(&mut out);
     out.put_slice(b"}\n");
     out.freeze()
 }

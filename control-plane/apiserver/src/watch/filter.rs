@@ -1,10 +1,12 @@
 //! Which objects a list or a watch is about.
 
-use api_model::selector::{FieldSelector, LabelSelector};
+use api_model::selector::{FieldSelector, LabelSelector, Operator};
 
 use super::change::{Change, Kind};
 use super::entry::Entry;
 use super::header::Paths;
+use super::index::By;
+use super::subscribers::Trigger;
 
 /// Namespace, name, labels and fields to look for. The default passes everything.
 #[derive(Debug, Default)]
@@ -44,6 +46,37 @@ impl Filter {
         Some(format!("{}{name}", self.key_prefix(resource_prefix)))
     }
 
+    /// The labels and fields that must have one certain value, with that value.
+    pub fn equalities(&self, paths: &Paths) -> Vec<(By, &str)> {
+        let fields = self.fields.iter().flat_map(FieldSelector::requirements).filter(|field| field.equal);
+        let fields =
+            fields.filter_map(|field| Some((By::Field(paths.slot(&field.field)?), field.value.as_str())));
+        let labels = self.labels.iter().flat_map(LabelSelector::requirements);
+        let labels = labels.filter_map(|label| match label.values.as_slice() {
+            [value] if label.operator == Operator::In => {
+                Some((By::Label(label.key.as_str().into()), value.as_str()))
+            }
+            _ => None,
+        });
+        fields.chain(labels).collect()
+    }
+
+    /// What a change must touch to be looked at.
+    pub fn trigger(&self, resource_prefix: &str, paths: &Paths) -> Trigger {
+        let named = self.exact_key(resource_prefix);
+        // Without a namespace the key of a namespaced object is not known.
+        let key = named.filter(|_| self.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()));
+        if let Some(key) = key {
+            return Trigger::Key(key.into());
+        }
+        let field = self.equalities(paths).into_iter().find_map(|(by, value)| match by {
+            By::Field(slot) => Some(Trigger::Field(slot, value.into())),
+            By::Label(_) => None,
+        });
+        let namespace = || self.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        field.or_else(|| Some(Trigger::Namespace(namespace()?.into()))).unwrap_or(Trigger::Any)
+    }
+
     /// Whether the object passes.
     pub fn matches(&self, entry: &Entry, paths: &Paths) -> bool {
         if self.namespace.as_deref().is_some_and(|wanted| wanted != entry.namespace()) {
@@ -52,9 +85,8 @@ impl Filter {
         if self.name.as_deref().is_some_and(|wanted| wanted != entry.name()) {
             return false;
         }
-        if self.labels.as_ref().is_some_and(|labels| {
-            !labels.matches_with(|key| entry.header.labels.get(key).map(String::as_str))
-        }) {
+        if self.labels.as_ref().is_some_and(|labels| !labels.matches_with(|key| entry.header.labels.get(key)))
+        {
             return false;
         }
         self.fields.as_ref().is_none_or(|fields| fields.matches(|path| field(entry, paths, path)))

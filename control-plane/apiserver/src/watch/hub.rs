@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use parking_lot::RwLock;
-use store::{Batch, Range, Store, StoreError};
+use store::{Batch, Range, Store, StoreError, WatchStream};
 use tokio::sync::watch;
 
 use super::cache::Cache;
@@ -16,6 +16,8 @@ use super::header::Paths;
 pub const ROOT: &str = "/registry/";
 /// Keys read at once when loading.
 const LOAD_PAGE: usize = 2000;
+/// Batches taken over before anybody is told.
+const TOGETHER_MAX: usize = 256;
 /// How long a reader waits for the caches to reach a revision.
 const PROGRESS_LIMIT: Duration = Duration::from_secs(3);
 
@@ -60,7 +62,7 @@ impl Hub {
         let caches = fields
             .into_iter()
             .map(|(name, fields)| {
-                let cache = Cache::new(format!("{ROOT}{name}/"), Paths::new(fields));
+                let cache = Cache::new(format!("{ROOT}{name}/"), Paths::built_in(fields));
                 (name.into_boxed_str(), Arc::new(cache))
             })
             .collect();
@@ -147,7 +149,7 @@ impl Hub {
         for (name, cache) in caches.iter() {
             let items = found.remove(name).unwrap_or_default();
             let entries =
-                items.into_iter().map(|item| cache.entry(item.key, &item.value, item.mod_revision)).collect();
+                items.into_iter().map(|item| cache.entry(item.key, item.value, item.mod_revision)).collect();
             cache.load(entries, revision);
         }
         self.progress.send_replace(revision);
@@ -160,12 +162,9 @@ impl Hub {
             match self.store.watch("", from).await {
                 Ok(mut batches) => {
                     while let Some(batch) = batches.next().await {
-                        match batch {
-                            Ok(batch) => self.apply(&batch),
-                            Err(error) => {
-                                tracing::warn!(error = %kit::Chain(&error), "the store's watch ended");
-                                break;
-                            }
+                        if let Err(error) = self.apply_ready(batch, &mut batches) {
+                            tracing::warn!(error = %kit::Chain(&error), "the store's watch ended");
+                            break;
                         }
                     }
                 }
@@ -187,13 +186,52 @@ impl Hub {
         }
     }
 
-    fn apply(&self, batch: &Batch) {
+    /// Takes over a batch and those that are there behind it, as after a group commit; then tells everybody once.
+    fn apply_ready(
+        &self,
+        first: Result<Batch, StoreError>,
+        rest: &mut WatchStream,
+    ) -> Result<(), StoreError> {
         let now_s = self.clock.now().as_second();
-        for event in batch.events.iter() {
-            if let Some(name) = resource_of(&event.kv.key) {
-                self.cache(name).apply(event, now_s);
+        let mut touched: Vec<Arc<Cache>> = Vec::new();
+        let mut next = Some(first);
+        let mut outcome = Ok(());
+        let mut reached = 0;
+        let mut left = TOGETHER_MAX;
+        while let Some(batch) = next.take() {
+            match batch {
+                Ok(batch) => {
+                    self.apply(&batch, now_s, &mut touched);
+                    reached = batch.revision;
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
+            left -= 1;
+            next = if left > 0 { rest.try_next() } else { None };
         }
-        self.progress.send_replace(batch.revision);
+        if reached > 0 {
+            self.progress.send_replace(reached);
+        }
+        for cache in touched {
+            cache.wake();
+        }
+        outcome
+    }
+
+    fn apply(&self, batch: &Batch, now_s: i64, touched: &mut Vec<Arc<Cache>>) {
+        for event in batch.events.iter() {
+            let Some(name) = resource_of(&event.kv.key) else { continue };
+            let known = touched.iter().find(|cache| event.kv.key.starts_with(cache.prefix.as_str()));
+            if let Some(cache) = known {
+                cache.apply(event, now_s);
+                continue;
+            }
+            let cache = self.cache(name);
+            cache.apply(event, now_s);
+            touched.push(cache);
+        }
     }
 }

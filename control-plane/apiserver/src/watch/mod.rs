@@ -3,7 +3,7 @@
 //! One task follows the store's watch over all keys and hands each change to the cache of its resource
 //! ([`hub`]). A cache holds the objects in key order, a window of changes for watches that resume, and the
 //! subscriptions. Filters run on extracted headers, in the hub's task, so a change wakes only who wants it;
-//! a watch frame is encoded once and shared.
+//! a watch frame is encoded once and shared. Lists by label or field go through an index once there is much.
 //!
 //! Guarantees: a change is visible to readers before the hub's progress says so; each subscription sees every
 //! change after its snapshot once, in order, or is ended; a subscription that is dropped is gone at once.
@@ -15,6 +15,8 @@ pub mod entry;
 pub mod filter;
 pub mod header;
 pub mod hub;
+pub mod index;
+pub mod subscribers;
 
 pub use cache::{Cache, Page, Start, Subscription};
 pub use change::{Change, Kind};
