@@ -112,7 +112,8 @@ pub fn encode(object: &Value) -> Bytes {
     out.push(b'{');
     let rest = map.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
     let ordered = FIRST.iter().filter_map(|key| map.get(*key).map(|value| (*key, value)));
-    for (position, (key, value)) in ordered.chain(rest.map(|(key, value)| (key.as_str(), value))).enumerate() {
+    for (position, (key, value)) in ordered.chain(rest.map(|(key, value)| (key.as_str(), value))).enumerate()
+    {
         if position > 0 {
             out.push(b',');
         }
