@@ -1,7 +1,10 @@
 //! get, list, watch, create, update, delete, deletecollection.
 
+use std::sync::Arc;
+
 use api_model::selector::{FieldSelector, LabelSelector};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
 use kit::http::Response;
 use serde_json::Value;
@@ -15,7 +18,10 @@ use crate::registry::modify::Modify;
 use crate::registry::read::{ListOptions, Listed};
 use crate::registry::remove::{Removed, gone_status};
 use crate::registry::{Target, object};
-use crate::watch::Filter;
+use crate::watch::{Entry, Filter};
+
+/// Objects of a collection that are deleted at once.
+const DELETIONS_TOGETHER_MAX: usize = 64;
 
 /// A renderer for what this request accepts.
 pub(super) fn renderer<'a>(
@@ -201,16 +207,20 @@ pub(super) async fn delete_collection(
     options.resource_version = None;
     let list = ListOptions { resource_version: None, version_match: None, ..list_options(asked, target)? };
     let listed: Listed = api.registry.list(&target.served.storage, &list).await?;
-    for entry in &listed.entries {
-        let one = Target {
-            namespace: entry.namespace().to_owned(),
-            name: entry.name().to_owned(),
-            ..target.clone()
-        };
-        match api.registry.delete(&one, &options).await {
-            Err(error) if error.code != 404 => return Err(error),
-            _ => {}
+    let each = |entry: &Arc<Entry>| Target {
+        namespace: entry.namespace().to_owned(),
+        name: entry.name().to_owned(),
+        ..target.clone()
+    };
+    let targets: Vec<Target> = listed.entries.iter().map(each).collect();
+    let (registry, options) = (&api.registry, &options);
+    let deletions = targets.into_iter().map(|one| async move {
+        match registry.delete(&one, options).await {
+            Err(error) if error.code != 404 => Err(error),
+            _ => Ok(()),
         }
-    }
+    });
+    // Together, so that many share a way to the disk; the first failure ends it, as upstream.
+    futures::stream::iter(deletions).buffer_unordered(DELETIONS_TOGETHER_MAX).try_collect::<()>().await?;
     Ok(renderer.many(listed, asked.headers(), &asked.warnings))
 }
