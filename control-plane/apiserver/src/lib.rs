@@ -10,6 +10,7 @@
 //! Does not: run controllers, listen on sockets, or know of machines.
 
 pub mod admission;
+pub mod aggregation;
 pub mod allocation;
 pub mod attributes;
 pub mod authn;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kit::http::BoxService;
 
 use crate::admission::Chain;
+use crate::aggregation::Aggregator;
 use crate::allocation::Allocator;
 use crate::attributes::{Objects, UserInfo};
 use crate::authn::Authenticator;
@@ -79,11 +80,21 @@ impl ApiServer {
         };
         let written =
             ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
+        let aggregator = Aggregator::new(registry.clone(), kubelets.clone(), &config.authority)
+            .map_err(|error| keys("the front proxy's client")(kit::Chain(&error).to_string()))?;
+        aggregator.register_built_in().await.map_err(StartError::Bootstrap)?;
         registry.started();
         tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
         registry.sync_custom();
         registry.clean_up_definitions();
-        let discovery = Discovery::new(registry.clone(), &config.version, config.advertise.to_string());
+        let discovery = Discovery::new(
+            registry.clone(),
+            &config.version,
+            config.advertise.to_string(),
+            aggregator.clone(),
+        );
+        aggregator.start(tasks);
+        crate::admission::start_policy_status(registry.clone(), tasks);
         let streaming = Streaming::new(objects, kubelets);
         let api = Arc::new(Api::new(
             registry.clone(),

@@ -125,7 +125,7 @@ fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace") | ("apps", "StatefulSet") => names::dns1123_label(name),
         ("", "Service") => names::dns1035_label(name),
-        ("rbac.authorization.k8s.io", _) => names::path_segment(name),
+        ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => names::path_segment(name),
         ("networking.k8s.io", "IPAddress") => match name.parse::<std::net::IpAddr>() {
             Ok(_) => Vec::new(),
             Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],

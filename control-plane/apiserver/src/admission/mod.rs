@@ -17,6 +17,7 @@ mod backend;
 mod certificates;
 mod classes;
 mod derived;
+mod expressions;
 mod limits;
 mod matching;
 mod namespace;
@@ -40,8 +41,8 @@ pub use pod_security::Exemptions;
 
 use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
 use crate::authz::{Authorizer, escalation};
-use crate::registry::Served;
 use crate::registry::admit::Gate;
+use crate::registry::{Registry, Served};
 use crate::tunnel::Kubelets;
 
 /// All plugins of one cluster.
@@ -77,6 +78,11 @@ impl Chain {
     }
 }
 
+/// Keeps the status of admission policies until `tasks` stop.
+pub fn start_policy_status(registry: Arc<Registry>, tasks: &kit::Tasks) {
+    tasks.spawn("policy-status", policies::keep_status(registry));
+}
+
 /// What plugins ask most: is it a create of this core resource itself?
 fn creates(request: &AdmissionRequest<'_>, group: &str, plural: &str) -> bool {
     request.operation == Operation::Create && concerns(request, group, plural, "")
@@ -94,6 +100,12 @@ fn stated_name<'r>(request: &'r AdmissionRequest<'_>) -> &'r str {
     let object = request.object.as_deref();
     let of = |pointer| object.map(|object| text(object, pointer)).filter(|name| !name.is_empty());
     of("/metadata/name").or_else(|| of("/metadata/generateName")).unwrap_or("Unknown")
+}
+
+/// The name of the object; empty while it has none.
+fn object_name<'r>(request: &'r AdmissionRequest<'_>) -> &'r str {
+    let stated = request.object.as_deref().map(|object| text(object, "/metadata/name")).unwrap_or_default();
+    if request.name.is_empty() { stated } else { request.name }
 }
 
 /// The 403 of a plugin.
@@ -155,6 +167,7 @@ impl Gate for Chain {
         pods::check_overhead(request, objects)?;
         certificates::check(request, &self.authorizer)?;
         self.escalation(request)?;
+        policies::check_definition(request)?;
         self.policies.validate(request, served).await?;
         self.webhooks.validate(request, served).await?;
         self.quota.charge(request).await

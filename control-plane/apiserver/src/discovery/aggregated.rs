@@ -11,7 +11,7 @@ use crate::registry::Served;
 
 /// The answers, made once per set of custom resources.
 pub(super) struct Made {
-    generation: u64,
+    generation: (u64, u64),
     core: Answer,
     groups: Answer,
 }
@@ -42,7 +42,7 @@ impl Answer {
 
 impl Discovery {
     pub(super) fn aggregated(&self, core: bool, version: &str, request: &HeaderMap) -> Response {
-        let generation = self.registry.kinds.generation();
+        let generation = (self.registry.kinds.generation(), self.aggregator.generation());
         let answer = {
             let mut kept = self.aggregated.lock();
             let made = match kept.take() {
@@ -61,7 +61,7 @@ impl Discovery {
         tagged(&answer.tag, request, || encoded(StatusCode::OK, content_type, bytes, request))
     }
 
-    fn make(&self, generation: u64) -> Made {
+    fn make(&self, generation: (u64, u64)) -> Made {
         let core = Group { name: String::new(), versions: vec!["v1".to_owned()] };
         let groups: Vec<Value> = self.groups().iter().map(|group| self.group(group)).collect();
         Made { generation, core: Answer::new(&[self.group(&core)]), groups: Answer::new(&groups) }
@@ -72,6 +72,9 @@ impl Discovery {
             .versions
             .iter()
             .map(|version| {
+                if let Some(described) = self.aggregator.described(&group.name, version) {
+                    return described;
+                }
                 let resources = self.resources(&group.name, version);
                 let resources: Vec<Value> = resources.iter().map(|served| resource(served)).collect();
                 json!({"version": version, "freshness": "Current", "resources": resources})

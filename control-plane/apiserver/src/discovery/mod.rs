@@ -1,6 +1,7 @@
 //! What is served: groups, versions, resources, version, OpenAPI.
 
 mod aggregated;
+mod extensions;
 mod openapi;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::ApiError;
+use crate::aggregation::Aggregator;
 use crate::handlers::Asked;
 use crate::handlers::negotiate::accepted;
 use crate::handlers::render::encoded;
@@ -22,6 +24,7 @@ pub struct Discovery {
     registry: Arc<Registry>,
     version: String,
     advertise: String,
+    aggregator: Arc<Aggregator>,
     aggregated: Mutex<Option<aggregated::Made>>,
 }
 
@@ -69,8 +72,13 @@ fn priority(version: &str) -> (u8, u64, u64) {
 
 impl Discovery {
     /// Over what a registry serves. `version` is as in `1.35.6`.
-    pub fn new(registry: Arc<Registry>, version: &str, advertise: String) -> Self {
-        Self { registry, version: version.to_owned(), advertise, aggregated: Mutex::new(None) }
+    pub fn new(
+        registry: Arc<Registry>,
+        version: &str,
+        advertise: String,
+        aggregator: Arc<Aggregator>,
+    ) -> Self {
+        Self { registry, version: version.to_owned(), advertise, aggregator, aggregated: Mutex::new(None) }
     }
 
     /// The groups but the core one.
@@ -98,7 +106,7 @@ impl Discovery {
         }
         custom.sort_by(|a, b| a.name.cmp(&b.name));
         groups.extend(custom);
-        groups
+        self.with_extensions(groups)
     }
 
     /// The resources of a group's version, in order of name.

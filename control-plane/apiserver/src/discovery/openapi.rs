@@ -53,7 +53,14 @@ impl Discovery {
 
     fn openapi_index(&self) -> Value {
         let mut paths = Map::new();
-        for path in self.registry.model.openapi_v3_paths().into_iter().chain(self.custom_paths()) {
+        for path in self
+            .registry
+            .model
+            .openapi_v3_paths()
+            .into_iter()
+            .chain(self.custom_paths())
+            .chain(self.extension_paths())
+        {
             let url = format!("/openapi/v3/{path}?hash={}", self.openapi_hash(&path));
             paths.insert(path, json!({"serverRelativeURL": url}));
         }

@@ -172,6 +172,11 @@ impl Api {
     }
 
     async fn route(&self, mut asked: Asked) -> Result<Response, ApiError> {
+        if let Some(extension) = self.discovery.extension(&asked.info) {
+            let (body, user) = (asked.body_mut(), asked.user.clone());
+            let request = Request::from_parts(asked.head, body);
+            return Ok(self.discovery.aggregator().pass_on(&extension, &user, request).await);
+        }
         let result = if asked.info.is_resource {
             resource::serve(self, &mut asked).await
         } else {

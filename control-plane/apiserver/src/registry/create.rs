@@ -73,8 +73,7 @@ impl Registry {
         strategy::prepare_create(served, &mut new, &target.user);
         self.prepare_custom_definition(target, &mut new, None)?;
         let allocation = self.allocate(target, &mut new, None).await?;
-        let mut causes = strategy::not_served(served, &new);
-        causes.extend(served.resource.schema.validate(&new));
+        let mut causes = served.resource.schema.validate(&new);
         if causes.is_empty() {
             causes = api_model::validation::validate_create(&served.resource, &new);
         }

@@ -11,13 +11,9 @@ pub mod pods;
 pub mod prepare;
 pub mod services;
 
-use api_model::{Cause, FieldPath, Resource};
-use serde_json::Value;
+use api_model::Resource;
 
 pub use prepare::{prepare_create, prepare_update};
-
-use crate::registry::kinds::Served;
-use crate::registry::object;
 
 /// The rules of a resource.
 #[derive(Debug, Clone, Default)]
@@ -101,17 +97,6 @@ const CREATE_ON_UPDATE: &[(&str, &str)] = &[
 
 /// How long events live, in seconds.
 pub const EVENT_TTL_S: u64 = 3600;
-
-/// What an object asks for that this server does not do: refused, so that nobody waits for it.
-pub fn not_served(served: &Served, new: &Value) -> Vec<Cause> {
-    let extends = served.storage == "apiregistration.k8s.io/apiservices"
-        && object::at(new, &["spec", "service"]).is_object();
-    if !extends {
-        return Vec::new();
-    }
-    let path = FieldPath::new("spec.service");
-    vec![Cause::forbidden(&path, "requests are not passed on to extension API servers yet")]
-}
 
 impl Rules {
     /// The rules of a built-in resource.

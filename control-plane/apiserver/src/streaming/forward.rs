@@ -80,7 +80,7 @@ pub(super) fn check_protocols(headers: &HeaderMap, kind: Kind) -> Result<(), Api
 }
 
 /// The request for the far side, and the client's end of the upgrade if it asked for one.
-pub(super) fn onward(mut request: Request, path: &str) -> Result<(Request, Option<OnUpgrade>), ApiError> {
+pub(crate) fn onward(mut request: Request, path: &str) -> Result<(Request, Option<OnUpgrade>), ApiError> {
     let upgrading = wants_upgrade(request.headers());
     let protocol = request.headers().get(header::UPGRADE).cloned();
     let client = upgrading.then(|| hyper::upgrade::on(&mut request));
@@ -118,7 +118,7 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// The answer for the client. After a 101 the two connections are one, byte for byte, until either side ends.
-pub(super) fn answer(mut answer: Response, client: Option<OnUpgrade>) -> Response {
+pub(crate) fn answer(mut answer: Response, client: Option<OnUpgrade>) -> Response {
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         strip(answer.headers_mut());
         return answer;

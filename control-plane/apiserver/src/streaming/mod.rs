@@ -4,12 +4,12 @@
 //! kubelet, this server only connects them. A client that offers only protocols a kubelet cannot speak is refused, so that it falls back.
 
 mod exec;
-mod forward;
+pub(crate) mod forward;
 mod log;
 mod proxy;
 mod target;
 
-pub(crate) use proxy::endpoint;
+pub(crate) use proxy::{endpoint, trusting};
 
 use std::sync::Arc;
 

@@ -161,6 +161,21 @@ fn trusting_anybody() -> Arc<rustls::ClientConfig> {
     }))
 }
 
+/// The same, showing who we are.
+pub(crate) fn trusting(
+    identity: &kit::tls::ClientIdentity,
+) -> Result<Arc<rustls::ClientConfig>, kit::tls::TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let schemes = provider.signature_verification_algorithms;
+    let chain = kit::tls::certificates(&identity.chain_pem)?;
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(schemes)))
+        .with_client_auth_cert(chain, kit::tls::key(&identity.key_pem)?)?;
+    Ok(Arc::new(config))
+}
+
 #[derive(Debug)]
 struct Anybody(rustls::crypto::WebPkiSupportedAlgorithms);
 

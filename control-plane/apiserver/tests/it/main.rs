@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod aggregation;
 mod crud;
 mod custom;
 mod deletion;
@@ -10,5 +11,7 @@ mod harness;
 mod kubectl;
 mod lists;
 mod patches;
+mod policies;
+mod quota;
 mod watches;
 mod workloads;

@@ -1,74 +1,126 @@
-//! Admission policies in CEL: not evaluated here yet, so what one covers is refused in plain words instead of being let through.
+//! ValidatingAdmissionPolicy: expressions that judge what is written, bound to where and with which parameters they apply.
+//!
+//! A policy is compiled once per generation. Guarantees: a change of a policy, a binding or a parameter counts from the next
+//! request after its write was acknowledged; expressions cost what upstream lets them cost.
 
+mod definitions;
+mod evaluate;
+mod outcome;
+mod params;
+mod policy;
+mod typecheck;
+mod variables;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::Backend;
 use super::derived::Derived;
-use super::matching::{Matcher, is_exempt};
-use super::{Backend, forbid};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, items, text};
+use super::expressions::{Asks, Inputs};
+use super::matching::{Seen, is_exempt};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, kind_of};
 use crate::authz::Authorizer;
 use crate::registry::Served;
+use outcome::Outcome;
+use policy::{Compiled, Policy};
+
+pub(super) use definitions::check as check_definition;
+pub(super) use typecheck::keep as keep_status;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const POLICIES: &str = "validatingadmissionpolicies";
 const BINDINGS: &str = "validatingadmissionpolicybindings";
 
-struct Bound {
-    policy: String,
-    matchers: Vec<Matcher>,
-}
-
 /// The plugin.
 pub(super) struct Policies {
     objects: Arc<dyn Objects>,
     backend: Arc<dyn Backend>,
-    bound: Derived<Vec<Bound>>,
+    authorizer: Arc<Authorizer>,
+    policies: Derived<Vec<Policy>>,
+    /// By the policy's uid or name, with the generation it was compiled of.
+    compiled: Mutex<HashMap<String, (i64, Arc<Compiled>)>>,
 }
 
 impl Policies {
-    pub fn new(objects: Arc<dyn Objects>, backend: Arc<dyn Backend>, _: Arc<Authorizer>) -> Self {
-        Self { objects, backend, bound: Derived::new(&[(GROUP, POLICIES), (GROUP, BINDINGS)]) }
+    pub fn new(objects: Arc<dyn Objects>, backend: Arc<dyn Backend>, authorizer: Arc<Authorizer>) -> Self {
+        let policies = Derived::new(&[(GROUP, POLICIES), (GROUP, BINDINGS)]);
+        Self { objects, backend, authorizer, policies, compiled: Mutex::default() }
     }
 
-    fn bound(&self) -> Vec<Bound> {
-        let mut bound = Vec::new();
-        for binding in self.objects.list(GROUP, BINDINGS, None) {
-            let name = text(&binding, "/spec/policyName");
-            let Some(policy) = self.objects.get(GROUP, POLICIES, "", name) else { continue };
-            let denies = items(&binding, "/spec/validationActions").iter().any(|action| action == "Deny");
-            if text(&policy, "/spec/failurePolicy") == "Ignore" || !denies {
-                continue;
-            }
-            let constraints =
-                policy.pointer("/spec/matchConstraints").map(|one| Matcher::of_match_resources(one, false));
-            let narrowed =
-                binding.pointer("/spec/matchResources").map(|one| Matcher::of_match_resources(one, true));
-            bound.push(Bound {
-                policy: name.to_owned(),
-                matchers: constraints.into_iter().chain(narrowed).collect(),
-            });
-        }
-        bound
-    }
-
-    pub async fn validate(&self, request: &AdmissionRequest<'_>, _: &Served) -> Result<(), ApiError> {
-        let bound = self.bound.get(&*self.objects, || self.bound());
-        if bound.is_empty() || is_exempt(request) {
+    pub async fn validate(&self, request: &AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
+        let policies = self.policies.get(&*self.objects, || self.bound());
+        if policies.is_empty() || is_exempt(request) {
             return Ok(());
         }
-        for one in bound.iter() {
-            let mut covers = !one.matchers.is_empty();
-            for matcher in &one.matchers {
-                covers &= matcher.matches(request, &*self.objects, &*self.backend)?.is_some();
+        let mut outcome = Outcome::new(request);
+        for policy in policies.iter() {
+            let seen = match policy.matcher.matches(request, &*self.objects, &*self.backend) {
+                Ok(None) => continue,
+                Ok(Some(seen)) => seen,
+                Err(error) => {
+                    outcome.misconfigured(policy, None, &error.message);
+                    continue;
+                }
+            };
+            self.judge(policy, &seen, request, served, &mut outcome).await?;
+        }
+        outcome.into_result()
+    }
+
+    /// Asks a policy that matches, through each of its bindings that does.
+    async fn judge(
+        &self,
+        policy: &Policy,
+        seen: &Seen,
+        request: &AdmissionRequest<'_>,
+        served: &Served,
+        outcome: &mut Outcome<'_, '_>,
+    ) -> Result<(), ApiError> {
+        let mut both = [None, None];
+        for (slot, object) in both.iter_mut().zip([request.object.as_deref(), request.old]) {
+            let Some(object) = object else { continue };
+            let whole = request.kind() == kind_of(request.resource, "");
+            *slot = Some(match seen {
+                Seen::As(to) if whole => self.backend.convert(object.clone(), served, to).await?,
+                _ => object.clone(),
+            });
+        }
+        let [object, old] = both;
+        let inputs = Inputs::new(request, seen, &*self.objects, (object, old));
+        let asks = Asks::new(&self.authorizer, request.user);
+        for binding in &policy.bindings {
+            match binding
+                .matcher
+                .as_ref()
+                .map(|matcher| matcher.matches(request, &*self.objects, &*self.backend))
+            {
+                Some(Ok(None)) => continue,
+                Some(Err(error)) => {
+                    outcome.misconfigured(policy, Some(binding), &error.message);
+                    continue;
+                }
+                None | Some(Ok(Some(_))) => {}
             }
-            if covers {
-                let why = format!(
-                    "ValidatingAdmissionPolicy \"{}\" covers this request, and expressions in CEL are not evaluated by this server yet",
-                    one.policy
-                );
-                return Err(forbid(request, &why));
+            let params = match params::collect(policy, binding, request, &*self.objects, &*self.backend) {
+                Ok(params) => params,
+                Err(params::Wrong::Policy(why)) => {
+                    outcome.misconfigured(policy, None, &why);
+                    break;
+                }
+                Err(params::Wrong::Binding(why)) => {
+                    outcome.misconfigured(policy, Some(binding), &why);
+                    continue;
+                }
+            };
+            for param in &params {
+                let verdict =
+                    evaluate::evaluate(&policy.compiled, policy.ignores, &inputs, param.as_deref(), &asks);
+                outcome.take(policy, binding, verdict);
             }
         }
+        outcome.publish(policy);
         Ok(())
     }
 }

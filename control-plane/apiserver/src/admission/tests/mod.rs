@@ -14,6 +14,7 @@ use crate::tunnel::Tunnels;
 
 mod nodes;
 mod plugins;
+mod policies;
 mod webhooks;
 
 struct World {

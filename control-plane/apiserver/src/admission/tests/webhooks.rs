@@ -416,3 +416,30 @@ async fn selectors_and_scopes_choose() {
     }
     hook.end().await;
 }
+
+#[tokio::test]
+async fn match_conditions_choose_by_expressions() {
+    let mut world = world();
+    let hook = hook(&mut world).await;
+    let with = |expression: &str| json!({"matchConditions": [{"name": "c", "expression": expression}]});
+    for (expression, asked) in [
+        ("object.metadata.name == 'p'", 1),
+        ("request.userInfo.username == 'root'", 0),
+        ("authorizer.group('').resource('pods').check('breakglass').allowed()", 0),
+    ] {
+        world.validating(hook.at("/ok", with(expression)));
+        assert!(world.create("", "pods").admit(pod("p")).await.is_ok());
+        assert_eq!(hook.take().len(), asked, "{expression}");
+    }
+    world.validating(hook.at("/ok", with("object.spec.nope == 1")));
+    let why = world.create("", "pods").admit(pod("p")).await.unwrap_err();
+    assert_eq!(
+        why,
+        "pods \"p\" is forbidden: expression 'object.spec.nope == 1' resulted in error: no such key: nope"
+    );
+    let mut open = with("object.spec.nope == 1");
+    open["failurePolicy"] = json!("Ignore");
+    world.validating(hook.at("/no", open));
+    assert!(world.create("", "pods").admit(pod("p")).await.is_ok());
+    hook.end().await;
+}

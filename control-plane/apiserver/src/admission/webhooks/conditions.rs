@@ -2,26 +2,44 @@
 
 use super::Webhooks;
 use super::hook::Hook;
-use super::outcome::failed;
+use crate::admission::expressions::{Asks, Inputs};
 use crate::admission::matching::Seen;
 use crate::attributes::{AdmissionRequest, ApiError};
 use crate::registry::Served;
 
 impl Webhooks {
-    /// Whether a webhook is to be asked, by its conditions.
+    /// Whether a webhook is to be asked, by its conditions. One whose failures are ignored is not when that cannot be said.
     pub(super) async fn conditions_hold(
         &self,
         hook: &Hook,
-        _request: &AdmissionRequest<'_>,
-        _seen: &Seen,
-        _served: &Served,
+        request: &AdmissionRequest<'_>,
+        seen: &Seen,
+        served: &Served,
     ) -> Result<bool, ApiError> {
         if hook.conditions.is_empty() {
             return Ok(true);
         }
-        if hook.ignores_failure {
-            return Ok(false);
+        let mut both = [None, None];
+        for (slot, object) in both.iter_mut().zip([request.object.as_deref(), request.old]) {
+            if let Some(object) = object {
+                *slot = Some(self.version(object, request, served, seen).await?);
+            }
         }
-        Err(failed(hook, "its matchConditions are in CEL, which this server does not evaluate yet"))
+        let [object, old] = both;
+        let inputs = Inputs::new(request, seen, &*self.objects, (object, old));
+        let asks = Asks::new(&self.authorizer, request.user);
+        match hook.conditions.hold(&inputs.bound(&asks)) {
+            Ok(holds) => Ok(holds),
+            Err(_) if hook.ignores_failure => Ok(false),
+            Err(why) => {
+                let resource = request.resource;
+                Err(ApiError::forbidden(
+                    &resource.group,
+                    &resource.plural,
+                    crate::admission::object_name(request),
+                    &why,
+                ))
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::Value;
 
+use crate::admission::expressions::{Conditions, Has, environment};
 use crate::admission::matching::Matcher;
 use crate::attributes::{items, text, texts};
 
@@ -26,7 +27,7 @@ pub(super) struct Hook {
     pub configuration: String,
     pub name: String,
     pub matcher: Matcher,
-    pub conditions: Vec<Value>,
+    pub conditions: Conditions,
     /// A failure is not the request's.
     pub ignores_failure: bool,
     /// Can be asked about what will not be stored.
@@ -64,7 +65,7 @@ impl Hook {
             configuration: configuration.to_owned(),
             name: name.to_owned(),
             matcher: Matcher::of_webhook(webhook),
-            conditions: items(webhook, "/matchConditions").to_vec(),
+            conditions: conditions(items(webhook, "/matchConditions")),
             ignores_failure: text(webhook, "/failurePolicy") == "Ignore",
             dry_runs: matches!(text(webhook, "/sideEffects"), "None" | "NoneOnDryRun"),
             limit: Duration::from_secs(seconds),
@@ -74,6 +75,13 @@ impl Hook {
             tls: trust(text(webhook, "/clientConfig/caBundle")),
         }
     }
+}
+
+fn conditions(list: &[Value]) -> Conditions {
+    if list.is_empty() {
+        return Conditions::default();
+    }
+    Conditions::of(list, &environment(Has { authorizer: true, ..Has::default() }))
 }
 
 fn place(config: &Value) -> Place {
