@@ -80,9 +80,7 @@ impl ApiServer {
         };
         let written =
             ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
-        let aggregator = Aggregator::new(registry.clone(), kubelets.clone(), &config.authority)
-            .map_err(|error| keys("the front proxy's client")(kit::Chain(&error).to_string()))?;
-        aggregator.register_built_in().await.map_err(StartError::Bootstrap)?;
+        let aggregator = aggregator(&config, &registry, &kubelets).await?;
         registry.started();
         tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
         registry.sync_custom();
@@ -128,6 +126,21 @@ impl ApiServer {
     pub fn tunnels(&self) -> &Arc<Tunnels> {
         &self.tunnels
     }
+}
+
+/// The aggregation layer, with everything that is served here registered.
+async fn aggregator(
+    config: &Config,
+    registry: &Arc<Registry>,
+    kubelets: &Arc<Kubelets>,
+) -> Result<Arc<Aggregator>, StartError> {
+    let made = Aggregator::new(registry.clone(), kubelets.clone(), &config.authority);
+    let aggregator = made.map_err(|error| StartError::Keys {
+        what: "the front proxy's client",
+        why: kit::Chain(&error).to_string(),
+    })?;
+    aggregator.register_built_in().await.map_err(StartError::Bootstrap)?;
+    Ok(aggregator)
 }
 
 /// Selectable fields by the name in the store.

@@ -82,16 +82,6 @@ async fn parts_of_a_pod_are_written_through_their_own_doors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_served_is_refused() {
-    let server = start().await;
-    let extension = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
-        "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
-                 "service": {"name": "metrics-server", "namespace": "kube-system"}}});
-    let refused = server.post("/apis/apiregistration.k8s.io/v1/apiservices", extension).await.refused(422);
-    assert!(refused.contains("not passed on to extension API servers yet"), "{refused}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn autoscalers_have_two_versions() {
     let server = start().await;
     let old = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers";
