@@ -2,6 +2,7 @@
 
 mod bench;
 mod corpus;
+mod fuzz;
 mod tidy;
 
 use clap::Parser;
@@ -13,6 +14,8 @@ enum Chore {
     Bench(bench::Args),
     /// Generate (or, with `--check`, verify) the data file of a Kubernetes minor version.
     Corpus(corpus::Args),
+    /// Run the fuzz targets for a while.
+    Fuzz(fuzz::Args),
     /// Check that the repository is as it should be.
     Tidy(tidy::Args),
 }
@@ -21,6 +24,7 @@ fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::Bench(args) => bench::run(&args),
         Chore::Corpus(args) => corpus::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }
 }

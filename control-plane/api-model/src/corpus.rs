@@ -76,7 +76,19 @@ impl Reader {
             }
         }
         self.close(open, &mut order);
+        for (id, _) in &order {
+            self.mark(*id);
+        }
         Ok((order, gvks))
+    }
+
+    /// Says of each field what stands for it when it is not there; all types are known by now.
+    fn mark(&mut self, id: NodeId) {
+        let mut node = self.types.node(id).clone();
+        if let (NodeKind::Struct { fields, .. }, Some(name)) = (&mut node.kind, &node.name) {
+            crate::schema::zero::mark(&self.types, name, fields);
+            self.types.set(id, node);
+        }
     }
 
     fn close(&mut self, open: Option<(NodeId, bool, Vec<Field>)>, order: &mut Order) {

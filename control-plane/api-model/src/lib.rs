@@ -11,6 +11,7 @@
 pub mod cause;
 pub mod convert;
 mod corpus;
+pub mod decode;
 pub mod duration;
 pub mod merge;
 pub mod model;

@@ -399,14 +399,14 @@ impl ApiError {
 
     /// 413.
     pub fn too_large(limit_bytes: usize) -> Self {
-        let message = format!("Request entity is too large: limit is {limit_bytes}");
+        let message = format!("Request entity too large: limit is {limit_bytes}");
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
     /// 415.
-    pub fn unsupported_media_type(got: &str, accepted: &[&str]) -> Self {
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {} (got `{got}`)",
+            "the body of the request was in an unknown format - accepted media types include: {}",
             accepted.join(", ")
         );
         Self::new(415, "UnsupportedMediaType", message)

@@ -17,10 +17,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 /// When it is not in this form (400), or its kind is not known here (415).
 pub fn decode(model: &Model, bytes: &[u8]) -> Result<Value, ApiError> {
     api_model::protobuf::decode(model, bytes).map_err(|error| match error {
-        ProtobufError::Unknown { kind, api_version } => ApiError::unsupported_media_type(
-            &format!("{MEDIA_TYPE} of {kind} in {api_version}"),
-            crate::handlers::body::ACCEPTED,
-        ),
+        ProtobufError::Unknown { .. } => ApiError::unsupported_media_type(crate::handlers::body::ACCEPTED),
         error => ApiError::bad_request(format!("the body of the request cannot be read: {error}")),
     })
 }

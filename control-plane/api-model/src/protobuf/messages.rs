@@ -63,6 +63,8 @@ impl Messages {
                 message.fields.extend(field(line, &names));
             }
         }
+        // Go writes them so, and so do we.
+        all.iter_mut().for_each(|message| message.fields.sort_by_key(|field| field.number));
         Self { all, names }
     }
 

@@ -12,10 +12,13 @@ mod hooks;
 mod prune;
 mod types;
 mod value;
+pub(crate) mod zero;
 
 pub mod custom;
 
+pub(crate) use types::find;
 pub use types::{Constraints, Field, ListType, Node, NodeId, NodeKind, Scalar, Types};
+pub use zero::Zero;
 
 use std::fmt;
 use std::sync::Arc;

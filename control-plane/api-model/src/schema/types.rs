@@ -120,6 +120,8 @@ pub struct Field {
     pub replace: bool,
     /// `null` is a value (custom kinds).
     pub nullable: bool,
+    /// What Go shows when nothing is said (built-in kinds).
+    pub zero: super::Zero,
 }
 
 /// Value limits of JSON schema, of custom kinds.
@@ -177,6 +179,7 @@ impl Field {
             retain_keys: false,
             replace: false,
             nullable: false,
+            zero: super::Zero::Absent,
         }
     }
 }
@@ -226,6 +229,14 @@ impl Types {
             }
         }
         table.nodes.get((id - table.offset) as usize).unwrap_or(&ANY)
+    }
+
+    /// Whether the node is one of a built-in kind's types, not of a custom one's.
+    pub fn is_built_in(&self, id: NodeId) -> bool {
+        match &self.base {
+            Some(_) => id < self.offset,
+            None => (id as usize) < self.nodes.len(),
+        }
     }
 
     /// The definition with that name (without `io.k8s.`).

@@ -1,50 +1,64 @@
-//! Laws of apply, over random configurations of a deployment.
+//! Laws of apply, over random objects of the real kinds and over schemas made at random.
 
-use super::resource;
-use api_model::merge::apply::{Manager, Set, apply, update_managed_fields};
+use super::made::{Choices, bytes, object, schema};
+use super::model;
+use api_model::merge::apply::{ApplyError, Manager, Set, apply, update_managed_fields};
+use api_model::{Resource, Schema};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::sync::Arc;
 
-fn who(name: &str) -> Manager {
-    Manager {
-        name: name.into(),
-        api_version: "apps/v1".into(),
-        subresource: None,
-        time: jiff::Timestamp::from_second(7).unwrap(),
-    }
+/// A kind, real or made up.
+struct Kind {
+    schema: Arc<Schema>,
+    api_version: String,
+    kind: String,
 }
 
-prop_compose! {
-    fn container()(name in "[abc]", image in "[xy]", env in prop::collection::btree_map("[EF]", "[12]", 0..3), args in prop::option::of(prop::collection::vec("[pq]", 1..3))) -> Value {
-        let mut c = json!({"name": name, "image": image});
-        if !env.is_empty() {
-            c["env"] = env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+impl Kind {
+    /// Half of the kinds are made up.
+    fn of(choice: &[u8]) -> Self {
+        let mut choices = Choices(choice);
+        if choices.byte() % 2 == 0 {
+            return Self { schema: schema(&mut choices), api_version: "x.io/v1".into(), kind: "Made".into() };
         }
-        if let Some(args) = args { c["args"] = json!(args); }
-        c
+        let common = ["pods", "services", "configmaps", "nodes"]
+            .map(|plural| model().resource("", "v1", plural).unwrap());
+        let deployments = model().resource("apps", "v1", "deployments").unwrap();
+        let resource: &Resource = match choices.byte() % 8 {
+            at @ 0..=3 => common[usize::from(at)],
+            4 | 5 => deployments,
+            _ => choices.of(model().resources()),
+        };
+        Self {
+            schema: resource.schema.clone(),
+            api_version: resource.api_version(),
+            kind: resource.kind.clone(),
+        }
     }
-}
 
-prop_compose! {
-    fn config()(
-        replicas in prop::option::of(1..3),
-        labels in prop::collection::btree_map("[kl]", "[12]", 0..3),
-        finalizers in prop::collection::btree_set("[f-h]", 0..3),
-        containers in prop::collection::vec(container(), 0..4),
-    ) -> Value {
-        let mut o = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}});
-        if let Some(n) = replicas { o["spec"]["replicas"] = json!(n); }
-        if !labels.is_empty() { o["metadata"]["labels"] = json!(labels); }
-        if !finalizers.is_empty() { o["metadata"]["finalizers"] = json!(finalizers); }
-        let mut seen = std::collections::BTreeSet::new();
-        let containers: Vec<Value> = containers.into_iter().filter(|c| seen.insert(c["name"].to_string())).collect();
-        if !containers.is_empty() { o["spec"]["template"]["spec"]["containers"] = json!(containers); }
-        o
+    fn object(&self, bytes: &[u8]) -> Value {
+        object(&self.schema, &self.api_version, &self.kind, &mut Choices(bytes))
     }
-}
 
-fn run(live: Option<&Value>, config: &Value, name: &str) -> Value {
-    apply(&resource("apps", "deployments").schema, live, config, &who(name), true).unwrap()
+    fn who(&self, name: &str, second: i64) -> Manager {
+        let time = jiff::Timestamp::from_second(second).unwrap();
+        Manager { name: name.into(), api_version: self.api_version.clone(), subresource: None, time }
+    }
+
+    fn try_apply(
+        &self,
+        live: Option<&Value>,
+        config: &Value,
+        name: &str,
+        force: bool,
+    ) -> Result<Value, ApplyError> {
+        apply(&self.schema, live, config, &self.who(name, 7), force)
+    }
+
+    fn apply(&self, live: Option<&Value>, config: &Value, name: &str) -> Value {
+        self.try_apply(live, config, name, true).unwrap_or_else(|error| panic!("{error}\n{config}"))
+    }
 }
 
 fn owned(object: &Value, name: &str) -> Set {
@@ -53,74 +67,140 @@ fn owned(object: &Value, name: &str) -> Set {
     sets.fold(Set::default(), |all, set| all.union(&set))
 }
 
-/// Everything in `part` is in `whole`, list items found by name.
-fn contains(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(w), Value::Object(p)) => {
-            p.iter().all(|(k, v)| w.get(k).is_some_and(|w| contains(w, v)))
+fn bare(object: &Value) -> Value {
+    let mut bare = object.clone();
+    bare["metadata"].as_object_mut().unwrap().remove("managedFields");
+    bare
+}
+
+/// The same, whatever order lists are in.
+fn unordered(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), unordered(value))).collect())
         }
-        (Value::Array(w), Value::Array(p)) if p.iter().all(|i| i.get("name").is_some()) => {
-            p.iter().all(|i| w.iter().any(|w| w["name"] == i["name"] && contains(w, i)))
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(unordered).collect();
+            items.sort_by_key(Value::to_string);
+            Value::Array(items)
         }
-        (Value::Array(w), Value::Array(p)) => p.iter().all(|i| w.contains(i)),
-        (w, p) => w == p,
+        scalar => scalar.clone(),
     }
 }
 
+fn disjoint(kind: &Kind, a: &Value, b: &Value) -> bool {
+    let (a, b) = (owned(&kind.apply(None, a, "x"), "x"), owned(&kind.apply(None, b, "x"), "x"));
+    // Neither lists an item of which the other lists a part.
+    a.intersection(&b).is_empty()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn applying_twice_is_applying_once(a in config(), b in config()) {
-        let live = run(Some(&run(None, &a, "one")), &b, "two");
-        prop_assert_eq!(run(Some(&live), &b, "two"), live);
+    fn applying_twice_is_applying_once(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let live = kind.apply(Some(&kind.apply(None, &kind.object(&a), "one")), &kind.object(&b), "two");
+        let later = apply(&kind.schema, Some(&live), &kind.object(&b), &kind.who("two", 999), false);
+        prop_assert_eq!(later.as_ref(), Ok(&live));
     }
 
     #[test]
-    fn what_is_applied_is_there_and_owned(a in config(), b in config()) {
-        let live = run(Some(&run(None, &a, "one")), &b, "two");
-        prop_assert!(contains(&live, &b), "{live:#}");
-        let alone = run(None, &b, "two");
-        prop_assert_eq!(owned(&live, "two"), owned(&alone, "two"));
+    fn what_is_applied_is_owned_whatever_was_there(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let config = kind.object(&b);
+        let live = kind.apply(Some(&kind.apply(None, &kind.object(&a), "one")), &config, "two");
+        prop_assert_eq!(owned(&live, "two"), owned(&kind.apply(None, &config, "two"), "two"));
+        // All of it is there: to apply it once more in another's name changes nothing, and meets no conflict.
+        let shared = kind.try_apply(Some(&live), &config, "three", false).unwrap();
+        prop_assert_eq!(bare(&shared), bare(&live));
+        prop_assert_eq!(owned(&shared, "three"), owned(&live, "two"), "ownership is shared");
     }
 
     #[test]
-    fn nothing_another_applier_owns_is_lost(a in config(), b in config(), c in config()) {
-        let before = run(Some(&run(None, &a, "one")), &b, "two");
-        let kept = owned(&before, "one").difference(&owned(&run(Some(&before), &c, "two"), "two"));
-        let after = run(Some(&before), &c, "two");
+    fn nothing_another_applier_owns_is_lost(k in bytes(64), a in bytes(120), b in bytes(120), c in bytes(120)) {
+        let kind = Kind::of(&k);
+        let (a, b, c) = (kind.object(&a), kind.object(&b), kind.object(&c));
+        let before = kind.apply(Some(&kind.apply(None, &a, "one")), &b, "two");
+        let after = kind.apply(Some(&before), &c, "two");
+        let kept = owned(&before, "one").difference(&owned(&after, "two"));
         prop_assert!(kept.difference(&owned(&after, "one")).is_empty());
-        // Where the two never overlap, the first one's configuration is still there in full.
-        let overlap = !owned(&run(None, &a, "x"), "x").intersection(&owned(&run(None, &c, "x"), "x")).is_empty()
-            || !owned(&run(None, &a, "x"), "x").intersection(&owned(&run(None, &b, "x"), "x")).is_empty();
-        if !overlap { prop_assert!(contains(&after, &a), "{after:#}"); }
+        // What the first one still owns is as it was: it can apply it again without force and nothing changes.
+        if kept == owned(&kind.apply(None, &a, "one"), "one") {
+            let again = kind.try_apply(Some(&after), &a, "one", false);
+            if let Ok(again) = again {
+                // Lists take the order of whoever applied them last.
+                prop_assert_eq!(unordered(&bare(&again)), unordered(&bare(&after)));
+            }
+        }
     }
 
     #[test]
-    fn letting_go_of_everything_leaves_what_others_own(a in config(), b in config()) {
-        let empty = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}});
-        let both = run(Some(&run(None, &a, "one")), &b, "two");
-        let left = run(Some(&run(Some(&both), &empty, "two")), &empty, "one");
-        prop_assert_eq!(left, empty);
+    fn an_apply_without_force_takes_nothing(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let live = kind.apply(None, &kind.object(&a), "one");
+        match kind.try_apply(Some(&live), &kind.object(&b), "two", false) {
+            Ok(after) => prop_assert!(owned(&live, "one").difference(&owned(&after, "one")).is_empty()),
+            Err(ApplyError::Conflicts(conflicts)) => {
+                let forced = kind.apply(Some(&live), &kind.object(&b), "two");
+                let lost = owned(&live, "one").difference(&owned(&forced, "one"));
+                let named: Vec<String> = conflicts.into_iter().map(|conflict| conflict.field).collect();
+                for path in lost.paths() {
+                    prop_assert!(named.contains(&path), "{path} is lost, but not said: {named:?}");
+                }
+            }
+            Err(other) => prop_assert!(false, "{other}"),
+        }
     }
 
     #[test]
-    fn an_update_owns_exactly_what_changed(a in config(), b in config()) {
-        let schema = &resource("apps", "deployments").schema;
-        let mut old = a.clone();
-        update_managed_fields(schema, None, &mut old, &who("creator"));
-        let mut new = b.clone();
-        update_managed_fields(schema, Some(&old), &mut new, &who("updater"));
-        let mut again = new.clone();
-        update_managed_fields(schema, Some(&new), &mut again, &who("third"));
-        prop_assert_eq!(&again, &new);
-        prop_assert!(owned(&new, "creator").intersection(&owned(&new, "updater")).is_empty());
-        prop_assert!(owned(&new, "creator").difference(&owned(&old, "creator")).is_empty());
+    fn to_apply_and_to_apply_nothing_is_to_leave_all_as_it_was(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let (a, b) = (kind.object(&a), kind.object(&b));
+        prop_assume!(disjoint(&kind, &a, &b));
+        let live = kind.apply(None, &a, "one");
+        let nothing = kind.object(&[]);
+        let with = kind.apply(Some(&live), &b, "two");
+        let without = kind.apply(Some(&with), &nothing, "two");
+        prop_assert_eq!(unordered(&bare(&without)), unordered(&bare(&live)));
+        prop_assert!(owned(&without, "two").is_empty());
+        prop_assert_eq!(owned(&without, "one"), owned(&live, "one"));
     }
 
     #[test]
-    fn field_sets_survive_their_notation(a in config()) {
-        let set = owned(&run(None, &a, "x"), "x");
-        prop_assert_eq!(Set::decode(&set.encode()), Some(set));
+    fn disjoint_appliers_may_come_in_any_order(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let (a, b) = (kind.object(&a), kind.object(&b));
+        prop_assume!(disjoint(&kind, &a, &b));
+        let one = kind.apply(Some(&kind.apply(None, &a, "one")), &b, "two");
+        let two = kind.apply(Some(&kind.apply(None, &b, "two")), &a, "one");
+        prop_assert_eq!(unordered(&one), unordered(&two));
+    }
+
+    #[test]
+    fn a_write_owns_what_it_changes_and_others_keep_the_rest(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let live = kind.apply(None, &kind.object(&a), "one");
+        let mut new = kind.object(&b);
+        update_managed_fields(&kind.schema, Some(&live), &mut new, &kind.who("writer", 9));
+        let shared = owned(&new, "one").intersection(&owned(&new, "writer"));
+        prop_assert!(shared.is_empty(), "both own {:?}", shared.paths());
+        prop_assert!(owned(&new, "one").difference(&owned(&live, "one")).is_empty(), "nobody gains by another's write");
+        // The same again is no write.
+        let mut same = new.clone();
+        update_managed_fields(&kind.schema, Some(&new), &mut same, &kind.who("other", 99));
+        prop_assert_eq!(same, new);
+    }
+
+    #[test]
+    fn sets_are_a_boolean_algebra(k in bytes(64), a in bytes(120), b in bytes(120)) {
+        let kind = Kind::of(&k);
+        let (a, b) = (owned(&kind.apply(None, &kind.object(&a), "x"), "x"), owned(&kind.apply(None, &kind.object(&b), "x"), "x"));
+        prop_assert_eq!(a.clone().union(&b), b.clone().union(&a));
+        prop_assert_eq!(a.intersection(&b), b.intersection(&a));
+        prop_assert_eq!(a.difference(&b).union(&a.intersection(&b)), a.clone());
+        prop_assert!(a.difference(&b).intersection(&b).is_empty());
+        prop_assert_eq!(Set::decode(&a.encode()), Some(a.clone()));
+        prop_assert_eq!(a.paths().len(), a.difference(&b).paths().len() + a.intersection(&b).paths().len());
     }
 }

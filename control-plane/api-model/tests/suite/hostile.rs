@@ -101,3 +101,57 @@ proptest! {
         }
     }
 }
+
+/// What fuzzing has found, and what is like it.
+#[test]
+fn findings_stay_found() {
+    let folder = format!("{}/tests/cases/findings", env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match name.split('-').next() {
+            Some("yaml") => {
+                let _ = api_model::decode::yaml(&bytes);
+                let _ = api_model::decode::repeated_yaml(&bytes);
+            }
+            Some("json") => drop(api_model::decode::json(&bytes)),
+            Some("protobuf") => {
+                if let Ok(read) = api_model::protobuf::decode(model(), &bytes)
+                    && let Ok(written) = api_model::protobuf::encode(model(), &read)
+                {
+                    assert_eq!(api_model::protobuf::decode(model(), &written), Ok(read), "{name}");
+                }
+            }
+            _ => panic!("{name}: of what?"),
+        }
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn keys_that_are_no_scalars_identify_nothing() {
+    let patch = json!({"conditions": [{"type": {"a": null}}]});
+    let schema = &super::resource("", "componentstatuses").schema;
+    let error = strategic(schema, &json!({}), &patch).unwrap_err().to_string();
+    assert_eq!(error, "map: map[type:map[a:<nil>]] does not contain declared merge key: type");
+}
+
+#[test]
+fn what_is_applied_empty_stays_said() {
+    let resource = super::resource("storage.k8s.io", "csinodes");
+    let who = |second| apply::Manager {
+        name: "m".into(),
+        api_version: "storage.k8s.io/v1".into(),
+        subresource: None,
+        time: jiff::Timestamp::from_second(second).unwrap(),
+    };
+    let config = |drivers: Value| json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "n"}, "spec": {"drivers": drivers}});
+    let full = config(json!([{"name": "a", "nodeID": "x"}]));
+    let first = apply::apply(&resource.schema, None, &full, &who(1), false).unwrap();
+    let empty = apply::apply(&resource.schema, Some(&first), &config(json!([])), &who(2), false).unwrap();
+    assert_eq!(empty["spec"], json!({"drivers": []}));
+    assert_eq!(apply::apply(&resource.schema, Some(&empty), &config(json!([])), &who(3), false), Ok(empty));
+}

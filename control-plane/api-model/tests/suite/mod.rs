@@ -1,7 +1,10 @@
 mod apply;
 mod apply_algebra;
+mod apply_cases;
 mod convert;
+mod diffs;
 mod hostile;
+mod made;
 mod model;
 mod openapi;
 mod patches;
@@ -13,6 +16,7 @@ mod tables;
 mod validation;
 
 use api_model::{Model, Resource};
+use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
 pub fn model() -> &'static Arc<Model> {
@@ -22,4 +26,14 @@ pub fn model() -> &'static Arc<Model> {
 
 pub fn resource(group: &str, plural: &str) -> &'static Resource {
     model().resource(group, "v1", plural).expect(plural)
+}
+
+/// A table of hand-worked cases.
+pub fn cases(name: &str) -> Vec<Value> {
+    let path = format!("{}/tests/cases/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    match api_model::decode::yaml(&bytes).unwrap_or_else(|error| panic!("{path}: {error}")).value {
+        Value::Array(cases) => cases,
+        other => panic!("{path} is no list: {other}"),
+    }
 }

@@ -1,130 +1,79 @@
-use super::resource;
-use api_model::merge::{json_patch, merge_patch, strategic};
+//! The three patches, case by case from `tests/cases`, and the laws that tie them to what they were made from.
+
+use super::{cases, resource};
+use api_model::merge::{PatchError, json_patch, merge_patch, strategic};
 use serde_json::{Value, json};
 
-fn pod(spec: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec})
-}
-
-#[test]
-fn json_patch_operations() {
-    let cases = [
-        (json!({"a": 1}), json!([{"op": "add", "path": "/b", "value": 2}]), Ok(json!({"a": 1, "b": 2}))),
-        (json!({"a": [1]}), json!([{"op": "add", "path": "/a/-", "value": 2}]), Ok(json!({"a": [1, 2]}))),
-        (json!({"a": [1]}), json!([{"op": "add", "path": "/a/0", "value": 2}]), Ok(json!({"a": [2, 1]}))),
-        (json!({"a/b": 1}), json!([{"op": "remove", "path": "/a~1b"}]), Ok(json!({}))),
-        (
-            json!({"a": 1}),
-            json!([{"op": "test", "path": "/a", "value": 1}, {"op": "replace", "path": "/a", "value": 2}]),
-            Ok(json!({"a": 2})),
-        ),
-        (
-            json!({"a": 1}),
-            json!([{"op": "test", "path": "/a", "value": 2}]),
-            Err("testing value path /a: test failed"),
-        ),
-        (
-            json!({"a": 1}),
-            json!([{"op": "replace", "path": "/b", "value": 2}]),
-            Err("replace path /b: missing path"),
-        ),
-        (
-            json!({"a": {"b": 1}}),
-            json!([{"op": "move", "from": "/a/b", "path": "/c"}]),
-            Ok(json!({"a": {}, "c": 1})),
-        ),
-        (
-            json!({"a": {"b": 1}}),
-            json!([{"op": "copy", "from": "/a", "path": "/c"}]),
-            Ok(json!({"a": {"b": 1}, "c": {"b": 1}})),
-        ),
-        (json!({}), json!({}), Err("json patch must be a list of operations")),
-    ];
-    for (target, patch, expected) in cases {
-        let result = json_patch(&target, &patch).map_err(|e| e.to_string());
-        assert_eq!(result, expected.map_err(str::to_owned), "{patch}");
+fn judge(case: &Value, result: Result<Value, PatchError>) {
+    let name = case["name"].as_str().unwrap_or_default();
+    match (case.get("error").and_then(Value::as_str), result) {
+        (None, Ok(result)) => assert_eq!(result, case["result"], "{name}"),
+        (Some(error), Err(found)) => assert_eq!(found.to_string(), error, "{name}"),
+        (_, other) => panic!("{name}: {other:?}"),
     }
 }
 
 #[test]
-fn merge_patch_follows_the_rfc() {
-    let target = json!({"a": {"b": 1, "c": 2}, "l": [1]});
-    assert_eq!(merge_patch(&target, &json!({"a": {"b": null}, "l": [2]})), json!({"a": {"c": 2}, "l": [2]}));
-    assert_eq!(merge_patch(&json!(1), &json!({"a": {"b": null, "c": 1}})), json!({"a": {"c": 1}}));
-}
-
-#[test]
-fn strategic_merges_lists_by_key() {
-    let live = pod(json!({"containers": [
-        {"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "b:1"}]}));
-    let cases = [
-        (json!({"containers": [{"name": "b", "image": "b:2"}]}), "/spec/containers/1/image", json!("b:2")),
-        (json!({"containers": [{"name": "b", "image": "b:2"}]}), "/spec/containers/0/image", json!("a:1")),
-        (json!({"containers": [{"name": "c", "image": "c"}]}), "/spec/containers/2/name", json!("c")),
-        (
-            json!({"containers": [{"name": "a", "$patch": "delete"}]}),
-            "/spec/containers",
-            json!([{"name": "b", "image": "b:1"}]),
-        ),
-        (
-            json!({"containers": [{"$patch": "replace"}, {"name": "z"}]}),
-            "/spec/containers",
-            json!([{"name": "z"}]),
-        ),
-        (
-            json!({"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}]}]}),
-            "/spec/containers/0/env",
-            json!([{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]),
-        ),
-        (
-            json!({"containers": [{"name": "a", "env": [{"name": "X", "value": null, "valueFrom": {}}]}]}),
-            "/spec/containers/0/env/0",
-            json!({"name": "X", "valueFrom": {}}),
-        ),
-        (
-            json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
-            "/spec/containers/0/name",
-            json!("b"),
-        ),
-        (
-            json!({"$setElementOrder/containers": [{"name": "n"}, {"name": "a"}], "containers": [{"name": "n"}]}),
-            "/spec/containers",
-            json!([{"name": "n"}, {"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "b:1"}]),
-        ),
-        (
-            json!({"tolerations": [{"key": "k", "operator": "Exists"}]}),
-            "/spec/tolerations",
-            json!([{"key": "k", "operator": "Exists"}]),
-        ),
-    ];
-    for (patch, pointer, expected) in cases {
-        let patched =
-            strategic(&resource("", "pods").schema, &live, &json!({"spec": patch.clone()})).unwrap();
-        assert_eq!(patched.pointer(pointer), Some(&expected), "{patch}\n{patched:#}");
-        assert!(!patched.to_string().contains('$'), "{patched}");
+fn json_patches_do_what_the_rfc_and_the_library_say() {
+    for case in cases("json_patch") {
+        judge(&case, json_patch(&case["target"], &case["patch"]));
     }
-    let bad = json!({"spec": {"containers": [{"image": "x"}]}});
-    let error = strategic(&resource("", "pods").schema, &live, &bad).unwrap_err().to_string();
-    assert_eq!(error, r#"map: {"image":"x"} does not contain declared merge key: name"#);
 }
 
 #[test]
-fn strategic_retains_keys_and_deletes_primitives() {
-    let deployments = &resource("apps", "deployments").schema;
-    let live = json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}});
-    let patch = json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}});
+fn merge_patches_follow_the_rfc() {
+    for case in cases("merge_patch") {
+        assert_eq!(merge_patch(&case["target"], &case["patch"]), case["result"], "{case}");
+    }
+}
+
+#[test]
+fn strategic_patches_know_every_directive() {
+    for case in cases("strategic") {
+        let text = |at: usize| case["kind"][at].as_str().unwrap();
+        let schema = &resource(text(0), text(1)).schema;
+        let result = strategic(schema, &case["target"], &case["patch"]);
+        if let Ok(result) = &result {
+            assert!(!result.to_string().contains("$"), "a directive stays: {result}");
+            assert_eq!(
+                strategic(schema, result, &case["patch"]).as_ref(),
+                Ok(result),
+                "patching twice is patching once: {}",
+                case["name"]
+            );
+        }
+        judge(&case, result);
+    }
+}
+
+#[test]
+fn a_json_patch_has_its_limits() {
+    let operation = json!({"op": "add", "path": "/a", "value": 1});
+    let many = Value::Array(vec![operation; 10_001]);
+    let error = json_patch(&json!({}), &many).unwrap_err();
     assert_eq!(
-        strategic(deployments, &live, &patch).unwrap(),
-        json!({"spec": {"strategy": {"type": "Recreate"}}})
+        error,
+        PatchError::TooLarge("The allowed maximum operations in a JSON patch is 10000, got 10001".into())
     );
-    let live = json!({"metadata": {"finalizers": ["a", "b"]}});
-    let patch = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}});
-    let patched = strategic(deployments, &live, &patch).unwrap();
-    assert_eq!(patched, json!({"metadata": {"finalizers": ["b", "c"]}}));
-    let replaced = json!({"metadata": {"labels": {"$patch": "replace", "x": "y"}}});
-    let live = json!({"metadata": {"labels": {"a": "b"}}});
-    assert_eq!(
-        strategic(deployments, &live, &replaced).unwrap(),
-        json!({"metadata": {"labels": {"x": "y"}}})
+    // Each copy doubles what is there.
+    let copies = Value::Array(vec![json!({"op": "copy", "from": "/a", "path": "/a/-"}); 64]);
+    let error = json_patch(&json!({"a": ["0123456789"]}), &copies).unwrap_err().to_string();
+    assert!(
+        error.starts_with("Unable to complete the copy, the accumulated size increase of copy is "),
+        "{error}"
     );
+    assert!(error.ends_with(", exceeding the limit 3145728"), "{error}");
+}
+
+#[test]
+fn long_lists_merge_in_no_time() {
+    let name = |at: usize| json!(format!("f{at}"));
+    let all: Vec<Value> = (0..20_000).map(name).collect();
+    let target = json!({"metadata": {"finalizers": all}});
+    let patch = json!({"metadata": {"finalizers": all.iter().rev().collect::<Vec<_>>(), "$setElementOrder/finalizers": all.iter().rev().collect::<Vec<_>>()}});
+    let begun = std::time::Instant::now();
+    let patched = strategic(&resource("", "pods").schema, &target, &patch).unwrap();
+    assert_eq!(patched["metadata"]["finalizers"][0], "f19999");
+    // Comparing each with each would take minutes.
+    assert!(begun.elapsed().as_secs() < 10);
 }

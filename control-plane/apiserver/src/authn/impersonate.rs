@@ -32,10 +32,11 @@ pub fn impersonate(
         headers.remove(name);
     }
     if taken.user.is_empty() {
-        if names.is_empty() {
+        // An empty name alone asks for nothing.
+        if names.iter().all(|name| name == USER) {
             return Ok(None);
         }
-        return Err(ApiError::internal("requested impersonation without impersonating a user"));
+        return Err(ApiError::bad_request("requested impersonation without impersonating a user"));
     }
     taken.check(user, authorizer)?;
     Ok(Some(taken.into_user()))

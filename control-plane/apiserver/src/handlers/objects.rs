@@ -116,10 +116,7 @@ async fn sent_object(
 ) -> Result<Value, ApiError> {
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
-    let mut object = body::value(&api.registry.model, &media, &bytes)?;
-    body::check_type(&mut object, &target.served.resource.kind, &target.served.api_version())?;
-    body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
-    Ok(object)
+    body::object(&api.registry.model, &target.served, &media, &bytes, options.validation, &mut asked.warnings)
 }
 
 /// Creates an object.

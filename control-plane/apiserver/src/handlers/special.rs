@@ -101,8 +101,16 @@ pub(super) async fn virtual_object(
     }
     let form = plain_form(asked)?;
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
-    let mut object = sent(api, asked, &target.served.resource.kind, &target.served.api_version()).await?;
-    body::prune(&target.served, &mut object, options.validation, &mut asked.warnings)?;
+    let media = body::content_type(asked.headers());
+    let bytes = asked.take_body().await?;
+    let mut object = body::object(
+        &api.registry.model,
+        &target.served,
+        &media,
+        &bytes,
+        options.validation,
+        &mut asked.warnings,
+    )?;
     if target.served.storage == "core/bindings" {
         return bind_through_collection(api, asked, target, &object, &options, form).await;
     }
@@ -209,14 +217,27 @@ pub(super) async fn set_scale(api: &Api, asked: &mut Asked, target: &Target) -> 
     let bytes = if asked.info.verb == "update" {
         let wanted = sent(api, asked, "Scale", "autoscaling/v1").await?;
         check_name(target, &wanted)?;
-        api.registry.rescale(target, &options, &mut |_| Ok(wanted.clone())).await?
+        api.registry.rescale(target, &options, &scale_schema(api)?, &mut |_| Ok(wanted.clone())).await?
     } else {
         let media = body::content_type(asked.headers());
         let bytes = asked.take_body().await?;
-        let patch = Patch::read(&media, &bytes, false)?;
-        let schema = api.registry.model.kind_schema("autoscaling", "v1", "Scale");
-        let schema = schema.unwrap_or_else(|| (*target.served.resource.schema).clone());
-        api.registry.rescale(target, &options, &mut |current| patch.apply(&schema, current)).await?
+        let patch = Patch::read(&media, &bytes, false, options.validation)?;
+        super::patch::check_options(&asked.query, &patch)?;
+        let schema = scale_schema(api)?;
+        match patch.applied() {
+            Some(config) => api.registry.apply_scale(target, &options, &schema, config).await?,
+            None => {
+                api.registry
+                    .rescale(target, &options, &schema, &mut |current| patch.apply(&schema, current))
+                    .await?
+            }
+        }
     };
     Ok(answer(api, asked, form, StatusCode::OK, bytes))
+}
+
+/// What a `Scale` may hold.
+fn scale_schema(api: &Api) -> Result<api_model::Schema, ApiError> {
+    let schema = api.registry.model.kind_schema("autoscaling", "v1", "Scale");
+    schema.ok_or_else(|| ApiError::internal("the kind Scale is not known"))
 }

@@ -33,6 +33,11 @@ pub fn storage_of(group: &str, version: &str, plural: &str) -> Place {
     }
 }
 
+/// Whether versions of the kind have different fields.
+pub fn changes_fields(kind: &str) -> bool {
+    matches!(kind, "Event" | "HorizontalPodAutoscaler")
+}
+
 /// The object with another `apiVersion`.
 pub fn convert(mut object: Value, kind: &str, to: &str) -> Value {
     let from = object::text(&object, &["apiVersion"]).to_owned();

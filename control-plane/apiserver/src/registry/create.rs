@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::manage::{self, Who};
+use super::manage::Who;
 use super::{Registry, Stored, Target, admit, object};
 use crate::attributes::{ApiError, Operation};
 use crate::handlers::options::WriteOptions;
@@ -68,6 +68,8 @@ impl Registry {
         self.complete_metadata(target, &mut new)?;
         let target = &Target { name: object::name(&new).to_owned(), ..target.clone() };
         served.resource.schema.default(&mut new);
+        // What admission and the server add belongs to nobody.
+        self.book(served, None, &mut new, who);
         admit::mutate(self, target, Operation::Create, Some(&mut new), None, options).await?;
         served.resource.schema.default(&mut new);
         strategy::prepare_create(served, &mut new, &target.user);
@@ -80,7 +82,6 @@ impl Registry {
         if !causes.is_empty() {
             return Err(target.invalid(&target.name, &causes));
         }
-        manage::update(served, None, &mut new, who, self.clock.now());
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
         let value = served.encode(&new);
         let key = target.key();

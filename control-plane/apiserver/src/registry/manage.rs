@@ -1,9 +1,9 @@
 //! Who owns which field.
 
-use api_model::merge::apply::{self, ApplyError, Manager};
+use api_model::merge::apply::{self, ApplyError, Manager, Version, Versions};
 use serde_json::{Value, json};
 
-use super::Served;
+use super::{Kinds, Registry, Served, convert};
 use crate::attributes::ApiError;
 
 /// Who writes, for `managedFields`.
@@ -27,40 +27,84 @@ impl Who {
     pub fn applies(manager: &str, subresource: &str) -> Self {
         Self { applies: true, ..Self::updates(manager, subresource) }
     }
-}
 
-fn manager(served: &Served, who: &Who, now: jiff::Timestamp) -> Manager {
-    Manager {
-        name: who.manager.clone(),
-        api_version: served.api_version(),
-        subresource: (!who.subresource.is_empty()).then(|| who.subresource.clone()),
-        time: now,
+    /// For the books.
+    pub(crate) fn manager(&self, api_version: String, now: jiff::Timestamp) -> Manager {
+        Manager {
+            name: self.manager.clone(),
+            api_version,
+            subresource: (!self.subresource.is_empty()).then(|| self.subresource.clone()),
+            time: now,
+        }
     }
 }
 
-/// Books a write that is no apply.
-pub fn update(served: &Served, old: Option<&Value>, new: &mut Value, who: &Who, now: jiff::Timestamp) {
-    if !who.applies {
-        apply::update_managed_fields(&served.resource.schema, old, new, &manager(served, who, now));
+/// The versions in which a kind is served: entries of `managedFields` may be of any of them.
+struct ServedVersions<'a> {
+    kinds: &'a Kinds,
+    served: &'a Served,
+}
+
+impl ServedVersions<'_> {
+    fn other(&self, api_version: &str) -> Option<std::sync::Arc<Served>> {
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        self.kinds
+            .get(group, version, &self.served.resource.plural)
+            .filter(|other| other.storage == self.served.storage)
     }
 }
 
-/// Merges an applied configuration into the live object.
-///
-/// # Errors
-/// A conflict naming the fields and their owners, or what is wrong with the configuration.
-pub fn apply(
-    served: &Served,
-    live: Option<&Value>,
-    config: &Value,
-    who: &Who,
-    force: bool,
-    now: jiff::Timestamp,
-) -> Result<Value, ApiError> {
-    apply::apply(&served.resource.schema, live, config, &manager(served, who, now), force).map_err(refused)
+impl Versions for ServedVersions<'_> {
+    fn version(&self, api_version: &str) -> Version {
+        if api_version == self.served.api_version() {
+            return Version::Same;
+        }
+        match self.other(api_version) {
+            None => Version::Gone,
+            Some(other) if other.custom.is_some() || convert::changes_fields(&other.resource.kind) => {
+                Version::Other(other.resource.schema.clone())
+            }
+            Some(_) => Version::Same,
+        }
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+        self.other(api_version)?;
+        Some(convert::convert(object.clone(), &self.served.resource.kind, api_version))
+    }
 }
 
-fn refused(error: ApplyError) -> ApiError {
+impl Registry {
+    /// Books a write that is no apply. `old` and `new` are in the version of `served`.
+    pub(crate) fn book(&self, served: &Served, old: Option<&Value>, new: &mut Value, who: &Who) {
+        if who.applies {
+            return;
+        }
+        let versions = ServedVersions { kinds: &self.kinds, served };
+        let manager = who.manager(served.api_version(), self.clock.now());
+        apply::update_managed_fields_in(&served.resource.schema, &versions, old, new, &manager);
+    }
+
+    /// Merges an applied configuration into the live object.
+    ///
+    /// # Errors
+    /// A conflict naming the fields and their owners, or what is wrong with the configuration.
+    pub fn apply(
+        &self,
+        served: &Served,
+        live: Option<&Value>,
+        config: &Value,
+        who: &Who,
+        force: bool,
+    ) -> Result<Value, ApiError> {
+        let versions = ServedVersions { kinds: &self.kinds, served };
+        let manager = who.manager(served.api_version(), self.clock.now());
+        apply::apply_in(&served.resource.schema, &versions, live, config, &manager, force).map_err(refused)
+    }
+}
+
+/// A refused apply, for a caller.
+pub(crate) fn refused(error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::Conflicts(conflicts) => {
@@ -78,6 +122,8 @@ fn refused(error: ApplyError) -> ApiError {
             error.details = Some(json!({"causes": causes}));
             error
         }
-        ApplyError::Invalid(_) => ApiError::bad_request(message),
+        ApplyError::Malformed(_) => ApiError::bad_request(message),
+        // Upstream answers 500 without a reason, and kubectl shows the text alone; it is the caller's mistake.
+        ApplyError::Misfit(_) => ApiError::new(400, "", message),
     }
 }

@@ -31,6 +31,8 @@ use crate::attributes::{ApiError, Notes, Objects, UserInfo};
 use crate::watch::{Entry, Filter, Hub};
 pub use kinds::{Kinds, Served};
 
+/// The largest object that is stored, in bytes; as etcd takes by default.
+pub const OBJECT_BYTES_MAX: usize = 3 * 512 * 1024;
 /// How often a write begins again when others are faster.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -222,6 +224,10 @@ impl Registry {
         expected: u64,
         value: Option<Bytes>,
     ) -> Result<Stored, ApiError> {
+        if value.as_ref().is_some_and(|value| value.len() > OBJECT_BYTES_MAX) {
+            // Upstream passes etcd's words on, with 500; it is the caller's object.
+            return Err(ApiError::new(413, "RequestEntityTooLarge", "etcdserver: request is too large"));
+        }
         let key: Arc<str> = key.into();
         let op = match value {
             Some(value) => {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::manage::{self, Who};
+use super::manage::Who;
 use super::{ATTEMPTS_MAX, Registry, Stored, Target, admit, object};
 use crate::attributes::{ApiError, Operation};
 use crate::handlers::options::WriteOptions;
@@ -55,7 +55,6 @@ impl Registry {
             }
             let allocation = self.allocate(target, &mut new, Some(&old)).await?;
             self.validate(modify, &new, &old)?;
-            manage::update(&target.served, Some(&old), &mut new, modify.who, self.clock.now());
             admit::validate(self, target, Operation::Update, Some(&mut new), Some(&old), modify.options)
                 .await?;
             let gone = strategy::deletion::done(&target.served, &new);
@@ -87,6 +86,8 @@ impl Registry {
     async fn judge(&self, modify: &Modify<'_>, new: &mut Value, old: &Value) -> Result<(), ApiError> {
         let target = modify.target;
         target.served.resource.schema.default(new);
+        // What admission and the server add belongs to nobody.
+        self.book(&target.served, Some(old), new, modify.who);
         admit::mutate(self, target, Operation::Update, Some(new), Some(old), modify.options).await?;
         target.served.resource.schema.default(new);
         strategy::prepare_update(&target.served, &target.subresource, new, old);

@@ -1,9 +1,10 @@
 //! `/scale`: how many there are and shall be, whatever the kind.
 
+use api_model::merge::apply;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::manage::Who;
+use super::manage::{self, Who};
 use super::modify::Modify;
 use super::{Registry, Served, Target, object};
 use crate::attributes::ApiError;
@@ -84,6 +85,13 @@ fn selector_text(selector: &Value) -> String {
     parts.join(",")
 }
 
+/// The steps to the number of replicas in an object.
+fn replicas_path(served: &Served) -> Vec<String> {
+    let paths = served.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+    let path = paths.map_or(".spec.replicas", |paths| object::text(paths, &["specReplicasPath"]));
+    path.split('.').filter(|step| !step.is_empty()).map(str::to_owned).collect()
+}
+
 impl Registry {
     /// Changes the scale: `change` makes the new `Scale` of the current one. Answers with the new `Scale`.
     ///
@@ -93,42 +101,85 @@ impl Registry {
         &self,
         target: &Target,
         options: &WriteOptions,
+        schema: &api_model::Schema,
+        change: &mut (dyn FnMut(&Value) -> Result<Value, ApiError> + Send),
+    ) -> Result<Bytes, ApiError> {
+        let who = Who::updates(&options.manager, "scale");
+        let manager = who.manager("autoscaling/v1".to_owned(), self.clock.now());
+        self.write_scale(target, options, &mut |current| {
+            let mut wanted = change(current)?;
+            apply::update_managed_fields(schema, Some(current), &mut wanted, &manager);
+            Ok(wanted)
+        })
+        .await
+    }
+
+    /// Applies a configuration of a `Scale`.
+    ///
+    /// # Errors
+    /// As the API answers them; conflicts name the owners of the object's own number.
+    pub async fn apply_scale(
+        &self,
+        target: &Target,
+        options: &WriteOptions,
+        schema: &api_model::Schema,
+        config: &Value,
+    ) -> Result<Bytes, ApiError> {
+        let manager =
+            Who::applies(&options.manager, "scale").manager("autoscaling/v1".to_owned(), self.clock.now());
+        self.write_scale(target, options, &mut |current| {
+            apply::apply(schema, Some(current), config, &manager, options.force).map_err(manage::refused)
+        })
+        .await
+    }
+
+    async fn write_scale(
+        &self,
+        target: &Target,
+        options: &WriteOptions,
         change: &mut (dyn FnMut(&Value) -> Result<Value, ApiError> + Send),
     ) -> Result<Bytes, ApiError> {
         let served = target.served.clone();
-        let who = Who::updates(&options.manager, "scale");
+        let path = replicas_path(&served);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        // The owners of the number are kept here.
+        let who = Who::applies(&options.manager, "scale");
         // The rest of the object is as it was, so the kind's own rules have nothing to say but to the spec.
         let modify = Modify { target, options, who: &who, checked: true };
         let written = self
             .modify(&modify, &mut |old| {
-                let current = scale_of(&served, old);
+                let mut current = scale_of(&served, old);
+                object::set_meta(&mut current, "managedFields", apply::scale_managed_fields(old, &path));
                 let wanted = change(&current)?;
-                let version = object::resource_version(&wanted);
-                if !version.is_empty() && version != object::resource_version(old) {
-                    return Err(target.modified());
-                }
-                let uid = object::uid(&wanted);
-                if !uid.is_empty() && uid != object::uid(old) {
-                    return Err(target.conflict("Precondition failed: UID in precondition differs"));
-                }
-                let replicas = object::number(&wanted, &["spec", "replicas"]).unwrap_or(0);
-                if replicas < 0 {
-                    let path = api_model::FieldPath::new("spec.replicas");
-                    let cause = api_model::Cause::invalid(
-                        &path,
-                        &json!(replicas),
-                        "must be greater than or equal to 0",
-                    );
-                    return Err(ApiError::invalid("autoscaling", "Scale", &target.name, &[cause]));
-                }
+                let replicas = check_scale(target, &wanted, old)?;
                 let mut new = old.clone();
                 set_replicas(&served, &mut new, replicas);
+                apply::merge_scale_managed_fields(&mut new, &wanted, &path, &served.api_version());
                 Ok(new)
             })
             .await?;
         let object = object::decode(&written).unwrap_or_default();
         Ok(serde_json::to_vec(&scale_of(&served, &object)).unwrap_or_default().into())
     }
+}
+
+/// How many a `Scale` wants of an object.
+fn check_scale(target: &Target, wanted: &Value, old: &Value) -> Result<i64, ApiError> {
+    let version = object::resource_version(wanted);
+    if !version.is_empty() && version != object::resource_version(old) {
+        return Err(target.modified());
+    }
+    let uid = object::uid(wanted);
+    if !uid.is_empty() && uid != object::uid(old) {
+        return Err(target.conflict("Precondition failed: UID in precondition differs"));
+    }
+    let replicas = object::number(wanted, &["spec", "replicas"]).unwrap_or(0);
+    if replicas < 0 {
+        let path = api_model::FieldPath::new("spec.replicas");
+        let cause = api_model::Cause::invalid(&path, &json!(replicas), "must be greater than or equal to 0");
+        return Err(ApiError::invalid("autoscaling", "Scale", &target.name, &[cause]));
+    }
+    Ok(replicas)
 }
 
 #[cfg(test)]

@@ -7,9 +7,15 @@ mod crud;
 mod custom;
 mod deletion;
 mod discovery;
+mod field_validation;
 mod harness;
+mod hostile;
 mod kubectl;
 mod lists;
+#[allow(dead_code, reason = "the fuzz targets use all of it")]
+#[path = "../../../../fuzz/src/lib.rs"]
+mod made;
+mod ownership;
 mod patches;
 mod policies;
 mod quota;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::walk::{Type, child};
+use super::walk::{Type, child, is_whole};
 
 /// One step down an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,20 +177,72 @@ impl Set {
         result
     }
 
-    /// All paths, as conflicts show them.
+    /// Fits the set to a schema that has changed since it was made: of what is one value now, all parts become the whole.
+    pub(super) fn reconcile(&mut self, types: &Types, ty: Type) {
+        for (step, entry) in self.entries.iter_mut().filter(|(_, entry)| !entry.below.is_empty()) {
+            let (below, _) = child(types, ty, step);
+            if is_whole(types, below) {
+                *entry = Entry { member: true, below: Set::default() };
+            } else {
+                entry.below.reconcile(types, below);
+            }
+        }
+    }
+
+    /// Only what a condition on the first steps lets stay.
+    pub(super) fn keep_fields(&mut self, keep: impl Fn(&str) -> bool) {
+        self.entries.retain(|step, _| matches!(step, Step::Field(name) if keep(name)));
+    }
+
+    /// Whether the path of fields is in the set.
+    pub(super) fn has_path(&self, path: &[&str]) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        let Some(entry) = self.entries.get(&Step::Field((*first).to_owned())) else { return false };
+        if rest.is_empty() { entry.member } else { entry.below.has_path(rest) }
+    }
+
+    /// A set of one path of fields.
+    pub(super) fn of_path(path: &[&str]) -> Set {
+        let mut set = Set::default();
+        for (depth, step) in path.iter().rev().enumerate() {
+            let below = std::mem::take(&mut set);
+            set.attach(|| Step::Field((*step).to_owned()), depth == 0, below);
+        }
+        set
+    }
+
+    /// All paths, as conflicts show them: at each level first its own, then what is below.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect(&mut String::new(), &mut paths);
         paths
     }
 
-    fn collect(&self, prefix: &mut String, paths: &mut Vec<String>) {
+    /// Each path, as conflicts show it, and as a set of its own.
+    pub(super) fn split(&self) -> Vec<(String, Set)> {
+        let mut all = Vec::new();
+        for (step, _) in self.entries.iter().filter(|(_, entry)| entry.member) {
+            let mut one = Set::default();
+            one.attach(|| step.clone(), true, Set::default());
+            all.push((step.shown(), one));
+        }
         for (step, entry) in &self.entries {
+            for (path, below) in entry.below.split() {
+                let mut one = Set::default();
+                one.attach(|| step.clone(), false, below);
+                all.push((format!("{}{path}", step.shown()), one));
+            }
+        }
+        all
+    }
+
+    fn collect(&self, prefix: &mut String, paths: &mut Vec<String>) {
+        for (step, _) in self.entries.iter().filter(|(_, entry)| entry.member) {
+            paths.push(format!("{prefix}{}", step.shown()));
+        }
+        for (step, entry) in self.entries.iter().filter(|(_, entry)| !entry.below.is_empty()) {
             let mark = prefix.len();
             prefix.push_str(&step.shown());
-            if entry.member {
-                paths.push(prefix.clone());
-            }
             entry.below.collect(prefix, paths);
             prefix.truncate(mark);
         }

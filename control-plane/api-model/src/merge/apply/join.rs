@@ -4,20 +4,22 @@ use super::fields::Step;
 use super::walk::{Keys, Shape, Type, field_type, item_step, shape};
 use crate::schema::{NodeId, Types};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `config` over `live`: what the configuration says wins, everything else stays.
 pub(super) fn join(types: &Types, ty: Type, live: Option<&Value>, config: &Value) -> Value {
-    let Some(live) = live.filter(|l| std::mem::discriminant(*l) == std::mem::discriminant(config)) else {
+    let Some(live) = live else { return config.clone() };
+    if config.is_null() && !matches!(shape(types, ty, live), Shape::Leaf) && !is_empty(live) {
+        // To say nothing of what is merged part by part is to leave it.
+        return live.clone();
+    }
+    if std::mem::discriminant(live) != std::mem::discriminant(config) {
         return config.clone();
-    };
+    }
     match (shape(types, ty, config), live, config) {
         (Shape::Object, Value::Object(live), Value::Object(config)) => {
             let mut merged: Map<String, Value> = live.clone();
             for (key, value) in config {
-                if value.is_null() {
-                    continue;
-                }
                 let below = join(types, field_type(types, ty, key).0, live.get(key), value);
                 merged.insert(key.clone(), below);
             }
@@ -27,6 +29,14 @@ pub(super) fn join(types: &Types, ty: Type, live: Option<&Value>, config: &Value
             Value::Array(items(types, item, keys, live, config))
         }
         _ => config.clone(),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
     }
 }
 
@@ -44,14 +54,14 @@ fn items(types: &Types, item: NodeId, keys: Keys<'_>, live: &[Value], config: &[
     let mut shared = config.iter().map(|(s, _)| s).filter(|s| in_live.contains_key(s)).peekable();
     let merged =
         |step: &Step, value: &Value| join(types, Type::of(item), in_live.get(step).copied().flatten(), value);
-    let mut done: Vec<&Step> = Vec::new();
+    let mut done: BTreeSet<&Step> = BTreeSet::new();
     let mut out = Vec::with_capacity(live.len() + config.len());
     let (mut l, mut r) = (0, 0);
     while l < live.len() || r < config.len() {
         if let (Some((left, _)), Some((right, value))) = (live.get(l), config.get(r)) {
             if left == right {
                 out.push(merged(right, value));
-                done.push(right);
+                done.insert(right);
                 (l, r) = (l + 1, r + 1);
                 shared.next();
                 continue;
@@ -68,13 +78,13 @@ fn items(types: &Types, item: NodeId, keys: Keys<'_>, live: &[Value], config: &[
                 l += 1;
                 continue;
             }
-            if done.contains(&left) {
+            if done.contains(left) {
                 l += 1;
             }
         }
         if let Some((right, value)) = config.get(r) {
             out.push(merged(right, value));
-            done.push(right);
+            done.insert(right);
             r += 1;
             if shared.peek() == Some(&right) {
                 shared.next();

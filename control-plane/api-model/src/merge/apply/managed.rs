@@ -2,6 +2,7 @@
 
 use super::fields::Set;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// How a manager wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +43,26 @@ impl Entry {
         }
         text
     }
+
+    /// What upstream tells writers apart by, and sorts owners by: the entry's JSON without fields and time.
+    pub fn identifier(&self) -> String {
+        let mut parts = Vec::with_capacity(4);
+        let mut part = |key: &str, value: &str| {
+            if !value.is_empty() {
+                parts.push(format!("{key:?}:{}", Value::from(value)));
+            }
+        };
+        part("manager", &self.manager);
+        part("operation", if self.operation == Operation::Apply { "Apply" } else { "Update" });
+        if self.operation == Operation::Update {
+            part("apiVersion", &self.api_version);
+        }
+        part("subresource", &self.subresource);
+        format!("{{{}}}", parts.join(","))
+    }
 }
 
-/// At most this many updaters are told apart; the oldest others become one.
+/// At most this many updaters are told apart; the oldest others become one per version.
 const MAX_UPDATERS: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
@@ -59,13 +77,14 @@ pub(super) fn decode(list: &Value) -> Option<Vec<Entry>> {
                 Some("Update") => Operation::Update,
                 _ => return None,
             };
-            if !matches!(entry.get("fieldsType").and_then(Value::as_str), Some("FieldsV1")) {
+            let api_version = text("apiVersion");
+            if api_version.is_empty() || entry.get("fieldsType").and_then(Value::as_str) != Some("FieldsV1") {
                 return None;
             }
             Some(Entry {
                 manager: text("manager"),
                 operation,
-                api_version: text("apiVersion"),
+                api_version,
                 subresource: text("subresource"),
                 time: entry.get("time").and_then(Value::as_str).map(str::to_owned),
                 set: match entry.get("fieldsV1") {
@@ -85,7 +104,6 @@ pub(super) fn of_object(object: Option<&Value>) -> Vec<Entry> {
 /// Writes entries into the object, sorted as upstream sorts; none removes the list.
 pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|e| !e.set.is_empty());
-    bound(&mut entries);
     entries.sort_by(|a, b| {
         let key = |e: &Entry| {
             (e.operation, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
@@ -105,7 +123,7 @@ pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     }
 }
 
-fn encode(entry: &Entry) -> Value {
+pub(super) fn encode(entry: &Entry) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: &str| {
         if !value.is_empty() {
@@ -122,29 +140,51 @@ fn encode(entry: &Entry) -> Value {
     Value::Object(map)
 }
 
-fn bound(entries: &mut Vec<Entry>) {
-    while entries.iter().filter(|e| e.operation == Operation::Update).count() > MAX_UPDATERS {
-        let mut updaters: Vec<usize> = (0..entries.len())
-            .filter(|i| entries[*i].operation == Operation::Update && entries[*i].manager != ANCIENT)
-            .collect();
-        updaters.sort_by(|a, b| entries[*a].time.cmp(&entries[*b].time));
-        let Some(oldest) = updaters.first().copied() else { return };
-        let old = entries.remove(oldest);
-        let bucket = entries.iter_mut().find(|e| {
-            e.manager == ANCIENT && e.operation == Operation::Update && e.api_version == old.api_version
-        });
-        match bucket {
-            Some(bucket) => {
-                bucket.set = std::mem::take(&mut bucket.set).union(&old.set);
-                bucket.time = bucket.time.take().max(old.time);
-            }
+/// Merges the oldest updaters of a version into one entry, until there are few enough.
+pub(super) fn bound(entries: &mut Vec<Entry>) {
+    let mut count = entries.iter().filter(|e| e.operation == Operation::Update).count();
+    if count <= MAX_UPDATERS {
+        return;
+    }
+    let (mut updaters, mut kept): (Vec<Entry>, Vec<Entry>) =
+        std::mem::take(entries).into_iter().partition(|e| e.operation == Operation::Update);
+    updaters.sort_by_cached_key(|e| (e.time.clone(), e.identifier()));
+    let is_bucket = |e: &Entry, version: &str| {
+        e.manager == ANCIENT && e.subresource.is_empty() && e.api_version == version
+    };
+    // The first of each version stays what it is until a second one joins it.
+    let mut firsts: HashMap<String, Entry> = HashMap::new();
+    let mut updaters = updaters.into_iter();
+    let mut rest: Vec<Entry> = Vec::new();
+    while count > MAX_UPDATERS {
+        let Some(next) = updaters.next() else { break };
+        let version = next.api_version.clone();
+        match firsts.get_mut(&version) {
             None => {
-                entries.push(Entry { manager: ANCIENT.to_owned(), subresource: String::new(), ..old });
-                // A first bucket takes the place of what it holds; one more must go into it to gain anything.
-                if updaters.len() <= 1 {
-                    return;
+                firsts.insert(version, next);
+            }
+            Some(first) => {
+                first.set = std::mem::take(&mut first.set).union(&next.set);
+                first.time = next.time;
+                if !is_bucket(first, &version) {
+                    ANCIENT.clone_into(&mut first.manager);
+                    first.subresource.clear();
                 }
+                count -= 1;
             }
         }
     }
+    rest.extend(updaters);
+    for (version, mut first) in firsts {
+        // A bucket of before may be younger than what now joins it.
+        if first.manager == ANCIENT
+            && let Some(at) = rest.iter().position(|e| is_bucket(e, &version))
+        {
+            let known = rest.swap_remove(at);
+            first.set = std::mem::take(&mut first.set).union(&known.set);
+        }
+        kept.push(first);
+    }
+    kept.append(&mut rest);
+    *entries = kept;
 }

@@ -39,13 +39,33 @@ pub(super) enum Keys<'a> {
     Named(&'a [Arc<str>]),
 }
 
+/// Whether a value of the type merges as a whole. What built-in kinds keep as it came (`RawExtension`) does.
+pub(super) fn is_whole(types: &Types, ty: Type) -> bool {
+    let node = types.node(ty.id);
+    ty.atomic
+        || node.atomic
+        || match &node.kind {
+            NodeKind::Any => types.is_built_in(ty.id),
+            NodeKind::Struct { fields, preserve: true, .. } => fields.is_empty() && types.is_built_in(ty.id),
+            NodeKind::List { list, .. } => *list == ListType::Atomic,
+            _ => false,
+        }
+}
+
+/// The shape of a list type that is no leaf.
+pub(super) fn list_shape(types: &Types, ty: Type) -> Option<Shape<'_>> {
+    match shape(types, ty, &Value::Array(Vec::new())) {
+        items @ Shape::Items(..) => Some(items),
+        _ => None,
+    }
+}
+
 /// The shape of a value of a type. A value that does not fit its type is a leaf.
 pub(super) fn shape<'a>(types: &'a Types, ty: Type, value: &Value) -> Shape<'a> {
-    let node = types.node(ty.id);
-    if ty.atomic || node.atomic {
+    if is_whole(types, ty) {
         return Shape::Leaf;
     }
-    match (&node.kind, value) {
+    match (&types.node(ty.id).kind, value) {
         (NodeKind::Struct { .. } | NodeKind::Map(_) | NodeKind::Any, Value::Object(_)) => Shape::Object,
         (NodeKind::List { item, list: ListType::Set, .. }, Value::Array(_)) => {
             Shape::Items(*item, Keys::Itself)
@@ -102,11 +122,9 @@ pub(super) fn to_set(types: &Types, ty: Type, value: &Value) -> Set {
     match (shape(types, ty, value), value) {
         (Shape::Object, Value::Object(map)) => {
             for (key, value) in map {
-                if value.is_null() {
-                    continue;
-                }
                 let (below_type, named) = field_type(types, ty, key);
-                let empty = matches!(value, Value::Object(map) if map.is_empty());
+                // A null says that the field shall not be, which is owned as well.
+                let empty = value.is_null() || matches!(value, Value::Object(map) if map.is_empty());
                 let leaf = matches!(shape(types, below_type, value), Shape::Leaf);
                 let below = to_set(types, below_type, value);
                 set.attach(|| Step::Field(key.clone()), leaf || empty || !named, below);
@@ -114,8 +132,10 @@ pub(super) fn to_set(types: &Types, ty: Type, value: &Value) -> Set {
         }
         (Shape::Items(item_type, keys), Value::Array(items)) => {
             for item in items {
-                let below = to_set(types, Type::of(item_type), item);
                 let step = item_step(types, item_type, keys, item);
+                // Of items that are one to their keys only the place is owned.
+                let below =
+                    if set.has(&step) { Set::default() } else { to_set(types, Type::of(item_type), item) };
                 set.attach(|| step, true, below);
             }
         }
@@ -152,65 +172,127 @@ pub(super) fn compare(types: &Types, ty: Type, old: Option<&Value>, new: Option<
 }
 
 fn diff(types: &Types, ty: Type, old: Option<&Value>, new: Option<&Value>) -> (Mark, Difference) {
-    let mut result = Difference::default();
-    let old = old.filter(|v| !v.is_null());
-    let new = new.filter(|v| !v.is_null());
-    let sample = match (old, new) {
-        (None, None) => return (Mark::Same, result),
-        (_, Some(value)) | (Some(value), None) => value,
-    };
     let mark = match (old, new) {
+        (None, None) => return (Mark::Same, Difference::default()),
         (None, _) => Mark::Added,
         (_, None) => Mark::Removed,
         _ => Mark::Same,
     };
+    // To what is merged part by part, `null` has no parts.
+    let (held_old, held_new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
     let leaf = || match (old, new) {
+        // A list without items says as much as one that is not there.
+        (Some(Value::Null), Some(Value::Array(items))) | (Some(Value::Array(items)), Some(Value::Null))
+            if items.is_empty() =>
+        {
+            Mark::Same
+        }
         (Some(old), Some(new)) if old != new => Mark::Modified,
         _ => mark,
     };
-    let fits = |other: Option<&Value>| {
-        other.is_none_or(|o| std::mem::discriminant(o) == std::mem::discriminant(sample))
-    };
-    if !fits(old) || is_empty(old) && is_empty(new) {
-        return (leaf(), result);
+    let Some(sample) = held_new.or(held_old) else { return (leaf(), Difference::default()) };
+    let fits = held_old.is_none_or(|o| std::mem::discriminant(o) == std::mem::discriminant(sample));
+    if !fits || is_empty(held_old) && is_empty(held_new) {
+        return (leaf(), Difference::default());
     }
     match shape(types, ty, sample) {
-        Shape::Leaf => return (leaf(), result),
+        Shape::Leaf => (leaf(), Difference::default()),
         Shape::Object => {
-            let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
-            let keys = old.into_iter().flat_map(Map::keys);
-            let only_new =
-                new.into_iter().flat_map(Map::keys).filter(|k| old.is_none_or(|o| !o.contains_key(*k)));
-            for key in keys.chain(only_new) {
-                let (below_old, below_new) = (old.and_then(|o| o.get(key)), new.and_then(|n| n.get(key)));
-                if below_old == below_new {
-                    continue;
-                }
-                let below = diff(types, field_type(types, ty, key).0, below_old, below_new);
-                attach(&mut result, below, || Step::Field(key.clone()));
-            }
+            (mark, maps(types, ty, held_old.and_then(Value::as_object), held_new.and_then(Value::as_object)))
         }
-        Shape::Items(item_type, keys) => {
-            let old = index(types, item_type, keys, old);
-            let mut new = index(types, item_type, keys, new);
-            for (step, old) in old {
-                let new = new.remove(&step).unwrap_or_default();
-                let below = if old.len() > 1 || new.len() > 1 {
-                    // Twice the same keys: judged as one value.
-                    let mark = if old == new { Mark::Same } else { Mark::Modified };
-                    (mark, Difference::default())
-                } else {
-                    diff(types, Type::of(item_type), old.first().copied(), new.first().copied())
-                };
-                attach(&mut result, below, || step);
+        Shape::Items(item, keys) => {
+            (mark, lists(types, item, index(types, item, keys, held_old), index(types, item, keys, held_new)))
+        }
+    }
+}
+
+fn maps(
+    types: &Types,
+    ty: Type,
+    old: Option<&Map<String, Value>>,
+    new: Option<&Map<String, Value>>,
+) -> Difference {
+    let mut result = Difference::default();
+    let keys = old.into_iter().flat_map(Map::keys);
+    let only_new = new.into_iter().flat_map(Map::keys).filter(|k| old.is_none_or(|o| !o.contains_key(*k)));
+    for key in keys.chain(only_new) {
+        let (ty, zero) = typed_field(types, ty, key);
+        let below_old = old.and_then(|map| map.get(key).or(zero));
+        let below_new = new.and_then(|map| map.get(key).or(zero));
+        if below_old != below_new {
+            attach(&mut result, diff(types, ty, below_old, below_new), || Step::Field(key.clone()));
+        }
+    }
+    zeros(types, ty, old, new, &mut result);
+    result
+}
+
+type ByStep<'a> = BTreeMap<Step, Vec<&'a Value>>;
+
+fn lists(types: &Types, item: NodeId, old: ByStep<'_>, mut new: ByStep<'_>) -> Difference {
+    let mut result = Difference::default();
+    let ty = Type::of(item);
+    for (step, old) in old {
+        let new = new.remove(&step).unwrap_or_default();
+        match (&old[..], &new[..]) {
+            ([_, _, ..], [_, _, ..]) => {
+                let mark = if old == new { Mark::Same } else { Mark::Modified };
+                attach(&mut result, (mark, Difference::default()), || step);
             }
-            for (step, new) in new {
-                let below = diff(types, Type::of(item_type), None, new.first().copied());
-                attach(&mut result, below, || step);
+            // What stood twice was owned as a place; now its fields are.
+            ([_, _, ..], one) => {
+                let below = diff(types, ty, None, one.first().copied()).1;
+                result.added.attach(|| step.clone(), !one.is_empty(), below.added);
+                result.removed.attach(|| step, true, Set::default());
+            }
+            (one, [_, _, ..]) => {
+                let below = diff(types, ty, one.first().copied(), None).1;
+                result.added.attach(|| step.clone(), true, Set::default());
+                result.removed.attach(|| step, true, below.removed);
+            }
+            (one, other) => {
+                attach(&mut result, diff(types, ty, one.first().copied(), other.first().copied()), || step);
             }
         }
     }
-    (mark, result)
+    for (step, new) in new {
+        let below = match &new[..] {
+            [one] => diff(types, ty, None, Some(one)),
+            _ => (Mark::Added, Difference::default()),
+        };
+        attach(&mut result, below, || step);
+    }
+    result
+}
+
+/// A field's type, and what Go shows of it when nothing is said.
+fn typed_field<'a>(types: &'a Types, ty: Type, key: &str) -> (Type, Option<&'static Value>) {
+    match types.field(ty.id, key) {
+        Some(field) => (Type { id: field.node, atomic: field.atomic }, field.zero.value()),
+        None => (field_type(types, ty, key).0, None),
+    }
+}
+
+/// What a struct that comes or goes has besides what is said: the fields Go shows always.
+fn zeros(
+    types: &Types,
+    ty: Type,
+    old: Option<&Map<String, Value>>,
+    new: Option<&Map<String, Value>>,
+    result: &mut Difference,
+) {
+    let (said, added) = match (old, new) {
+        (None, Some(new)) => (new, true),
+        (Some(old), None) => (old, false),
+        _ => return,
+    };
+    let NodeKind::Struct { fields, .. } = &types.node(ty.id).kind else { return };
+    for field in fields.iter().filter(|field| !said.contains_key(&*field.name)) {
+        let Some(zero) = field.zero.value() else { continue };
+        let below = Type { id: field.node, atomic: field.atomic };
+        let (old, new) = if added { (None, Some(zero)) } else { (Some(zero), None) };
+        attach(result, diff(types, below, old, new), || Step::Field(field.name.to_string()));
+    }
 }
 
 /// Items by step; those with the same keys stand together.
@@ -220,7 +302,7 @@ fn index<'a>(
     keys: Keys<'_>,
     list: Option<&'a Value>,
 ) -> BTreeMap<Step, Vec<&'a Value>> {
-    let mut items: BTreeMap<Step, Vec<&Value>> = BTreeMap::new();
+    let mut items = ByStep::new();
     for item in list.and_then(Value::as_array).into_iter().flatten() {
         items.entry(item_step(types, ty, keys, item)).or_default().push(item);
     }
@@ -246,8 +328,8 @@ fn is_empty(value: Option<&Value>) -> bool {
     }
 }
 
-/// The value without the fields of a set; `None` when nothing remains.
-pub(super) fn remove(types: &Types, ty: Type, value: &Value, set: &Set) -> Option<Value> {
+/// The value without the fields of a set. What has nothing left is `null`: it is there, but empty.
+pub(super) fn remove(types: &Types, ty: Type, value: &Value, set: &Set) -> Value {
     match (shape(types, ty, value), value) {
         (Shape::Object, Value::Object(map)) if !map.is_empty() => {
             let mut kept = Map::new();
@@ -256,18 +338,13 @@ pub(super) fn remove(types: &Types, ty: Type, value: &Value, set: &Set) -> Optio
                 if set.has(&step) {
                     continue;
                 }
-                match set.below(&step) {
-                    Some(below) => {
-                        if let Some(value) = remove(types, field_type(types, ty, key).0, value, below) {
-                            kept.insert(key.clone(), value);
-                        }
-                    }
-                    None => {
-                        kept.insert(key.clone(), value.clone());
-                    }
-                }
+                let value = match set.below(&step) {
+                    Some(below) => remove(types, field_type(types, ty, key).0, value, below),
+                    None => value.clone(),
+                };
+                kept.insert(key.clone(), value);
             }
-            (!kept.is_empty()).then_some(Value::Object(kept))
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
         }
         (Shape::Items(item_type, keys), Value::Array(items)) if !items.is_empty() => {
             let mut kept = Vec::with_capacity(items.len());
@@ -277,13 +354,41 @@ pub(super) fn remove(types: &Types, ty: Type, value: &Value, set: &Set) -> Optio
                     continue;
                 }
                 kept.push(match set.below(&step) {
-                    Some(below) => remove(types, Type::of(item_type), item, below).unwrap_or(Value::Null),
+                    Some(below) => remove(types, Type::of(item_type), item, below),
                     None => item.clone(),
                 });
             }
-            kept.retain(|item| !item.is_null());
-            (!kept.is_empty()).then_some(Value::Array(kept))
+            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
         }
-        _ => Some(value.clone()),
+        _ => value.clone(),
+    }
+}
+
+/// Takes away what [`remove`] has emptied: `null`s that `before` does not have.
+pub(super) fn without_emptied(value: &mut Value, before: &Value) {
+    match (value, before) {
+        (Value::Object(map), Value::Object(before)) => map.retain(|key, value| {
+            let Some(before) = before.get(key) else { return true };
+            without_emptied(value, before);
+            let emptied = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+            before.is_null() || !value.is_null() && (!emptied(value) || emptied(before))
+        }),
+        // Items may have gone, so they have no places to compare.
+        (list @ Value::Array(_), Value::Array(_)) => without_nulls(list),
+        _ => {}
+    }
+}
+
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => {
+            items.retain(|item| !item.is_null());
+            items.iter_mut().for_each(without_nulls);
+        }
+        _ => {}
     }
 }
