@@ -22,6 +22,9 @@ pub struct Read {
 const EXPANDED_BYTES_MIN: usize = 4 << 20;
 /// What they may make of a long one: this many times its length.
 const EXPANDED_TIMES_MAX: usize = 4;
+/// How many brackets of a YAML text may be open at once. Its parser looks at all of them with each word, so without a bound a body of
+/// brackets would keep it busy for hours; no value may be nearly as deep.
+const OPEN_BRACKETS_MAX: usize = 500;
 /// What one value costs besides its text, in bytes.
 const VALUE_BYTES: usize = 8;
 
@@ -45,6 +48,9 @@ pub fn json(bytes: &[u8]) -> Result<Read, DecodeError> {
 /// # Errors
 /// What is wrong and where.
 pub fn yaml(bytes: &[u8]) -> Result<Read, DecodeError> {
+    if too_deep(bytes) {
+        return Err(DecodeError("yaml: exceeded max depth of 10000".to_owned()));
+    }
     let left = bytes.len().saturating_mul(EXPANDED_TIMES_MAX).max(EXPANDED_BYTES_MIN);
     let state = State { repeated: Cell::new(false), left: Cell::new(left) };
     let mut documents = serde_yaml_ng::Deserializer::from_slice(bytes);
@@ -54,6 +60,19 @@ pub fn yaml(bytes: &[u8]) -> Result<Read, DecodeError> {
     let mut value = Seed(&state).deserialize(first).map_err(|error| DecodeError(yaml_words(&error)))?;
     merge_keys(&mut value);
     Ok(Read { value, repeated: state.repeated.get() })
+}
+
+/// Whether more brackets are open than may be. Those in texts count as well: none has so many that are never closed.
+pub(super) fn too_deep(bytes: &[u8]) -> bool {
+    let mut open = 0_usize;
+    bytes.iter().any(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > OPEN_BRACKETS_MAX
+    })
 }
 
 /// `<problem> at line 3 column 4` as `yaml: line 3: <problem>`.

@@ -1,7 +1,7 @@
 //! Keys that are unknown or stand twice: which, where, and in upstream's words and order.
 
 use super::document::Document;
-use super::read::KeySeed;
+use super::read::{KeySeed, too_deep};
 use crate::path::FieldPath;
 use crate::schema::{NodeId, NodeKind, Schema, Types};
 use serde::de::{
@@ -169,6 +169,9 @@ impl Walk<'_> {
 /// `line 12: key "paused" already set in map` of a YAML text, in the text's order.
 pub fn repeated_yaml(bytes: &[u8]) -> Vec<String> {
     let mut found: BTreeMap<(usize, usize), String> = BTreeMap::new();
+    if too_deep(bytes) {
+        return Vec::new();
+    }
     let looks = (SCANNED_BYTES_MAX / bytes.len().max(1)).clamp(1, COMPLAINTS_MAX);
     for nth in 0..looks {
         let look = Look { skip: Cell::new(nth), key: Cell::new(String::new()) };

@@ -131,6 +131,19 @@ fn findings_stay_found() {
     assert!(count > 0);
 }
 
+/// Each of these once kept a parser busy for minutes.
+#[test]
+fn texts_of_brackets_are_refused_at_once() {
+    let begun = std::time::Instant::now();
+    for text in ["[", "{", "[{", "{a: [", "- ", "? ", "&a [", "!t {"] {
+        let body = text.repeat((3 << 20) / text.len());
+        assert!(api_model::decode::yaml(body.as_bytes()).is_err(), "{text}");
+        let _ = api_model::decode::repeated_yaml(body.as_bytes());
+        assert!(api_model::decode::json(body.as_bytes()).is_err(), "{text}");
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
 #[test]
 fn keys_that_are_no_scalars_identify_nothing() {
     let patch = json!({"conditions": [{"type": {"a": null}}]});

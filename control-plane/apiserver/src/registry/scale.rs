@@ -108,6 +108,10 @@ impl Registry {
         let manager = who.manager("autoscaling/v1".to_owned(), self.clock.now());
         self.write_scale(target, options, &mut |current| {
             let mut wanted = change(current)?;
+            if let Some(misfit) = api_model::decode::misfit(schema, &wanted) {
+                let why = format!("Scale in version \"v1\" cannot be handled as a Scale: {misfit}");
+                return Err(ApiError::bad_request(why));
+            }
             apply::update_managed_fields(schema, Some(current), &mut wanted, &manager);
             Ok(wanted)
         })

@@ -156,6 +156,12 @@ async fn the_scale_takes_and_gives_the_number() {
     let object = server.get(&path).await.ok();
     assert_eq!((&object["spec"]["replicas"], entry(&object, "hpa")), (&json!(4), &Value::Null));
     assert_eq!(entry(&object, "kubectl")["subresource"], "scale");
+    let mut wrong = scale(1);
+    wrong["spec"]["replicas"] = json!("two");
+    assert_eq!(
+        server.put(&format!("{path}/scale"), wrong).await.refused(400),
+        "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
