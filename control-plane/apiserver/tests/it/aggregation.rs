@@ -34,6 +34,19 @@ fn answer(path: &str) -> Option<Value> {
     })
 }
 
+/// A line at once, and another when the test says so.
+fn stream(seen: Seen) -> kit::http::Response {
+    let second = async move {
+        while !seen.lock().iter().any(|(uri, ..)| uri == "go") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from_static(b"second\n")))
+    };
+    let first = futures::future::ready(Ok(http_body::Frame::data(bytes::Bytes::from_static(b"first\n"))));
+    let frames = futures::StreamExt::chain(futures::stream::once(first), futures::stream::once(second));
+    http::Response::new(kit::http::boxed(http_body_util::StreamBody::new(frames)))
+}
+
 /// The extension on a loopback listener; gives its CA's bundle.
 async fn extension(server: &Server, seen: &Seen) -> String {
     let authority = kit::pki::Authority::new("ext-ca", Duration::from_secs(3600)).unwrap();
@@ -59,6 +72,9 @@ async fn extension(server: &Server, seen: &Seen) -> String {
                 .get::<kit::http::Connection>()
                 .map_or(0, |one| one.client_certificates.len());
             let path = request.uri().path().to_owned();
+            if request.uri().query() == Some("watch=true") {
+                return stream(seen);
+            }
             seen.lock().push((request.uri().to_string(), request.headers().clone(), shown));
             match answer(&path) {
                 Some(value) => kit::http::json(http::StatusCode::OK, &value),
@@ -214,4 +230,45 @@ async fn every_group_version_served_here_is_registered() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn watches_stream_through_and_strangers_are_not_trusted() {
+    use http_body_util::BodyExt as _;
+
+    let server = start().await;
+    let seen = Seen::default();
+    let bundle = extension(&server, &seen).await;
+    let other = kit::pki::Authority::new("other", Duration::from_secs(3600)).unwrap();
+    let other = base64::engine::general_purpose::STANDARD.encode(other.certificate_pem());
+    let service = |bundle: &str| {
+        json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.ext.example.com"},
+            "spec": {"group": "ext.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100, "caBundle": bundle,
+                "service": {"namespace": "default", "name": "ext"}}})
+    };
+    let ports = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ext"}, "spec": {"ports": [{"port": 443}]}});
+    server.post("/api/v1/namespaces/default/services", ports).await.ok();
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "ext-1", "labels": {"kubernetes.io/service-name": "ext"}},
+        "ports": [{"name": "", "port": 8443}], "endpoints": [{"addresses": ["10.244.0.7"], "nodeName": "n1"}]});
+    server.post(SLICES, slice).await.ok();
+    server.post(SERVICES, service(&other)).await.ok();
+    let condition = until(&server, "v1.ext.example.com", "FailedDiscoveryCheck").await;
+    let message = condition["message"].as_str().unwrap();
+    assert!(message.starts_with("failing or missing response from https://10.0."), "{message}");
+    let trusted = json!({"spec": {"caBundle": bundle}});
+    server.patch("merge", OURS, trusted).await.ok();
+    until(&server, "v1.ext.example.com", "Passed").await;
+
+    let request =
+        http::Request::get(format!("{THINGS}?watch=true")).body(kube::client::Body::empty()).unwrap();
+    let mut response = server.client().send(request).await.unwrap();
+    let mut event = async || {
+        let frame = tokio::time::timeout(Duration::from_secs(10), response.body_mut().frame()).await.unwrap();
+        frame.unwrap().unwrap().into_data().unwrap()
+    };
+    assert_eq!(&event().await[..], b"first\n");
+    // The second is sent only when the first has arrived.
+    seen.lock().push(("go".to_owned(), http::HeaderMap::new(), 0));
+    assert_eq!(&event().await[..], b"second\n");
 }

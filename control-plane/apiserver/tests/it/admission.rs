@@ -1,0 +1,62 @@
+//! Admission as a client sees it: warnings in headers, what is refused with its details, what is made of subresources.
+
+use serde_json::json;
+
+use crate::harness::{PODS, deployment, pod, start};
+
+fn warnings(answer: &crate::harness::Answer) -> Vec<String> {
+    answer.headers.get_all("warning").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn standards_warn_in_headers_and_refuse() {
+    let server = start().await;
+    let label = |mode: &str| json!({"metadata": {"labels": {format!("pod-security.kubernetes.io/{mode}"): "baseline"}}});
+    server.patch("merge", "/api/v1/namespaces/default", label("warn")).await.ok();
+    let mut bad = pod("bad");
+    bad["spec"]["hostNetwork"] = json!(true);
+    let made = server.post(PODS, bad.clone()).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(
+        warnings(&made),
+        ["299 - \"would violate PodSecurity \\\"baseline:latest\\\": host namespaces (hostNetwork=true)\""]
+    );
+    let raised = server.patch("merge", "/api/v1/namespaces/default", label("enforce")).await;
+    assert_eq!(
+        warnings(&raised),
+        [
+            "299 - \"existing pods in namespace \\\"default\\\" violate the new PodSecurity enforce level \\\"baseline:latest\\\"\"",
+            "299 - \"bad: host namespaces\"",
+        ]
+    );
+    bad["metadata"]["name"] = json!("worse");
+    let refused = server.post(PODS, bad).await;
+    assert_eq!(refused.body["reason"], "Forbidden");
+    let why = refused.refused(403);
+    assert_eq!(
+        why,
+        "pods \"worse\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)"
+    );
+}
+
+#[tokio::test]
+async fn policies_see_scales_as_scales() {
+    let server = start().await;
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"operations": ["UPDATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments/scale"]}]},
+        "validations": [{"expression": "request.kind.kind == 'Scale' && object.spec.replicas < 5 && oldObject.spec.replicas == 2", "message": "too many"}]}});
+    server.post(&format!("{group}/validatingadmissionpolicies"), policy).await.ok();
+    let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "b"},
+        "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+    server.post(&format!("{group}/validatingadmissionpolicybindings"), binding).await.ok();
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    server.post(deployments, deployment("d")).await.ok();
+    let scale = |replicas: i64| json!({"spec": {"replicas": replicas}});
+    let refused = server.patch("merge", &format!("{deployments}/d/scale"), scale(9)).await;
+    assert!(refused.refused(422).ends_with("denied request: too many"));
+    server.patch("merge", &format!("{deployments}/d/scale"), scale(4)).await.ok();
+    assert_eq!(server.get(&format!("{deployments}/d")).await.ok()["spec"]["replicas"], 4);
+    // What 1.35 serves only when told to is not there.
+    server.get("/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicies").await.refused(404);
+}
