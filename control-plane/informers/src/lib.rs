@@ -4,12 +4,13 @@
 //! [`Loops`] (workers that take keys and call a reconcile function), [`Recorder`] (events for people).
 //!
 //! It is a client of the Kubernetes API only. Nothing here polls: every wait ends by a watch event or by a
-//! time that somebody asked for. It does not elect leaders: one control plane has one of each loop.
+//! time that somebody asked for. Where several control planes share one API, [`leader`] elects which one's loops work.
 
 mod cache;
 mod error;
 mod event;
 mod informer;
+pub mod leader;
 mod loops;
 pub mod objects;
 pub mod quantity;

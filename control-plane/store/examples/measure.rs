@@ -1,9 +1,11 @@
-//! Prints what a store costs: acknowledged writes per second by number of writers, file size, memory of many idle ones.
+//! Prints what a store costs: acknowledged writes per second by number of writers, with and without encryption, file size, memory of
+//! many idle ones, and a snapshot.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use store::{Embedded, Options, Store, Txn};
+use store::encrypted::{Configuration, Encrypted, Keyring};
+use store::{Embedded, Options, Range, Store, Txn};
 
 fn resident_kib() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -11,14 +13,14 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-async fn write(store: &Arc<Embedded>, writers: usize, each: usize) -> f64 {
+async fn write(store: Arc<dyn Store>, of: &'static str, writers: usize, each: usize) -> f64 {
     let begin = Instant::now();
     let mut running = tokio::task::JoinSet::new();
     for writer in 0..writers {
         let store = store.clone();
         running.spawn(async move {
             for number in 0..each {
-                let key = format!("/registry/core/pods/{writers}/{writer}/{number}");
+                let key = format!("/registry/core/{of}/{writers}/{writer}/{number}");
                 store.commit(Txn::create(key, vec![b'x'; 2000])).await.expect("commits");
             }
         });
@@ -48,8 +50,36 @@ async fn main() {
         std::os::unix::fs::MetadataExt::blocks(&size) / 2
     );
     for (writers, each) in [(1, 200), (16, 100), (256, 40)] {
-        println!("{writers} writers: {:.0} acknowledged writes/s", write(&idle[1], writers, each).await);
+        let rate = write(idle[1].clone(), "pods", writers, each).await;
+        println!("{writers} writers: {rate:.0} acknowledged writes/s");
     }
     let size = std::fs::metadata(folder.join("idle-1.redb")).expect("is there").len();
     println!("12040 objects of 2000 bytes: {} KiB", size / 1024);
+    let begin = Instant::now();
+    let taken = idle[1].snapshot(&folder.join("measure.snapshot")).expect("takes");
+    println!("a snapshot of them: {:.0} ms, {} KiB", begin.elapsed().as_secs_f64() * 1e3, taken.bytes / 1024);
+    encryption(&tasks, folder).await;
+}
+
+/// The same writes through the layer, plain and sealed, on the disk and in memory, where nothing else takes time.
+async fn encryption(tasks: &kit::Tasks, folder: &std::path::Path) {
+    let keys = Keyring::default().with_new_key().expect("has chance");
+    for place in ["disk", "memory"] {
+        for of in ["pods", "secrets"] {
+            let below = match place {
+                "disk" => Embedded::open(&folder.join(format!("{of}.redb")), Options::default(), tasks)
+                    .expect("opens"),
+                _ => Embedded::memory(Options::default(), tasks),
+            };
+            let store = Encrypted::new(below, Configuration::seal(["secrets"]), &keys);
+            let rate = write(store.clone(), of, 16, 200).await;
+            let begin = Instant::now();
+            let read = store.range(Range::prefix("/registry/")).await.expect("reads").items.len();
+            let each_us = begin.elapsed().as_secs_f64() * 1e6 / read as f64;
+            let how = if of == "secrets" { "sealed" } else { "plain" };
+            println!(
+                "{place}, {how}: {rate:.0} writes/s by 16 writers; a list of {read} costs {each_us:.2} us each"
+            );
+        }
+    }
 }

@@ -1,20 +1,26 @@
 //! Revisions, transactions, watches, leases and compaction with etcd's semantics.
 //!
 //! [`Store`] is the contract, [`suite`] its tests, [`Embedded`] the store that comes with Lazurite: the whole
-//! key space in memory, every write in a redb file before it is acknowledged.
+//! key space in memory, every write in a redb file before it is acknowledged. The crate `etcd` holds the same contract over a
+//! real etcd cluster, and etcd's interface over the embedded store.
 //!
 //! Guarantees: one revision counter, which grows by one with every transaction that changes something; a transaction is seen
 //! whole or not at all; events arrive in the order of revisions, each once; an acknowledged durable write survives `kill -9`
 //! and power loss; what a reader has seen of durable writes is never taken back.
 //!
-//! It does not know what the values mean, and does not encrypt them.
+//! It does not know what the values mean. [`encrypted::Encrypted`] over any of them seals the values of chosen resources.
 
 pub mod embedded;
+pub mod encrypted;
+mod span;
 pub mod suite;
 mod types;
+pub mod upkeep;
 mod watch;
 
-pub use embedded::{Embedded, Options};
+pub use embedded::snapshot::{RESTORE_BUMP, Size, Snapshot, restore, verify};
+pub use embedded::{Embedded, LeaseState, Options, Transaction};
+pub use span::Span;
 pub use types::{
     Batch, Committed, Compare, Durability, Event, EventKind, KeyValue, LeaseId, Op, Range, RangeResult,
     Revision, StoreError, Txn,
@@ -42,8 +48,8 @@ pub trait Store: Send + Sync + 'static {
     /// happens after this call returns.
     async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream, StoreError>;
 
-    /// The newest revision that reads see.
-    async fn revision(&self) -> Revision;
+    /// The newest revision that every read begun from now on sees.
+    async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// Forgets what was before revision `at`: reads at an older one, and watches from `at` or older, then fail
     /// with [`StoreError::Compacted`]. Forgetting less than was forgotten already changes nothing.

@@ -238,6 +238,34 @@ pub enum StoreError {
     /// The store was closed while the call was under way.
     #[error("store is closed")]
     Closed,
+    /// A lease was asked for by a number that another has.
+    #[error("lease {0} exists already")]
+    LeaseExists(LeaseId),
+    /// A store elsewhere did not answer. Of a write nobody knows whether it was applied.
+    #[error("store did not answer")]
+    Unavailable {
+        /// What went wrong on the way.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A store elsewhere refused what it was asked, and did nothing.
+    #[error("store refused the request")]
+    Refused {
+        /// Its answer.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A value cannot be sealed or opened.
+    #[error("failed to {doing} the value of `{key}`")]
+    Sealed {
+        /// `encrypt` or `decrypt`.
+        doing: &'static str,
+        /// The key.
+        key: Arc<str>,
+        /// Why not.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl StoreError {

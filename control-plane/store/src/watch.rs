@@ -1,4 +1,4 @@
-//! One watcher: a bounded buffer between the store, which never waits, and a reader.
+//! One watcher: a bounded buffer between the store, which never waits, and a reader; or what comes from a store elsewhere.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures::Stream;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
+use crate::span::Span;
 use crate::types::{Batch, Event, Revision, StoreError};
 
 /// How much a watcher may fall behind.
@@ -23,13 +25,12 @@ struct Buffer {
     events: usize,
     bytes: usize,
     end: Option<StoreError>,
-    ended: bool,
     waker: Option<Waker>,
 }
 
 /// The store's end of a watch.
 pub(crate) struct Watcher {
-    prefix: String,
+    span: Span,
     from: Revision,
     limits: Limits,
     buffer: Weak<Mutex<Buffer>>,
@@ -41,15 +42,10 @@ fn size(batch: &Batch) -> usize {
 
 impl Watcher {
     /// Both ends of a watch; `backlog` is what already happened and does not count against the limits.
-    pub fn new(
-        prefix: &str,
-        from: Revision,
-        backlog: VecDeque<Batch>,
-        limits: Limits,
-    ) -> (Self, WatchStream) {
+    pub fn new(span: Span, from: Revision, backlog: VecDeque<Batch>, limits: Limits) -> (Self, WatchStream) {
         let buffer = Arc::new(Mutex::new(Buffer::default()));
-        let watcher = Self { prefix: prefix.to_owned(), from, limits, buffer: Arc::downgrade(&buffer) };
-        (watcher, WatchStream { backlog, buffer })
+        let watcher = Self { span, from, limits, buffer: Arc::downgrade(&buffer) };
+        (watcher, WatchStream { source: Source::Local { backlog, buffer }, map: None, ended: false })
     }
 
     /// Hands over what of a revision it asked for. False: nobody listens any more.
@@ -58,7 +54,7 @@ impl Watcher {
         if revision < self.from {
             return true;
         }
-        let Some(batch) = select(&self.prefix, revision, events) else { return true };
+        let Some(batch) = select(&self.span, revision, events) else { return true };
         let mut buffer = buffer.lock();
         buffer.events += batch.events.len();
         buffer.bytes += size(&batch);
@@ -89,58 +85,108 @@ impl Watcher {
     }
 }
 
-/// The events of a revision whose keys have the prefix; none when there are none. Shares the slice when all have it.
-pub(crate) fn select(prefix: &str, revision: Revision, events: &Arc<[Event]>) -> Option<Batch> {
-    let wanted = events.iter().filter(|event| event.kv.key.starts_with(prefix)).count();
+/// The events of a revision whose keys are in the span; none when there are none. Shares the slice when all are.
+pub(crate) fn select(span: &Span, revision: Revision, events: &Arc<[Event]>) -> Option<Batch> {
+    let wanted = events.iter().filter(|event| span.contains(&event.kv.key)).count();
     if wanted == 0 {
         return None;
     }
     let events = if wanted == events.len() {
         events.clone()
     } else {
-        events.iter().filter(|event| event.kv.key.starts_with(prefix)).cloned().collect()
+        events.iter().filter(|event| span.contains(&event.kv.key)).cloned().collect()
     };
     Some(Batch { revision, events })
 }
 
+type Map = Arc<dyn Fn(Batch) -> Result<Batch, StoreError> + Send + Sync>;
+
+enum Source {
+    Local { backlog: VecDeque<Batch>, buffer: Arc<Mutex<Buffer>> },
+    Remote(mpsc::Receiver<Result<Batch, StoreError>>),
+}
+
 /// A reader's end of a watch. After an error it ends. Dropping it ends the watch.
 pub struct WatchStream {
-    backlog: VecDeque<Batch>,
-    buffer: Arc<Mutex<Buffer>>,
+    source: Source,
+    map: Option<Map>,
+    ended: bool,
 }
 
 impl WatchStream {
+    /// A watch fed by whoever holds the other end of the channel; he should end when the channel is closed.
+    pub fn remote(batches: mpsc::Receiver<Result<Batch, StoreError>>) -> Self {
+        Self { source: Source::Remote(batches), map: None, ended: false }
+    }
+
+    /// The same watch with each batch changed on its way. For stores that lie over others.
+    #[must_use]
+    pub fn map<F>(mut self, change: F) -> Self
+    where
+        F: Fn(Batch) -> Result<Batch, StoreError> + Send + Sync + 'static,
+    {
+        self.map = Some(match self.map.take() {
+            None => Arc::new(change),
+            Some(first) => Arc::new(move |batch| first(batch).and_then(&change)),
+        });
+        self
+    }
+
     /// The next batch if one waits already; none does not mean that the watch has ended.
     pub fn try_next(&mut self) -> Option<Result<Batch, StoreError>> {
-        match self.take(None) {
+        match self.take(&mut Context::from_waker(Waker::noop()), false) {
             Poll::Ready(found) => found,
             Poll::Pending => None,
         }
     }
 
-    fn take(&mut self, waker: Option<&Waker>) -> Poll<Option<Result<Batch, StoreError>>> {
-        if let Some(batch) = self.backlog.pop_front() {
-            return Poll::Ready(Some(Ok(batch)));
-        }
-        let mut buffer = self.buffer.lock();
-        if buffer.ended {
+    fn take(&mut self, cx: &mut Context<'_>, wake: bool) -> Poll<Option<Result<Batch, StoreError>>> {
+        if self.ended {
             return Poll::Ready(None);
         }
-        if let Some(batch) = buffer.batches.pop_front() {
-            buffer.events -= batch.events.len();
-            buffer.bytes -= size(&batch);
+        let found = match &mut self.source {
+            Source::Local { backlog, buffer } => match backlog.pop_front() {
+                Some(batch) => Some(Ok(batch)),
+                None => match buffer.lock().take(wake.then(|| cx.waker())) {
+                    Poll::Ready(found) => found,
+                    Poll::Pending => return Poll::Pending,
+                },
+            },
+            Source::Remote(batches) if wake => match batches.poll_recv(cx) {
+                Poll::Ready(found) => found,
+                Poll::Pending => return Poll::Pending,
+            },
+            Source::Remote(batches) => match batches.try_recv() {
+                Ok(found) => Some(found),
+                Err(mpsc::error::TryRecvError::Empty) => return Poll::Pending,
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+            },
+        };
+        let found = match (found, &self.map) {
+            (Some(Ok(batch)), Some(map)) => Some(map(batch)),
+            (found, _) => found,
+        };
+        self.ended = !matches!(found, Some(Ok(_)));
+        Poll::Ready(found)
+    }
+}
+
+impl Buffer {
+    fn take(&mut self, waker: Option<&Waker>) -> Poll<Option<Result<Batch, StoreError>>> {
+        if let Some(batch) = self.batches.pop_front() {
+            self.events -= batch.events.len();
+            self.bytes -= size(&batch);
             return Poll::Ready(Some(Ok(batch)));
         }
-        if let Some(error) = buffer.end.take() {
-            buffer.ended = true;
+        if let Some(error) = self.end.take() {
             return Poll::Ready(Some(Err(error)));
         }
         // A burst leaves a large buffer behind; an idle watcher should not keep it.
-        if buffer.batches.capacity() > 64 {
-            buffer.batches.shrink_to(8);
+        if self.batches.capacity() > 64 {
+            self.batches.shrink_to(8);
         }
         if let Some(waker) = waker {
-            buffer.waker = Some(waker.clone());
+            self.waker = Some(waker.clone());
         }
         Poll::Pending
     }
@@ -150,12 +196,12 @@ impl Stream for WatchStream {
     type Item = Result<Batch, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.take(Some(cx.waker()))
+        self.take(cx, true)
     }
 }
 
 impl std::fmt::Debug for WatchStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WatchStream").field("backlog", &self.backlog.len()).finish_non_exhaustive()
+        f.debug_struct("WatchStream").field("ended", &self.ended).finish_non_exhaustive()
     }
 }

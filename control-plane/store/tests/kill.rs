@@ -70,7 +70,7 @@ fn write_for_ever(path: &Path) -> ! {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Embedded::open(path, Options::default(), &kit::Tasks::new()).unwrap();
-        let run = store.revision().await;
+        let run = store.revision().await.unwrap();
         for writer in 0..8 {
             let store = store.clone();
             tokio::spawn(async move {

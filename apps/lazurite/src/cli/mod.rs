@@ -11,6 +11,7 @@ mod logs;
 mod output;
 mod remote;
 mod shape;
+mod snapshot;
 mod status;
 mod up;
 mod wait;
@@ -84,6 +85,9 @@ enum Command {
     /// Images that clusters can run without the internet
     #[command(subcommand)]
     Image(image::Image),
+    /// What clusters' stores were, and how to go back there
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// Print a completion script for a shell
     Completion {
         /// Which shell.
@@ -125,6 +129,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Aks(aks) => return Ok(aks.run()),
         Command::Group(group) => return Ok(group.run()),
         Command::Image(image) => image.run()?,
+        Command::Snapshot(snapshot) => snapshot.run()?,
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "lazurite", &mut script);

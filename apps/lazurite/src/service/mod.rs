@@ -12,7 +12,7 @@
 
 mod adapters;
 mod client_files;
-mod hosting;
+pub(crate) mod hosting;
 pub(crate) mod image;
 mod issuers;
 mod machines;

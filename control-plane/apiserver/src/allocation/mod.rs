@@ -1,7 +1,8 @@
 //! Addresses and ports of services: each is given once.
 //!
 //! What is taken is read from the services themselves, so nothing can leak and nothing needs repair. Writes
-//! that allocate are one at a time: the guard is held until the write is in the cache.
+//! that allocate are one at a time: the guard is held until the write is in the cache, and of several servers over one store
+//! one succeeds: each such write changes [`TURN`], which it compares with what it was when the services were read.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -17,6 +18,9 @@ use crate::watch::{Filter, Hub};
 /// Ports for services of type NodePort and LoadBalancer, as upstream's default.
 pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
+/// A key of the store that every write which allocates changes. It is no object: no cache holds it.
+pub const TURN: &str = "/allocations/services";
+
 /// Hands out addresses and ports.
 pub struct Allocator {
     cidr: Ipv4Net,
@@ -28,6 +32,8 @@ pub struct Allocation {
     cidr: Ipv4Net,
     addresses: HashSet<Ipv4Addr>,
     ports: HashSet<u16>,
+    /// The revision of [`TURN`] when the services were read.
+    turn: u64,
     _guard: OwnedMutexGuard<()>,
 }
 
@@ -54,13 +60,26 @@ impl Allocator {
     /// Starts a write. `except` is the service that is written: what it has is free for it.
     pub async fn begin(&self, hub: &Hub, except: (&str, &str)) -> Allocation {
         let guard = self.lock.clone().lock_owned().await;
+        // Before the services are read: whoever writes between the two makes this write lose.
+        let turn = match hub.store().get(TURN).await {
+            Ok((found, _)) => found.map_or(0, |kv| kv.mod_revision),
+            Err(error) => {
+                tracing::warn!(error = %kit::Chain(&error), "failed to ask whose turn it is to allocate");
+                0
+            }
+        };
         // Behind, the cache would show what an earlier write took as free; conflicts are refused below anyway.
         if let Err(behind) = hub.fresh().await {
             tracing::warn!(%behind, "allocating with services that may be old");
         }
         let cache = hub.cache("core/services");
-        let mut allocation =
-            Allocation { cidr: self.cidr, addresses: HashSet::new(), ports: HashSet::new(), _guard: guard };
+        let mut allocation = Allocation {
+            cidr: self.cidr,
+            addresses: HashSet::new(),
+            ports: HashSet::new(),
+            turn,
+            _guard: guard,
+        };
         let (page, _) = cache.list(&Filter::default(), None, 0);
         for entry in page.entries {
             if (entry.namespace(), entry.name()) != except {
@@ -72,6 +91,13 @@ impl Allocator {
 }
 
 impl Allocation {
+    /// What must hold of the store when the service is written, and what is written with it.
+    pub fn guard(&self) -> (store::Compare, store::Op) {
+        let key: Arc<str> = TURN.into();
+        let compare = store::Compare { key: key.clone(), mod_revision: self.turn };
+        (compare, store::Op::Put { key, value: Default::default(), lease: None })
+    }
+
     fn take_all(&mut self, service: &Value) {
         for address in object::items(service, &["spec", "clusterIPs"]) {
             self.addresses.extend(address.as_str().and_then(|text| text.parse::<Ipv4Addr>().ok()));
@@ -162,7 +188,7 @@ mod tests {
         let guard = Arc::new(Mutex::new(())).lock_owned().await;
         let cidr: Ipv4Net = "10.0.0.0/27".parse().unwrap();
         let mut allocation =
-            Allocation { cidr, addresses: HashSet::new(), ports: HashSet::new(), _guard: guard };
+            Allocation { cidr, addresses: HashSet::new(), ports: HashSet::new(), turn: 0, _guard: guard };
         allocation.address("10.0.0.10".parse().unwrap()).unwrap();
         assert_eq!(allocation.address("10.0.0.10".parse().unwrap()), Err(AllocationError::Taken("IP")));
         let mut given = HashSet::new();

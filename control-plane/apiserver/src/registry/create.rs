@@ -16,6 +16,8 @@ const GENERATED_BASE_MAX: usize = 58;
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Tries to find a name that is free.
 const NAME_ATTEMPTS_MAX: usize = 8;
+/// Tries to allocate before other servers do.
+const TURN_ATTEMPTS_MAX: usize = 20;
 
 /// A name made of `base` and five random characters.
 pub fn generated_name(base: &str) -> String {
@@ -57,7 +59,26 @@ impl Registry {
         }
     }
 
+    /// A service that loses its turn to allocate to another server is made anew.
     async fn create_once(
+        &self,
+        target: &Target,
+        object: Value,
+        options: &WriteOptions,
+        who: &Who,
+    ) -> Result<Bytes, ApiError> {
+        let mut attempts = if target.served.storage == "core/services" { TURN_ATTEMPTS_MAX } else { 1 };
+        while attempts > 1 {
+            attempts -= 1;
+            match self.create_now(target, object.clone(), options, who).await {
+                Err(error) if error.reason == "Conflict" => {}
+                result => return result,
+            }
+        }
+        self.create_now(target, object, options, who).await
+    }
+
+    async fn create_now(
         &self,
         target: &Target,
         mut new: Value,
@@ -91,11 +112,14 @@ impl Registry {
             }
             return Ok(object::encode(&new));
         }
-        let stored = self.commit(served, &key, 0, Some(value.clone())).await?;
+        let stored = self.commit_allocated(served, &key, 0, Some(value.clone()), allocation.as_ref()).await?;
+        let allocates = allocation.is_some();
         drop(allocation);
         match stored {
             Stored::At(revision) if served.is_storage_version() => Ok(splice(&value, revision)),
             Stored::At(revision) => Ok(splice(&object::encode(&new), revision)),
+            // The name is free: it was the turn that was lost.
+            Stored::Lost(None) if allocates => Err(target.modified()),
             Stored::Lost(_) => Err(self.already_exists(target)),
         }
     }

@@ -144,6 +144,10 @@ pub fn store_failed(error: &store::StoreError) -> ApiError {
             ApiError::expired(format!("The provided resource version is too old: the oldest is {at}"))
         }
         store::StoreError::Closed => ApiError::unavailable("the server is shutting down"),
+        store::StoreError::Unavailable { .. } => {
+            tracing::warn!(error = %kit::Chain(error), "the store did not answer");
+            ApiError::unavailable("the store did not answer")
+        }
         error => {
             tracing::error!(error = %kit::Chain(error), "the store failed");
             ApiError::internal("the store failed")
@@ -153,10 +157,11 @@ pub fn store_failed(error: &store::StoreError) -> ApiError {
 
 /// The caches did not get there in time, for a caller.
 pub fn behind(behind: crate::watch::hub::Behind) -> ApiError {
-    let mut error = ApiError::timeout(format!(
-        "Too large resource version: {}, current: {}",
-        behind.wanted, behind.reached
-    ));
+    let (wanted, reached) = match behind {
+        crate::watch::hub::Behind::Late { wanted, reached } => (wanted, reached),
+        crate::watch::hub::Behind::Store(error) => return store_failed(&error),
+    };
+    let mut error = ApiError::timeout(format!("Too large resource version: {wanted}, current: {reached}"));
     error.details = Some(serde_json::json!({
         "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
         "retryAfterSeconds": 1
@@ -224,6 +229,18 @@ impl Registry {
         expected: u64,
         value: Option<Bytes>,
     ) -> Result<Stored, ApiError> {
+        self.commit_allocated(served, key, expected, value, None).await
+    }
+
+    /// The same for what was given addresses: [`Stored::Lost`] with the key as expected says that another server allocated meanwhile.
+    pub(crate) async fn commit_allocated(
+        &self,
+        served: &Served,
+        key: &str,
+        expected: u64,
+        value: Option<Bytes>,
+        allocation: Option<&crate::allocation::Allocation>,
+    ) -> Result<Stored, ApiError> {
         if value.as_ref().is_some_and(|value| value.len() > OBJECT_BYTES_MAX) {
             // Upstream passes etcd's words on, with 500; it is the caller's object.
             return Err(ApiError::new(413, "RequestEntityTooLarge", "etcdserver: request is too large"));
@@ -242,7 +259,12 @@ impl Registry {
         let starting = self.starting.load(Ordering::Relaxed);
         let durability =
             if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
-        let txn = Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
+        let mut txn =
+            Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
+        if let Some((compare, op)) = allocation.map(crate::allocation::Allocation::guard) {
+            txn.compares.push(compare);
+            txn.ops.push(op);
+        }
         match self.store.commit(txn).await {
             Ok(Committed::Succeeded { revision }) => {
                 // What was acknowledged is seen by the next request's authorisation and admission, which read

@@ -67,7 +67,8 @@ impl Registry {
             }
             let value = target.served.encode(&new);
             let put = (!gone).then(|| value.clone());
-            let stored = self.commit(&target.served, &target.key(), current.revision, put).await?;
+            let (key, turn) = (target.key(), allocation.as_ref());
+            let stored = self.commit_allocated(&target.served, &key, current.revision, put, turn).await?;
             drop(allocation);
             if gone && matches!(stored, Stored::At(_)) {
                 admit::removed(self, target, &old).await;

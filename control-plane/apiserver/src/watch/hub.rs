@@ -29,14 +29,20 @@ pub struct Hub {
     clock: Arc<dyn kit::Clock>,
 }
 
-/// The caches did not reach a revision in time.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("too large resource version: {wanted}, current: {reached}")]
-pub struct Behind {
-    /// The revision waited for.
-    pub wanted: u64,
-    /// Where the caches are.
-    pub reached: u64,
+/// Why the caches are not known to hold a revision.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Behind {
+    /// They did not reach it in time.
+    #[error("too large resource version: {wanted}, current: {reached}")]
+    Late {
+        /// The revision waited for.
+        wanted: u64,
+        /// Where the caches are.
+        reached: u64,
+    },
+    /// The store did not say what its newest one is.
+    #[error("failed to ask the store for its newest revision")]
+    Store(#[source] StoreError),
 }
 
 /// `<group or core>/<plural>` of a key.
@@ -90,6 +96,11 @@ impl Hub {
         cache
     }
 
+    /// The store that the caches follow.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// How far the caches are.
     pub fn progress(&self) -> u64 {
         *self.progress.borrow()
@@ -98,9 +109,9 @@ impl Hub {
     /// Waits until the caches hold all that is in the store now; gives that revision.
     ///
     /// # Errors
-    /// When they do not get there in time.
+    /// When they do not get there in time, or the store does not answer.
     pub async fn fresh(&self) -> Result<u64, Behind> {
-        let revision = self.store.revision().await;
+        let revision = self.store.revision().await.map_err(Behind::Store)?;
         self.reach(revision).await?;
         Ok(self.progress().max(revision))
     }
@@ -117,7 +128,7 @@ impl Hub {
         let wait = progress.wait_for(|reached| *reached >= revision);
         match tokio::time::timeout(PROGRESS_LIMIT, wait).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(Behind { wanted: revision, reached: self.progress() }),
+            _ => Err(Behind::Late { wanted: revision, reached: self.progress() }),
         }
     }
 

@@ -20,5 +20,6 @@ mod ownership;
 mod patches;
 mod policies;
 mod quota;
+mod stores;
 mod watches;
 mod workloads;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use super::lease::Lease;
 use crate::types::{KeyValue, LeaseId, Revision, StoreError};
@@ -49,6 +49,11 @@ pub(super) struct Loaded {
 /// An open file.
 pub(super) struct Disk(Database);
 
+/// What a key costs in the file, without the engine's own.
+pub(super) fn size_of(kv: &KeyValue) -> u64 {
+    (kv.key.len() + HEADER_BYTES + kv.value.len()) as u64
+}
+
 /// Opens or makes the file, which only its owner can read, for it holds secrets.
 pub(super) fn open(path: &Path) -> Result<(Disk, Loaded), StoreError> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -66,9 +71,14 @@ pub(super) fn open(path: &Path) -> Result<(Disk, Loaded), StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(StoreError::engine("open"))?;
+    open_on(FileBackend::new(file).map_err(StoreError::engine("open"))?)
+}
+
+/// Opens what `storage` holds, or makes a new store in it.
+pub(super) fn open_on(storage: impl StorageBackend) -> Result<(Disk, Loaded), StoreError> {
     let database = Database::builder()
         .set_cache_size(CACHE_BYTES)
-        .create_with_backend(FileBackend::new(file).map_err(StoreError::engine("open"))?)
+        .create_with_backend(storage)
         .map_err(StoreError::engine("open"))?;
     let disk = Disk(database);
     disk.prepare()?;
@@ -122,6 +132,11 @@ impl Disk {
         let revision =
             numbers.get(REVISION).map_err(StoreError::engine(failed))?.map_or(1, |found| found.value());
         Ok(Loaded { index, leases, revision })
+    }
+
+    /// Moves what is in use together and cuts the rest of the file off.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        self.0.compact().map(|_| ()).map_err(StoreError::engine("compact"))
     }
 
     /// Writes a change and waits until the disk has it.

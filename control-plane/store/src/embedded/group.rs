@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::disk::Change;
 use super::lease::{Lease, Leases};
+use super::transaction::{Effect, Transaction};
 use super::visible::Visible;
 use crate::types::{
     Committed, Durability, Event, EventKind, KeyValue, LeaseId, Op, Revision, StoreError, Txn,
@@ -66,9 +67,9 @@ impl Entry {
 /// The writers' side of a store, behind one lock. Whoever takes this lock and the readers' takes this one first.
 pub(super) struct Core {
     /// The last revision given out.
-    last: Revision,
+    pub last: Revision,
     /// Accepted, not visible: what the next transaction is compared with.
-    overlay: HashMap<Arc<str>, (Revision, Option<KeyValue>)>,
+    pub overlay: HashMap<Arc<str>, (Revision, Option<KeyValue>)>,
     pub queue: Vec<Entry>,
     /// Visible, not on the disk.
     pub unsaved: Change,
@@ -107,13 +108,6 @@ impl Core {
         }
     }
 
-    fn current<'a>(&'a self, key: &str, visible: &'a Visible) -> Option<&'a KeyValue> {
-        match self.overlay.get(key) {
-            Some((_, pending)) => pending.as_ref(),
-            None => visible.get(key),
-        }
-    }
-
     /// Checks a transaction, gives it a revision and notes its effects. Without an entry it is answered already.
     pub fn prepare(
         &mut self,
@@ -122,17 +116,45 @@ impl Core {
         visible: &Visible,
     ) -> Result<(Option<Entry>, Submitted), StoreError> {
         self.accepts()?;
-        self.check(&txn)?;
-        let holds = txn.compares.iter().all(|compare| {
-            self.current(&compare.key, visible).map_or(0, |kv| kv.mod_revision) == compare.mod_revision
-        });
-        if !holds {
-            return Ok(self.conflict(&txn, visible));
+        let mut change = Transaction::new(self, visible);
+        let holds = txn
+            .compares
+            .iter()
+            .all(|compare| change.get(&compare.key).map_or(0, |kv| kv.mod_revision) == compare.mod_revision);
+        if holds {
+            let mut seen = HashSet::with_capacity(txn.ops.len());
+            for op in txn.ops {
+                if !seen.insert(op.key().clone()) {
+                    return Err(StoreError::DuplicateKey(op.key().clone()));
+                }
+                match op {
+                    Op::Put { key, value, lease } => drop(change.put(key, value, lease)?),
+                    Op::Delete { key } => drop(change.delete(&key)?),
+                }
+            }
+            let effect = change.finish();
+            return Ok(self.accept(effect, leases, txn.durability, visible));
         }
-        let pending = txn.ops.iter().any(|op| self.overlay.contains_key(op.key()));
-        let events = self.events(&txn.ops, visible);
-        if events.is_empty() && leases.is_empty() && !pending {
-            return Ok((None, Submitted::Done(Committed::Succeeded { revision: visible.revision() })));
+        if !change.saw_pending() {
+            let current = txn.compares.iter().map(|compare| visible.get(&compare.key).cloned()).collect();
+            return Ok((None, Submitted::Done(Committed::Conflict { current })));
+        }
+        let keys = txn.compares.iter().map(|compare| compare.key.clone()).collect();
+        let (entry, waits) = self.entry(Arc::new([]), HashMap::new(), Outcome::Conflict(keys));
+        Ok((Some(entry), Submitted::Waits(waits)))
+    }
+
+    /// Gives what a transaction did a revision. Without an entry it is answered already.
+    pub fn accept(
+        &mut self,
+        effect: Effect,
+        leases: HashMap<LeaseId, Option<Lease>>,
+        durability: Durability,
+        visible: &Visible,
+    ) -> (Option<Entry>, Submitted) {
+        let events: Arc<[Event]> = effect.events.into();
+        if events.is_empty() && leases.is_empty() && !effect.saw_pending {
+            return (None, Submitted::Done(Committed::Succeeded { revision: visible.revision() }));
         }
         if !events.is_empty() {
             self.last += 1;
@@ -142,77 +164,20 @@ impl Core {
             self.overlay.insert(event.kv.key.clone(), (self.last, value));
             self.leases.follow(event);
         }
+        let relaxed = durability == Durability::Relaxed && !events.is_empty();
+        let (mut entry, waits) = self.entry(events, leases, Outcome::Succeeded);
+        entry.relaxed = relaxed;
+        (Some(entry), Submitted::Waits(waits))
+    }
+
+    fn entry(
+        &self,
+        events: Arc<[Event]>,
+        leases: HashMap<LeaseId, Option<Lease>>,
+        outcome: Outcome,
+    ) -> (Entry, oneshot::Receiver<Result<Committed, StoreError>>) {
         let (reply, waits) = oneshot::channel();
-        let entry = Entry {
-            revision: self.last,
-            relaxed: txn.durability == Durability::Relaxed && !events.is_empty(),
-            events,
-            leases,
-            outcome: Outcome::Succeeded,
-            reply,
-        };
-        Ok((Some(entry), Submitted::Waits(waits)))
-    }
-
-    fn check(&self, txn: &Txn) -> Result<(), StoreError> {
-        let mut seen = HashSet::with_capacity(txn.ops.len());
-        for op in &txn.ops {
-            if !seen.insert(op.key()) {
-                return Err(StoreError::DuplicateKey(op.key().clone()));
-            }
-            if let Op::Put { lease: Some(lease), .. } = op
-                && !self.leases.all.contains_key(lease)
-            {
-                return Err(StoreError::LeaseNotFound(*lease));
-            }
-        }
-        Ok(())
-    }
-
-    fn conflict(&self, txn: &Txn, visible: &Visible) -> (Option<Entry>, Submitted) {
-        let keys = txn.compares.iter().map(|compare| compare.key.clone());
-        if txn.compares.iter().any(|compare| self.overlay.contains_key(&compare.key)) {
-            let (reply, waits) = oneshot::channel();
-            let entry = Entry {
-                revision: self.last,
-                relaxed: false,
-                events: Arc::new([]),
-                leases: HashMap::new(),
-                outcome: Outcome::Conflict(keys.collect()),
-                reply,
-            };
-            return (Some(entry), Submitted::Waits(waits));
-        }
-        let current = keys.map(|key| visible.get(&key).cloned()).collect();
-        (None, Submitted::Done(Committed::Conflict { current }))
-    }
-
-    fn events(&self, ops: &[Op], visible: &Visible) -> Arc<[Event]> {
-        let revision = self.last + 1;
-        ops.iter()
-            .filter_map(|op| {
-                let previous = self.current(op.key(), visible).cloned();
-                match op {
-                    Op::Put { key, value, lease } => {
-                        let kv = KeyValue {
-                            // One allocation of the key for as long as it lives.
-                            key: previous.as_ref().map_or_else(|| key.clone(), |old| old.key.clone()),
-                            value: value.clone(),
-                            create_revision: previous.as_ref().map_or(revision, |old| old.create_revision),
-                            mod_revision: revision,
-                            version: previous.as_ref().map_or(1, |old| old.version + 1),
-                            lease: *lease,
-                        };
-                        Some(Event { kind: EventKind::Put, kv, previous })
-                    }
-                    Op::Delete { .. } => previous.map(|old| Event {
-                        kind: EventKind::Delete,
-                        kv: KeyValue { mod_revision: revision, ..old.clone() },
-                        previous: Some(old),
-                    }),
-                }
-            })
-            .collect()
+        (Entry { revision: self.last, relaxed: false, events, leases, outcome, reply }, waits)
     }
 
     /// A transaction is about to become visible: later ones are compared with what is visible again.

@@ -28,9 +28,20 @@ impl Leases {
         Self { all, ..Self::default() }
     }
 
-    /// The next free number.
+    /// The next free number, in the range that etcd's clients can name.
     pub fn next_id(&self) -> LeaseId {
-        self.all.last_key_value().map_or(1, |(last, _)| last + 1)
+        match self.all.last_key_value() {
+            None => 1,
+            Some((last, _)) if *last < i64::MAX as LeaseId => last + 1,
+            Some(_) => (1..).find(|id| !self.all.contains_key(id)).unwrap_or(1),
+        }
+    }
+
+    /// The keys that live with a lease, in order.
+    pub fn keys(&self, lease: LeaseId) -> Vec<Arc<str>> {
+        let mut keys: Vec<Arc<str>> = self.keys.get(&lease).into_iter().flatten().cloned().collect();
+        keys.sort();
+        keys
     }
 
     /// Remembers which keys live with which lease.

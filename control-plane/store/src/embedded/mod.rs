@@ -13,12 +13,18 @@
 //! Reading order: [`visible`](self) state, then `group` (what is under way), then this file.
 
 mod disk;
+mod engine;
 mod group;
 mod lease;
+pub mod snapshot;
+mod transaction;
 mod visible;
 
+pub use engine::LeaseState;
+pub use transaction::Transaction;
+
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,9 +37,9 @@ use self::disk::{Change, Disk};
 use self::group::{Core, Submitted};
 use self::lease::{Lease, Leases};
 use self::visible::{Visible, Window};
-use crate::Store;
 use crate::types::{Committed, KeyValue, LeaseId, Range, RangeResult, Revision, StoreError, Txn};
-use crate::watch::{Limits, WatchStream};
+use crate::watch::WatchStream;
+use crate::{Span, Store};
 
 /// How a store behaves.
 #[derive(Clone)]
@@ -75,6 +81,7 @@ pub struct Embedded {
     /// Taken when the store is closed; only the flush task locks it for long.
     disk: Mutex<Option<Disk>>,
     on_disk: bool,
+    path: Option<PathBuf>,
     options: Options,
     window: Window,
     tasks: Tasks,
@@ -92,16 +99,35 @@ impl Embedded {
     /// When `tasks` are told to stop, what waits for the disk is written.
     pub fn open(path: &Path, options: Options, tasks: &Tasks) -> Result<Arc<Self>, StoreError> {
         let (disk, loaded) = disk::open(path)?;
-        Ok(Self::build(Some(disk), loaded, options, tasks))
+        Ok(Self::build(Some(disk), Some(path.to_owned()), loaded, options, tasks))
+    }
+
+    /// The same in other storage than a file: tests make it fail.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else.
+    pub fn open_on(
+        storage: impl redb::StorageBackend,
+        options: Options,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, StoreError> {
+        let (disk, loaded) = disk::open_on(storage)?;
+        Ok(Self::build(Some(disk), None, loaded, options, tasks))
     }
 
     /// A store that ends with the process, for tests.
     pub fn memory(options: Options, tasks: &Tasks) -> Arc<Self> {
         let loaded = disk::Loaded { index: Default::default(), leases: Default::default(), revision: 1 };
-        Self::build(None, loaded, options, tasks)
+        Self::build(None, None, loaded, options, tasks)
     }
 
-    fn build(disk: Option<Disk>, loaded: disk::Loaded, options: Options, tasks: &Tasks) -> Arc<Self> {
+    fn build(
+        disk: Option<Disk>,
+        path: Option<PathBuf>,
+        loaded: disk::Loaded,
+        options: Options,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
         let visible = Visible::new(loaded.index, loaded.revision);
         let mut leases = Leases::new(loaded.leases);
         for kv in visible.keys() {
@@ -119,6 +145,7 @@ impl Embedded {
             core: Mutex::new(core),
             visible: RwLock::new(visible),
             on_disk: disk.is_some(),
+            path,
             disk: Mutex::new(disk),
             options,
             window,
@@ -258,8 +285,15 @@ impl Embedded {
         let mut core = self.core.lock();
         let visible = self.visible.read();
         let (entry, reply) = core.prepare(txn, leases, &visible)?;
-        let Some(entry) = entry else { return Ok(reply) };
         drop(visible);
+        if let Some(entry) = entry {
+            self.take(&mut core, entry);
+        }
+        Ok(reply)
+    }
+
+    /// Makes an accepted transaction visible at once when that is allowed, or queues it for the disk.
+    fn take(&self, core: &mut Core, entry: group::Entry) {
         if entry.relaxed && !core.flushing && core.queue.is_empty() {
             entry.record(&mut core.unsaved);
             core.settle(&entry);
@@ -270,12 +304,11 @@ impl Embedded {
             if !self.on_disk {
                 core.unsaved = Change::default();
             }
-            self.arm_relaxed_timer(&mut core);
+            self.arm_relaxed_timer(core);
         } else {
             core.queue.push(entry);
-            self.start_flush(&mut core);
+            self.start_flush(core);
         }
-        Ok(reply)
     }
 
     async fn apply(
@@ -283,7 +316,11 @@ impl Embedded {
         txn: Txn,
         leases: HashMap<LeaseId, Option<Lease>>,
     ) -> Result<Committed, StoreError> {
-        match self.submit(txn, leases)? {
+        Self::answered(self.submit(txn, leases)?).await
+    }
+
+    async fn answered(submitted: Submitted) -> Result<Committed, StoreError> {
+        match submitted {
             Submitted::Done(committed) => Ok(committed),
             Submitted::Waits(reply) => reply.await.unwrap_or(Err(StoreError::Closed)),
         }
@@ -374,12 +411,11 @@ impl Store for Embedded {
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream, StoreError> {
-        let limits = Limits { events: self.options.watcher_events, bytes: self.options.watcher_bytes };
-        self.visible.write().watch(prefix, from, limits)
+        self.watch_span(Span::Prefix(prefix.to_owned()), from)
     }
 
-    async fn revision(&self) -> Revision {
-        self.visible.read().revision()
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.visible.read().revision())
     }
 
     async fn compact(&self, at: Revision) -> Result<(), StoreError> {
@@ -387,19 +423,7 @@ impl Store for Embedded {
     }
 
     async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, StoreError> {
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).min(i64::MAX as u64 / 4);
-        let lease = Lease { ttl_ms, ends_ms: self.now_ms().saturating_add_unsigned(ttl_ms) };
-        let id = {
-            let mut core = self.core.lock();
-            core.accepts()?;
-            let id = core.leases.next_id();
-            core.leases.all.insert(id, lease);
-            core.unsaved.leases.insert(id, Some(lease));
-            self.arm_relaxed_timer(&mut core);
-            id
-        };
-        self.arm_lease_timer();
-        Ok(id)
+        self.grant(None, ttl)
     }
 
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {

@@ -41,7 +41,7 @@ async fn reopened_it_is_what_it_was_and_the_past_is_compacted() {
     assert!(matches!(store.commit(Txn::create("/c", "1")).await, Err(StoreError::Closed)));
     let store = Embedded::open(&path, Options::default(), &Tasks::new()).unwrap();
     assert_eq!(store.range(Range::default()).await.unwrap(), before);
-    assert_eq!(store.revision().await, 5);
+    assert_eq!(store.revision().await.unwrap(), 5);
     assert!(store.watch("/", 5).await.is_err_and(|error| error.compacted()));
     assert!(store.watch("/", 6).await.is_ok());
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());

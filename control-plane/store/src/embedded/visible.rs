@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::span::Span;
 use crate::types::{Batch, Event, EventKind, KeyValue, Range, RangeResult, Revision, StoreError};
 use crate::watch::{Limits, WatchStream, Watcher, select};
 
@@ -66,6 +67,21 @@ impl Visible {
         self.index.values()
     }
 
+    /// The newest keys of a span, in order.
+    pub fn newest<'a>(
+        &'a self,
+        span: &'a Span,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a KeyValue> {
+        let bounds = (span.start(start_after), Bound::Unbounded);
+        self.index.range::<str, _>(bounds).map(|(_, kv)| kv).take_while(|kv| span.contains(&kv.key))
+    }
+
+    /// The oldest revision that can be read.
+    pub fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
     /// Makes a transaction visible to readers and watchers.
     pub fn apply(&mut self, revision: Revision, events: Arc<[Event]>, now: Timestamp, window: &Window) {
         for event in events.iter() {
@@ -122,7 +138,7 @@ impl Visible {
     }
 
     /// Starts a watch; see [`Store::watch`](crate::Store::watch).
-    pub fn watch(&mut self, prefix: &str, from: Revision, limits: Limits) -> Result<WatchStream, StoreError> {
+    pub fn watch(&mut self, span: Span, from: Revision, limits: Limits) -> Result<WatchStream, StoreError> {
         if from != 0 && from <= self.compacted {
             return Err(StoreError::Compacted { at: self.compacted });
         }
@@ -130,9 +146,9 @@ impl Visible {
             VecDeque::new()
         } else {
             let first = self.past.partition_point(|past| past.revision < from);
-            self.past.range(first..).filter_map(|past| select(prefix, past.revision, &past.events)).collect()
+            self.past.range(first..).filter_map(|past| select(&span, past.revision, &past.events)).collect()
         };
-        let (watcher, stream) = Watcher::new(prefix, from, backlog, limits);
+        let (watcher, stream) = Watcher::new(span, from, backlog, limits);
         self.watchers.push(watcher);
         Ok(stream)
     }
@@ -146,44 +162,45 @@ impl Visible {
 
     /// Reads a range; see [`Store::range`](crate::Store::range).
     pub fn range(&self, range: &Range) -> Result<RangeResult, StoreError> {
-        let revision = range.revision.unwrap_or(self.revision);
+        let span = Span::Prefix(range.prefix.clone());
+        self.scan(&span, range.start_after.as_deref(), range.limit, range.revision)
+    }
+
+    /// Reads what of a span comes after a key; a limit of 0 is none.
+    pub fn scan(
+        &self,
+        span: &Span,
+        start_after: Option<&str>,
+        limit: usize,
+        revision: Option<Revision>,
+    ) -> Result<RangeResult, StoreError> {
+        let revision = revision.unwrap_or(self.revision);
         if revision > self.revision {
             return Err(StoreError::Future { newest: self.revision });
         }
         if revision < self.compacted {
             return Err(StoreError::Compacted { at: self.compacted });
         }
-        let undone = self.undone(&range.prefix, revision);
-        let start = match &range.start_after {
-            Some(after) if **after >= *range.prefix => Bound::Excluded(after.as_str()),
-            _ => Bound::Included(range.prefix.as_str()),
-        };
-        let bounds = (start, Bound::Unbounded);
-        let mut now = self
-            .index
-            .range::<str, _>(bounds)
-            .map(|(_, kv)| kv)
-            .take_while(|kv| kv.key.starts_with(&range.prefix))
-            .filter(|kv| !undone.contains_key(&kv.key))
-            .peekable();
+        let undone = self.undone(span, revision);
+        let bounds = (span.start(start_after), Bound::Unbounded);
+        let mut now = self.newest(span, start_after).filter(|kv| !undone.contains_key(&kv.key)).peekable();
         let mut then = undone.range::<str, _>(bounds).filter_map(|(_, kv)| kv.as_ref()).peekable();
-        let merged = std::iter::from_fn(|| match (now.peek(), then.peek()) {
+        let mut merged = std::iter::from_fn(|| match (now.peek(), then.peek()) {
             (Some(left), Some(right)) if right.key < left.key => then.next(),
             (Some(_), _) => now.next(),
             (None, _) => then.next(),
         });
-        let mut merged = merged;
-        let limit = if range.limit == 0 { usize::MAX } else { range.limit };
+        let limit = if limit == 0 { usize::MAX } else { limit };
         let items: Vec<KeyValue> = merged.by_ref().take(limit).cloned().collect();
         let remaining = merged.count() as u64;
         Ok(RangeResult { items, revision, remaining })
     }
 
-    /// The keys with a prefix that changed after `revision`, as they were then.
-    fn undone(&self, prefix: &str, revision: Revision) -> BTreeMap<Arc<str>, Option<KeyValue>> {
+    /// The keys of a span that changed after `revision`, as they were then.
+    fn undone(&self, span: &Span, revision: Revision) -> BTreeMap<Arc<str>, Option<KeyValue>> {
         let mut undone = BTreeMap::new();
         for past in self.past.iter().rev().take_while(|past| past.revision > revision) {
-            for event in past.events.iter().filter(|event| event.kv.key.starts_with(prefix)) {
+            for event in past.events.iter().filter(|event| span.contains(&event.kv.key)) {
                 undone.insert(event.kv.key.clone(), event.previous.clone());
             }
         }

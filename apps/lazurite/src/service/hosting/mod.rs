@@ -2,7 +2,7 @@
 //! service.
 //!
 //! ```text
-//! <state>/clusters/<id>/   spec.json  keys.json (0600)  store.redb
+//! <state>/clusters/<id>/   spec.json  keys.json (0600)  store.redb  encryption.keys (0600)  snapshots/
 //! ```
 //!
 //! Guarantees: keys, address and bootstrap token of a cluster are made once; a plane that was running is
@@ -14,6 +14,7 @@ mod drain;
 mod keys;
 mod kubeconfig;
 mod plane;
+pub(crate) mod storage;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};

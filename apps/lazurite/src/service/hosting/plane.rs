@@ -19,6 +19,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 
 use super::keys::Keys;
+use super::storage::Storage;
 use super::{Shared, addons, failed};
 
 const SERVING_VALID: Duration = Duration::from_secs(2 * 365 * 86_400);
@@ -31,7 +32,7 @@ pub(crate) struct Plane {
     pub(crate) keys: Keys,
     pub(crate) authority: Authority,
     server: Arc<ApiServer>,
-    store: Arc<store::Embedded>,
+    storage: Storage,
     nodes: Store<Node>,
     nodes_changed: watch::Sender<u64>,
     tasks: Tasks,
@@ -48,13 +49,12 @@ impl Plane {
     ) -> Result<Arc<Self>, ControlPlaneError> {
         let tasks = parent.child();
         let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
-        let store = store::Embedded::open(&dir.join("store.redb"), store::Options::default(), &tasks)
-            .map_err(failed("open the cluster's store"))?;
-        let server = start_server(&spec, &keys, &authority, store.clone(), shared, &tasks).await?;
+        let storage = Storage::open(dir, &tasks).await?;
+        let server = start_server(&spec, &keys, &authority, storage.store(), shared, &tasks).await?;
         let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
         if let Err(error) = started {
             tasks.drain(DRAIN_LIMIT).await;
-            store.close().await;
+            storage.close().await;
             return Err(error);
         }
         let admin =
@@ -62,7 +62,7 @@ impl Plane {
         let (nodes, nodes_changed) = watch_nodes(admin.clone(), &tasks);
         addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
         start_loops(&spec, &authority, &server, shared, &tasks);
-        Ok(Arc::new(Self { spec, keys, authority, server, store, nodes, nodes_changed, tasks }))
+        Ok(Arc::new(Self { spec, keys, authority, server, storage, nodes, nodes_changed, tasks }))
     }
 
     async fn connect(
@@ -131,7 +131,7 @@ impl Plane {
         if !self.tasks.drain(DRAIN_LIMIT).await {
             tracing::warn!(cluster = %self.spec.cluster, "a control plane's tasks did not end in time");
         }
-        self.store.close().await;
+        self.storage.close().await;
     }
 }
 
@@ -139,7 +139,7 @@ async fn start_server(
     spec: &ControlPlaneSpec,
     keys: &Keys,
     authority: &Authority,
-    store: Arc<store::Embedded>,
+    store: Arc<dyn store::Store>,
     shared: &Arc<Shared>,
     tasks: &Tasks,
 ) -> Result<Arc<ApiServer>, ControlPlaneError> {

@@ -1,0 +1,83 @@
+//! Where one control plane keeps its objects, and what is done for them: encryption, compaction, snapshots.
+//!
+//! ```text
+//! <state>/clusters/<id>/   store.redb  encryption.keys (0600)  snapshots/<time>-<revision>.snapshot
+//! ```
+//!
+//! Secrets are encrypted at rest with the cluster's own key; what an older service stored plainly is encrypted after the start. A snapshot
+//! does not hold the key: keep `encryption.keys` with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use container_service::ControlPlaneError;
+use kit::Tasks;
+use store::encrypted::{Configuration, Encrypted, FileKeys, KeySource};
+use store::upkeep::{self, Schedule};
+use store::{Embedded, Store};
+
+use super::failed;
+
+const STORE: &str = "store.redb";
+const KEYS: &str = "encryption.keys";
+const SNAPSHOTS: &str = "snapshots";
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(6 * 3600);
+const SNAPSHOTS_KEPT: usize = 4;
+/// What is encrypted at rest, as upstream's documentation asks for at least.
+const ENCRYPTED: [&str; 1] = ["secrets"];
+
+/// An open store.
+pub(crate) struct Storage {
+    embedded: Arc<Embedded>,
+    store: Arc<dyn Store>,
+}
+
+impl Storage {
+    /// Opens or makes the store in a cluster's directory; its upkeep ends with `tasks`.
+    pub(crate) async fn open(dir: &Path, tasks: &Tasks) -> Result<Self, ControlPlaneError> {
+        let keyring = FileKeys::new(dir.join(KEYS))
+            .load()
+            .await
+            .map_err(failed("load the cluster's encryption keys"))?;
+        let embedded = Embedded::open(&store_file(dir), store::Options::default(), tasks)
+            .map_err(failed("open the cluster's store"))?;
+        let encrypted = Encrypted::new(embedded.clone(), Configuration::seal(ENCRYPTED), &keyring);
+        let resealed = encrypted.clone();
+        tasks.spawn("store encryption", async move {
+            match resealed.reseal().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "values that were stored plainly are encrypted"),
+                Err(error) => {
+                    tracing::error!(error = %kit::Chain(&error), "failed to encrypt what is stored plainly")
+                }
+            }
+        });
+        upkeep::compact(encrypted.clone(), upkeep::COMPACT_EVERY, tasks);
+        upkeep::reclaim(&embedded, upkeep::COMPACT_EVERY, tasks);
+        let schedule =
+            Schedule { folder: snapshots_folder(dir), every: SNAPSHOT_EVERY, keep: SNAPSHOTS_KEPT };
+        upkeep::snapshots(&embedded, schedule, Arc::new(kit::SystemClock), tasks);
+        Ok(Self { embedded, store: encrypted })
+    }
+
+    /// The store, as the API server uses it.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// Writes what waits and gives the file back.
+    pub(crate) async fn close(&self) {
+        self.embedded.close().await;
+    }
+}
+
+/// The store's file in a cluster's directory.
+pub(crate) fn store_file(dir: &Path) -> PathBuf {
+    dir.join(STORE)
+}
+
+/// The folder of a cluster's snapshots.
+pub(crate) fn snapshots_folder(dir: &Path) -> PathBuf {
+    dir.join(SNAPSHOTS)
+}
