@@ -100,18 +100,15 @@ impl Front {
         check(request)?;
         let revision = u64::try_from(request.revision).ok().filter(|revision| *revision > 0);
         let limit = if request.count_only { 1 } else { limit(request) };
-        let mut response = match keys::span(&request.key, &request.range_end) {
-            Some(span) => {
-                let found = self.store.scan(&span, None, limit, revision)?;
-                let count = found.items.len() as u64 + found.remaining;
-                answer(request, found.items, count)
-            }
-            None => {
-                self.store.scan(&Span::One(String::new()), None, 1, revision)?;
-                RangeResponse::default()
-            }
+        let span = keys::span(&request.key, &request.range_end);
+        let found = self.store.scan(span.as_ref().unwrap_or(&Span::One(String::new())), None, limit, revision)?;
+        // What was found now is of exactly this revision; another one may have come since.
+        let header = if revision.is_some() { self.header_now() } else { self.header(found.revision) };
+        let count = found.items.len() as u64 + found.remaining;
+        let response = match span {
+            Some(_) => answer(request, found.items, count),
+            None => RangeResponse::default(),
         };
-        response.header = self.header_now();
-        Ok(response)
+        Ok(RangeResponse { header, ..response })
     }
 }
