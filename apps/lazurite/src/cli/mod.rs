@@ -5,6 +5,7 @@ mod arm;
 mod doctor;
 mod down;
 mod env;
+mod etcd;
 mod group;
 mod image;
 mod logs;
@@ -115,6 +116,9 @@ pub(crate) struct Serve {
     /// What machines are made of.
     #[arg(long, env = "LAZURITE_FABRIC", value_enum, default_value = "auto")]
     pub(crate) fabric: FabricChoice,
+    /// Where clusters' objects are kept, if not in files.
+    #[command(flatten)]
+    pub(crate) etcd: etcd::EtcdArguments,
 }
 
 /// Does what was asked.

@@ -62,6 +62,7 @@ impl Up {
             .arg(self.serve.listen.to_string())
             .arg("--api-listen")
             .arg(self.serve.api_listen.to_string())
+            .args(self.serve.etcd.arguments())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("failed to share the log")?)

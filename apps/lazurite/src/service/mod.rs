@@ -114,6 +114,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         token_reviewers: vec![Arc::new(adapters::EntraReviewer(entra.clone()))],
         certificates: certificates.clone(),
         models: parking_lot::Mutex::default(),
+        etcd: serve.etcd.options()?,
     };
     let hosting = hosting::Hosting::new(shared, tasks.child());
     issuers.bind(&hosting);

@@ -62,6 +62,10 @@ fn spec() -> ControlPlaneSpec {
 }
 
 async fn world() -> World {
+    world_over(None).await
+}
+
+async fn world_over(etcd: Option<etcd::Options>) -> World {
     kit::tls::install_provider();
     let dir = tempfile::tempdir().unwrap();
     let tasks = Tasks::new();
@@ -79,6 +83,7 @@ async fn world() -> World {
         token_reviewers: Vec::new(),
         certificates: kit::tls::Certificates::new(),
         models: parking_lot::Mutex::default(),
+        etcd,
     };
     let hosting = Hosting::new(shared, tasks.child());
     issuers.bind(&hosting);
@@ -207,4 +212,36 @@ async fn sign_in(world: &World, client: &str, assertion: &str) -> (u16, Value) {
     let code = response.status().as_u16();
     let body = kit::http::read(response.into_body(), 100_000).await.unwrap();
     (code, serde_json::from_slice(&body).unwrap())
+}
+
+/// A plane over etcd (the front of an embedded store speaks its language): it answers, its loops lead, and its Secrets are sealed there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plane_keeps_its_objects_in_etcd() {
+    use k8s_openapi::api::coordination::v1::Lease;
+    use k8s_openapi::api::core::v1::Secret;
+    let tasks = Tasks::new();
+    let below = store::Embedded::memory(store::Options::default(), &tasks);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let front = etcd::Front::new(below.clone(), etcd::FrontOptions::default(), &tasks);
+    kit::serve::plain(listener, front.service(), &tasks);
+    let world = world_over(Some(etcd::Options::new([url], ""))).await;
+    let leases = Api::<Lease>::namespaced(world.plane.admin(), "kube-system");
+    for name in ["kube-scheduler", "kube-controller-manager", "cloud-controller-manager"] {
+        until(leases.clone(), name, |lease: &Lease| lease.spec.is_some()).await;
+    }
+    let secrets = Api::<Secret>::namespaced(world.plane.admin(), "default");
+    let secret = Secret {
+        metadata: kube::api::ObjectMeta { name: Some("s".to_owned()), ..Default::default() },
+        string_data: Some([("password".to_owned(), "hunter2".to_owned())].into()),
+        ..Default::default()
+    };
+    secrets.create(&Default::default(), &secret).await.unwrap();
+    let all = below.scan(&store::Span::Prefix("/lazurite/clusters/".to_owned()), None, 0, None).unwrap();
+    let stored = all.items.iter().find(|kv| kv.key.ends_with("/registry/core/secrets/default/s")).unwrap();
+    assert!(stored.value.starts_with(b"lz:enc:aesgcm:v1:"));
+    let read = secrets.get("s").await.unwrap();
+    assert_eq!(read.data.unwrap()["password"].0, b"hunter2");
+    world.end().await;
+    tasks.stop();
 }

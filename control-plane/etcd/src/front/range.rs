@@ -101,7 +101,8 @@ impl Front {
         let revision = u64::try_from(request.revision).ok().filter(|revision| *revision > 0);
         let limit = if request.count_only { 1 } else { limit(request) };
         let span = keys::span(&request.key, &request.range_end);
-        let found = self.store.scan(span.as_ref().unwrap_or(&Span::One(String::new())), None, limit, revision)?;
+        let found =
+            self.store.scan(span.as_ref().unwrap_or(&Span::One(String::new())), None, limit, revision)?;
         // What was found now is of exactly this revision; another one may have come since.
         let header = if revision.is_some() { self.header_now() } else { self.header(found.revision) };
         let count = found.items.len() as u64 + found.remaining;

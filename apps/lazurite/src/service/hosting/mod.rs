@@ -52,6 +52,9 @@ pub(crate) struct Shared {
     pub(crate) token_reviewers: Vec<Arc<dyn apiserver::TokenAuthenticator>>,
     /// Certificates of the shared listener by server name.
     pub(crate) certificates: kit::tls::Certificates,
+    /// Where clusters' objects are, if not in their directories. Other services may host the same clusters over it: then the loops of
+    /// one work.
+    pub(crate) etcd: Option<etcd::Options>,
     /// Object models by minor version: all clusters of a version share one.
     pub(crate) models: Mutex<HashMap<String, Arc<api_model::Model>>>,
 }

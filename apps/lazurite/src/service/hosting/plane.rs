@@ -35,6 +35,8 @@ pub(crate) struct Plane {
     storage: Storage,
     nodes: Store<Node>,
     nodes_changed: watch::Sender<u64>,
+    /// Scheduler and controllers: they stop first, for they let go of their leases through the API server.
+    loops: Tasks,
     tasks: Tasks,
 }
 
@@ -49,7 +51,7 @@ impl Plane {
     ) -> Result<Arc<Self>, ControlPlaneError> {
         let tasks = parent.child();
         let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
-        let storage = Storage::open(dir, &tasks).await?;
+        let storage = Storage::open(dir, shared.etcd.as_ref(), &tasks).await?;
         let server = start_server(&spec, &keys, &authority, storage.store(), shared, &tasks).await?;
         let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
         if let Err(error) = started {
@@ -61,8 +63,9 @@ impl Plane {
             server.client(UserInfo::new("lazurite:host", &["system:masters", "system:authenticated"]));
         let (nodes, nodes_changed) = watch_nodes(admin.clone(), &tasks);
         addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
-        start_loops(&spec, &authority, &server, shared, &tasks);
-        Ok(Arc::new(Self { spec, keys, authority, server, storage, nodes, nodes_changed, tasks }))
+        let loops = tasks.child();
+        start_loops(&spec, &authority, &server, shared, &loops);
+        Ok(Arc::new(Self { spec, keys, authority, server, storage, nodes, nodes_changed, loops, tasks }))
     }
 
     async fn connect(
@@ -128,7 +131,8 @@ impl Plane {
 
     /// Stops all loops and the API server; what is stored stays.
     pub(crate) async fn stop(&self) {
-        if !self.tasks.drain(DRAIN_LIMIT).await {
+        let ended = [self.loops.drain(DRAIN_LIMIT).await, self.tasks.drain(DRAIN_LIMIT).await];
+        if ended.contains(&false) {
             tracing::warn!(cluster = %self.spec.cluster, "a control plane's tasks did not end in time");
         }
         self.storage.close().await;
@@ -192,28 +196,54 @@ fn start_loops(
     tasks: &Tasks,
 ) {
     let component = |name: &str| server.client(UserInfo::new(name, &["system:authenticated"]));
-    scheduler::start(component("system:kube-scheduler"), scheduler::Config::default(), tasks);
-    controller_manager::start(
-        component("system:kube-controller-manager"),
-        controller_manager::Config::new(authority.clone()),
-        tasks,
-    );
+    let elect = shared.etcd.is_some();
+    let client = component("system:kube-scheduler");
+    work(elect, "kube-scheduler", client, tasks, |client, group| {
+        scheduler::start(client, scheduler::Config::default(), group);
+    });
+    let (client, authority) = (component("system:kube-controller-manager"), authority.clone());
+    work(elect, "kube-controller-manager", client, tasks, move |client, group| {
+        controller_manager::start(client, controller_manager::Config::new(authority.clone()), group);
+    });
     let client = component("system:cloud-controller-manager");
     let token =
         ClusterIdentity { principal_id: spec.principal_id.clone(), directory: shared.directory.clone() };
-    let (spec, shared, group) = (spec.clone(), shared.clone(), tasks.clone());
-    // A plane may start while Resource Manager is still being built: it is what resumes the plane's saga.
-    tasks.spawn("cloud controller manager", async move {
-        let config = cloud_controller_manager::Config {
-            cloud: shared.cloud.wait().await.clone(),
-            token: Arc::new(token),
-            subscription_id: spec.subscription_id,
-            resource_group: spec.node_resource_group,
-            location: spec.location,
-            cluster_name: spec.name,
-        };
-        cloud_controller_manager::start(client, config, &group);
+    let (spec, shared, token) = (spec.clone(), shared.clone(), Arc::new(token));
+    work(elect, "cloud-controller-manager", client, tasks, move |client, group| {
+        let (spec, shared, token, own) = (spec.clone(), shared.clone(), token.clone(), group.clone());
+        // A plane may start while Resource Manager is still being built: it is what resumes the plane's saga.
+        group.spawn("cloud controller manager", async move {
+            let config = cloud_controller_manager::Config {
+                cloud: shared.cloud.wait().await.clone(),
+                token,
+                subscription_id: spec.subscription_id,
+                resource_group: spec.node_resource_group,
+                location: spec.location,
+                cluster_name: spec.name,
+            };
+            cloud_controller_manager::start(client, config, &own);
+        });
     });
+}
+
+/// Starts a component: at once when it is the only one, else while it leads.
+fn work<F>(elect: bool, name: &str, client: kube::Client, tasks: &Tasks, start: F)
+where
+    F: Fn(kube::Client, &Tasks) + Send + Sync + 'static,
+{
+    if !elect {
+        return start(client, tasks);
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let election = informers::leader::Election {
+        client: client.clone(),
+        namespace: "kube-system".to_owned(),
+        name: name.to_owned(),
+        identity: format!("{}_{}", host.trim(), uuid::Uuid::new_v4()),
+        timing: informers::leader::Timing::default(),
+        clock: Arc::new(kit::SystemClock),
+    };
+    informers::leader::lead(election, tasks, move |group| start(client.clone(), group));
 }
 
 /// Tokens of the cluster's identity, from the directory.

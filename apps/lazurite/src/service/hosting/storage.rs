@@ -4,6 +4,8 @@
 //! <state>/clusters/<id>/   store.redb  encryption.keys (0600)  snapshots/<time>-<revision>.snapshot
 //! ```
 //!
+//! With an etcd the objects are there, below `/lazurite/clusters/<id>`, and its own tools take the snapshots.
+//!
 //! Secrets are encrypted at rest with the cluster's own key; what an older service stored plainly is encrypted after the start. A snapshot
 //! does not hold the key: keep `encryption.keys` with it.
 
@@ -29,20 +31,39 @@ const ENCRYPTED: [&str; 1] = ["secrets"];
 
 /// An open store.
 pub(crate) struct Storage {
-    embedded: Arc<Embedded>,
+    /// None when the objects are in etcd.
+    embedded: Option<Arc<Embedded>>,
     store: Arc<dyn Store>,
 }
 
 impl Storage {
     /// Opens or makes the store in a cluster's directory; its upkeep ends with `tasks`.
-    pub(crate) async fn open(dir: &Path, tasks: &Tasks) -> Result<Self, ControlPlaneError> {
+    pub(crate) async fn open(
+        dir: &Path,
+        etcd: Option<&etcd::Options>,
+        tasks: &Tasks,
+    ) -> Result<Self, ControlPlaneError> {
         let keyring = FileKeys::new(dir.join(KEYS))
             .load()
             .await
             .map_err(failed("load the cluster's encryption keys"))?;
-        let embedded = Embedded::open(&store_file(dir), store::Options::default(), tasks)
-            .map_err(failed("open the cluster's store"))?;
-        let encrypted = Encrypted::new(embedded.clone(), Configuration::seal(ENCRYPTED), &keyring);
+        let (embedded, below): (_, Arc<dyn Store>) = match etcd {
+            Some(options) => {
+                let id = dir.file_name().unwrap_or_default().to_string_lossy();
+                let options = etcd::Options { prefix: format!("/lazurite/clusters/{id}"), ..options.clone() };
+                let store = etcd::Etcd::open(options, tasks)
+                    .await
+                    .map_err(failed("open the cluster's store in etcd"))?;
+                (None, store)
+            }
+            None => {
+                let embedded = Embedded::open(&store_file(dir), store::Options::default(), tasks)
+                    .map_err(failed("open the cluster's store"))?;
+                keep(&embedded, dir, tasks);
+                (Some(embedded.clone()), embedded)
+            }
+        };
+        let encrypted = Encrypted::new(below, Configuration::seal(ENCRYPTED), &keyring);
         let resealed = encrypted.clone();
         tasks.spawn("store encryption", async move {
             match resealed.reseal().await {
@@ -54,10 +75,6 @@ impl Storage {
             }
         });
         upkeep::compact(encrypted.clone(), upkeep::COMPACT_EVERY, tasks);
-        upkeep::reclaim(&embedded, upkeep::COMPACT_EVERY, tasks);
-        let schedule =
-            Schedule { folder: snapshots_folder(dir), every: SNAPSHOT_EVERY, keep: SNAPSHOTS_KEPT };
-        upkeep::snapshots(&embedded, schedule, Arc::new(kit::SystemClock), tasks);
         Ok(Self { embedded, store: encrypted })
     }
 
@@ -68,8 +85,17 @@ impl Storage {
 
     /// Writes what waits and gives the file back.
     pub(crate) async fn close(&self) {
-        self.embedded.close().await;
+        if let Some(embedded) = &self.embedded {
+            embedded.close().await;
+        }
     }
+}
+
+/// What a file needs and etcd does itself.
+fn keep(embedded: &Arc<Embedded>, dir: &Path, tasks: &Tasks) {
+    upkeep::reclaim(embedded, upkeep::COMPACT_EVERY, tasks);
+    let schedule = Schedule { folder: snapshots_folder(dir), every: SNAPSHOT_EVERY, keep: SNAPSHOTS_KEPT };
+    upkeep::snapshots(embedded, schedule, Arc::new(kit::SystemClock), tasks);
 }
 
 /// The store's file in a cluster's directory.
