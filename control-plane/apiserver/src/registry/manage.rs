@@ -123,7 +123,7 @@ pub(crate) fn refused(error: ApplyError) -> ApiError {
             error
         }
         ApplyError::Malformed(_) => ApiError::bad_request(message),
-        // Upstream answers 500 without a reason, and kubectl shows the text alone; it is the caller's mistake.
+        // Upstream answers 500 without a reason, and kubectl shows the text alone (docs/decisions/0008).
         ApplyError::Misfit(_) => ApiError::new(400, "", message),
     }
 }
