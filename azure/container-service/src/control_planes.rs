@@ -42,6 +42,8 @@ pub struct ControlPlaneSpec {
     pub pod_cidr: Option<Ipv4Net>,
     /// Object id of the cluster identity, as which the cloud controller manager speaks to ARM.
     pub principal_id: String,
+    /// The cluster's pricing tier, `Free`, `Standard` or `Premium`: how many requests the API server works on at once.
+    pub tier: String,
 }
 
 /// What a running control plane is.

@@ -14,6 +14,9 @@ pub(crate) const ACCESS_S: i64 = 3_600;
 /// How long a managed identity's token is valid.
 pub(crate) const MANAGED_S: i64 = 24 * 3_600;
 
+/// More groups than this do not go into a token, as Entra documents it for JWTs.
+const GROUPS_MAX: usize = 200;
+
 /// The AKS server application: the audience of tokens for clusters.
 pub(crate) const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
@@ -108,6 +111,22 @@ impl Entra {
         keys.first().ok_or(EntraError::NotRsa)?.sign(claims)
     }
 
+    /// Groups as they fit a token; when they do not, where they can be asked for.
+    fn put_groups(&self, claims: &mut Value, groups: Vec<String>, kind: &str, object_id: &str) {
+        match groups.len() {
+            0 => {}
+            1..=GROUPS_MAX => claims["groups"] = json!(groups),
+            _ => {
+                let endpoint = format!(
+                    "https://graph.windows.net/{}/{kind}/{object_id}/getMemberObjects",
+                    self.tenant_id()
+                );
+                claims["_claim_names"] = json!({"groups": "src1"});
+                claims["_claim_sources"] = json!({"src1": {"endpoint": endpoint}});
+            }
+        }
+    }
+
     /// An access token of a service principal.
     pub(crate) fn app_token(
         &self,
@@ -124,9 +143,7 @@ impl Entra {
         claims["oid"] = json!(principal.id);
         claims["sub"] = json!(principal.id);
         claims["app_displayname"] = json!(principal.name);
-        if !groups.is_empty() {
-            claims["groups"] = json!(groups);
-        }
+        self.put_groups(&mut claims, groups, "servicePrincipals", &principal.id);
         if principal.kind == PrincipalKind::ManagedIdentity {
             claims["appidacr"] = json!("2");
             claims["xms_mirid"] = json!(principal.resource_id);
@@ -159,9 +176,7 @@ impl Entra {
         claims["amr"] = json!(["pwd"]);
         claims["scp"] = json!("user_impersonation");
         claims["acr"] = json!("1");
-        if !groups.is_empty() {
-            claims["groups"] = json!(groups);
-        }
+        self.put_groups(&mut claims, groups, "users", &user.id);
         self.sign(&claims)
     }
 

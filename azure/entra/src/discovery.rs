@@ -44,7 +44,7 @@ impl Entra {
     }
 
     /// The JWKS: the current key first.
-    pub(crate) fn jwks(&self) -> Value {
+    pub fn jwks(&self) -> Value {
         let issuer = self.issuer();
         json!({"keys": self.keys.read().iter().map(|k| k.public(&issuer)).collect::<Vec<_>>()})
     }

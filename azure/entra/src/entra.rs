@@ -152,6 +152,11 @@ impl Entra {
         self.config.clock.now()
     }
 
+    /// Object ids of all groups a principal is in, through others included.
+    pub fn groups_of(&self, object_id: &str) -> Vec<String> {
+        self.store.state.read().groups_of(object_id)
+    }
+
     /// The tenant's id.
     pub fn tenant_id(&self) -> String {
         self.tenant().tenant_id

@@ -54,6 +54,7 @@ async fn serve(directory: &Path, address: SocketAddr) -> Result<(), Failure> {
         version: "1.35.6".to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
+        access: apiserver::Access::default(),
     };
     let api = ApiServer::start(config, &tasks).await?;
     let certificates = kit::tls::Certificates::new();

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api_model::selector::FieldRequirement;
 use serde_json::{Value, json};
 
 pub use notes::Notes;
@@ -83,6 +84,8 @@ pub struct Attributes {
     pub path: String,
     /// Whether the path is one of a resource.
     pub is_resource: bool,
+    /// What the fields of the objects concerned must be, when the request says so.
+    pub fields: Vec<FieldRequirement>,
 }
 
 /// What an authoriser says.
@@ -120,6 +123,38 @@ pub trait Objects: Send + Sync {
     fn list(&self, group: &str, plural: &str, namespace: Option<&str>) -> Vec<Arc<Value>>;
     /// A number that changes when any such object changes, so that readers may keep what they derived.
     fn version(&self, group: &str, plural: &str) -> u64;
+    /// Reads [`version`](Self::version) quickly, for who asks at every request. None when there is no quicker way.
+    fn version_reader(&self, _group: &str, _plural: &str) -> Option<VersionReader> {
+        None
+    }
+    /// Follows all objects: what is there, then what changes. None when changes cannot be followed; then [`version`](Self::version) tells.
+    fn follow(&self, _group: &str, _plural: &str) -> Option<Box<dyn Follow>> {
+        None
+    }
+}
+
+/// Reads a version.
+pub type VersionReader = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Changes of objects, taken when the follower has time.
+pub trait Follow: Send {
+    /// The next change that has happened.
+    fn next(&mut self) -> Followed;
+}
+
+/// What a follower sees.
+pub enum Followed {
+    /// An object came, changed or went.
+    Changed {
+        /// As it is; when it went, as it was.
+        object: Arc<Value>,
+        /// Whether it is there.
+        exists: bool,
+    },
+    /// Nothing more for now.
+    Nothing,
+    /// Changes are lost: follow anew.
+    Lost,
 }
 
 /// What admission is asked about.

@@ -9,14 +9,17 @@
 //! write is checked against the object it replaces; every request is authenticated and authorised.
 //! Does not: run controllers, listen on sockets, or know of machines.
 
+pub mod access;
 pub mod admission;
 pub mod aggregation;
 pub mod allocation;
 pub mod attributes;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod bootstrap;
 pub mod discovery;
+pub mod flow;
 pub mod handlers;
 pub mod loopback;
 pub mod protobuf;
@@ -33,6 +36,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
+pub use access::Access;
 pub use attributes::{AdmissionRequest, ApiError, Attributes, Decision, Objects, Operation, UserInfo};
 pub use authn::TokenAuthenticator;
 pub use server::ApiServer;
@@ -63,6 +67,8 @@ pub struct Config {
     pub clock: Arc<dyn kit::Clock>,
     /// Others who can say whose a bearer token is.
     pub token_reviewers: Vec<Arc<dyn TokenAuthenticator>>,
+    /// How those who ask are known and judged.
+    pub access: Access,
 }
 
 /// Why an API server could not be started.

@@ -9,16 +9,21 @@ use crate::admission::Chain;
 use crate::aggregation::Aggregator;
 use crate::allocation::Allocator;
 use crate::attributes::{Objects, UserInfo};
+use crate::audit::Auditor;
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::bootstrap::{Settings, ensure};
 use crate::discovery::Discovery;
+use crate::flow::Flow;
+use crate::flow::keeper::FlowKeeper;
 use crate::handlers::Api;
+use crate::handlers::metrics::Metrics;
 use crate::loopback::Loopback;
 use crate::registry::seed::Seeder;
 use crate::registry::{Registry, convert};
 use crate::streaming::Streaming;
-use crate::tokens::ServiceAccountTokens;
+use crate::tokens::secrets::SecretKeeper;
+use crate::tokens::{self, ServiceAccountTokens};
 use crate::tunnel::{Kubelets, Tunnels};
 use crate::watch::Hub;
 use crate::{Config, StartError};
@@ -48,27 +53,12 @@ impl ApiServer {
             tasks.clone(),
         ));
         let objects: Arc<dyn Objects> = registry.clone();
-        let keys = |what: &'static str| move |why: String| StartError::Keys { what, why };
-        let audiences = ["https://kubernetes.default.svc.cluster.local"];
-        let tokens = ServiceAccountTokens::new(
-            &config.service_account_key_pem,
-            &config.issuer,
-            &audiences,
-            config.clock.clone(),
-        )
-        .map_err(|error| keys("service-account tokens")(kit::Chain(&error).to_string()))?;
-        let tokens = Arc::new(tokens);
-        let authenticator = Authenticator::new(
-            config.authority.certificate_pem(),
-            tokens.clone(),
-            objects.clone(),
-            &config.token_reviewers,
-            config.clock.clone(),
-        )
-        .map_err(|error| keys("client certificates")(kit::Chain(&error).to_string()))?;
+        let (tell_uses, uses) = tokio::sync::mpsc::channel(tokens::secrets::USES_MAX);
+        let tokens = Arc::new(service_account_tokens(&config)?.telling_uses(tell_uses));
+        let authenticator = authenticator(&config, &tokens, &objects)?;
         let tunnels = Tunnels::new(tasks);
         let kubelets = Kubelets::new(&config.authority, tunnels.clone())
-            .map_err(|error| keys("the kubelets' client")(kit::Chain(&error).to_string()))?;
+            .map_err(|error| unusable("the kubelets' client", &error))?;
         let kubelets = Arc::new(kubelets);
         let authorizer = Arc::new(Authorizer::new(objects.clone()));
         let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), registry.clone());
@@ -82,6 +72,8 @@ impl ApiServer {
             ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
         let aggregator = aggregator(&config, &registry, &kubelets).await?;
         registry.started();
+        let authority_pem = config.authority.certificate_pem();
+        SecretKeeper::start(registry.clone(), tokens.clone(), authority_pem, uses, tasks);
         tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
         registry.sync_custom();
         registry.clean_up_definitions();
@@ -94,15 +86,21 @@ impl ApiServer {
         aggregator.start(tasks);
         crate::admission::start_policy_status(registry.clone(), tasks);
         let streaming = Streaming::new(objects, kubelets);
-        let api = Arc::new(Api::new(
-            registry.clone(),
-            Arc::new(authenticator),
+        let flow = flow(&registry, config.access.seats);
+        FlowKeeper::start(registry.clone(), tasks);
+        let auditor = config.access.audit.map(|audit| Auditor::new(audit, config.clock));
+        let api = Arc::new(Api {
+            registry: registry.clone(),
+            authenticator: Arc::new(authenticator),
             authorizer,
             tokens,
             discovery,
             streaming,
-            tunnels.clone(),
-        ));
+            tunnels: tunnels.clone(),
+            flow,
+            auditor,
+            metrics: Metrics::default(),
+        });
         Ok(Arc::new(Self { api, registry, tunnels }))
     }
 
@@ -128,6 +126,41 @@ impl ApiServer {
     }
 }
 
+/// That a key or certificate is not usable.
+fn unusable(what: &'static str, error: &(dyn std::error::Error + 'static)) -> StartError {
+    StartError::Keys { what, why: kit::Chain(error).to_string() }
+}
+
+fn service_account_tokens(config: &Config) -> Result<ServiceAccountTokens, StartError> {
+    let audiences = ["https://kubernetes.default.svc.cluster.local"];
+    let key = &config.service_account_key_pem;
+    ServiceAccountTokens::new(key, &config.issuer, &audiences, config.clock.clone())
+        .and_then(|tokens| tokens.with_retired_keys(&config.access.retired_service_account_keys_pem))
+        .map(|tokens| tokens.with_lifetimes(config.access.token_lifetimes))
+        .map_err(|error| unusable("service-account tokens", &error))
+}
+
+fn authenticator(
+    config: &Config,
+    tokens: &Arc<ServiceAccountTokens>,
+    objects: &Arc<dyn Objects>,
+) -> Result<Authenticator, StartError> {
+    let authenticator = Authenticator::new(
+        config.authority.certificate_pem(),
+        tokens.clone(),
+        objects.clone(),
+        &config.token_reviewers,
+        config.clock.clone(),
+    )
+    .map_err(|error| unusable("client certificates", &error))?;
+    match &config.access.front_proxy {
+        None => Ok(authenticator),
+        Some(proxy) => authenticator
+            .with_front_proxy(proxy, config.clock.clone())
+            .map_err(|error| unusable("front proxies", &error)),
+    }
+}
+
 /// The aggregation layer, with everything that is served here registered.
 async fn aggregator(
     config: &Config,
@@ -141,6 +174,14 @@ async fn aggregator(
     })?;
     aggregator.register_built_in().await.map_err(StartError::Bootstrap)?;
     Ok(aggregator)
+}
+
+fn flow(registry: &Arc<Registry>, seats: u32) -> Flow {
+    use crate::bootstrap::flow::GROUP;
+    let caches = ["flowschemas", "prioritylevelconfigurations"]
+        .map(|plural| registry.hub.cache(&format!("{GROUP}/{plural}")));
+    let versions = move || caches.each_ref().map(|cache| cache.changed());
+    Flow::new(registry.clone(), Box::new(versions), seats, registry.clock.clone())
 }
 
 /// Selectable fields by the name in the store.

@@ -107,6 +107,7 @@ impl Planes {
             version: spec.version.clone(),
             clock: self.clock.clone(),
             token_reviewers: Vec::new(),
+            access: apiserver::Access::default(),
         };
         let server = ApiServer::start(config, &tasks).await.map_err(failed("start an API server"))?;
         Ok(Plane { spec, server, ca_pem: authority.certificate_pem().to_owned(), stopped: false, tasks })

@@ -116,6 +116,9 @@ pub(crate) struct Serve {
     /// What machines are made of.
     #[arg(long, env = "LAZURITE_FABRIC", value_enum, default_value = "auto")]
     pub(crate) fabric: FabricChoice,
+    /// Record what is asked of the clusters' API servers, as AKS's kube-audit and kube-audit-admin.
+    #[arg(long, env = "LAZURITE_AUDIT")]
+    pub(crate) audit: bool,
     /// Where clusters' objects are kept, if not in files.
     #[command(flatten)]
     pub(crate) etcd: etcd::EtcdArguments,

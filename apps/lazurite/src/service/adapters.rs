@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use apiserver::authn::{Authenticated, TokenAuthenticator, TokenRejected};
+use apiserver::authn::TokenAuthenticator;
+use apiserver::authn::entra::{EntraTokens, GroupResolver, KeySource, Settings, Unavailable};
 use arm::{Caller, CallerKind, DirectoryError, FederatedCredential, ManagedIdentity, ResourceId, Token};
 use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
@@ -15,8 +16,7 @@ use serde_json::{Value, json};
 
 use crate::place::State;
 
-/// The server application of AKS: the audience of tokens for clusters.
-const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+/// What tokens for the registry may be meant for.
 const REGISTRY_AUDIENCES: [&str; 4] = [
     "https://containerregistry.azure.net",
     "https://management.azure.com",
@@ -140,19 +140,28 @@ impl arm::Directory for EntraDirectory {
     }
 }
 
-/// Entra tokens at a cluster's API server: the user is the object id, its groups are the directory's.
-pub(super) struct EntraReviewer(pub(super) Arc<Entra>);
+/// Entra as clusters' API servers know it: its keys, and groups that are too many for a token.
+struct EntraTenant(Arc<Entra>);
 
 #[async_trait]
-impl TokenAuthenticator for EntraReviewer {
-    async fn authenticate(&self, token: &str, _: &[String]) -> Result<Option<Authenticated>, TokenRejected> {
-        // What is not Entra's is for the other reviewers to judge.
-        let Ok(claims) = self.0.verify(token, &[AKS_SERVER.to_owned()]) else { return Ok(None) };
-        let mut user = apiserver::UserInfo::new(claims.upn.as_deref().unwrap_or(&claims.oid), &[]);
-        user.groups = claims.groups;
-        user.extra.insert("oid".to_owned(), vec![claims.oid]);
-        Ok(Some(Authenticated { user, audiences: Vec::new() }))
+impl KeySource for EntraTenant {
+    async fn keys(&self) -> Result<Value, Unavailable> {
+        Ok(self.0.jwks())
     }
+}
+
+#[async_trait]
+impl GroupResolver for EntraTenant {
+    async fn groups(&self, object_id: &str) -> Result<Vec<String>, Unavailable> {
+        Ok(self.0.groups_of(object_id))
+    }
+}
+
+/// Who judges Entra's tokens at a cluster's API server.
+pub(super) fn entra_tokens(entra: &Arc<Entra>, clock: Arc<dyn kit::Clock>) -> Arc<dyn TokenAuthenticator> {
+    let tenant = Arc::new(EntraTenant(entra.clone()));
+    let settings = Settings::of_tenant(&entra.tenant_id());
+    Arc::new(EntraTokens::new(settings, tenant.clone(), tenant, clock))
 }
 
 /// Tokens of machines' identities, for the metadata service.

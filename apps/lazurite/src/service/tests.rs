@@ -58,6 +58,7 @@ fn spec() -> ControlPlaneSpec {
         dns_service_ip: "10.0.0.10".parse().unwrap(),
         pod_cidr: None,
         principal_id: "nobody".to_owned(),
+        tier: "Free".to_owned(),
     }
 }
 
@@ -81,6 +82,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         directory: Arc::new(adapters::EntraDirectory(entra.clone())),
         image: watch::Sender::new(true).subscribe(),
         token_reviewers: Vec::new(),
+        audit: false,
         certificates: kit::tls::Certificates::new(),
         models: parking_lot::Mutex::default(),
         etcd,

@@ -52,6 +52,7 @@ pub fn spec(work: &Work) -> Result<ControlPlaneSpec, ArmError> {
         dns_service_ip: ranges.dns,
         pod_cidr: ranges.pod,
         principal_id: state::principal(&cluster).unwrap_or_default(),
+        tier: cluster.sku.as_ref().and_then(|sku| text(sku, "/tier")).unwrap_or("Free").to_owned(),
     })
 }
 

@@ -11,6 +11,8 @@ use super::{Authenticated, TokenAuthenticator, TokenRejected, decoded, same, sec
 use crate::attributes::{Objects, UserInfo, text};
 
 const GROUP: &str = "system:bootstrappers";
+/// Of an extra group what may follow `system:bootstrappers:`.
+const GROUP_REST_BYTES_MAX: usize = 256;
 
 /// Knows bootstrap tokens.
 pub struct BootstrapTokens {
@@ -27,18 +29,26 @@ fn parse(token: &str) -> Option<(&str, &str)> {
     (fine(id, 6) && fine(secret, 16)).then_some((id, secret))
 }
 
+/// Whether a group may be given to who shows a bootstrap token.
+fn is_bootstrap_group(group: &str) -> bool {
+    let Some(rest) = group.strip_prefix("system:bootstrappers:") else { return false };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    rest.len() <= GROUP_REST_BYTES_MAX
+        && rest.bytes().all(|byte| plain(byte) || byte == b':' || byte == b'-')
+        && rest.bytes().next_back().is_some_and(plain)
+}
+
+/// All groups of a token; none when it names one that it must not.
 fn groups(secret: &Value) -> Option<Vec<String>> {
     let mut groups = vec![GROUP.to_owned()];
     let extra = String::from_utf8(decoded(secret, "auth-extra-groups")).ok()?;
     for group in extra.split(',').map(str::trim).filter(|group| !group.is_empty()) {
-        let rest = group.strip_prefix("system:bootstrappers:")?;
-        let fine = rest
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b':' || byte == b'-');
-        if !fine || rest.is_empty() {
+        if !is_bootstrap_group(group) {
             return None;
         }
-        groups.push(group.to_owned());
+        if !groups.iter().any(|have| have == group) {
+            groups.push(group.to_owned());
+        }
     }
     Some(groups)
 }
@@ -71,11 +81,7 @@ impl BootstrapTokens {
 
 #[async_trait]
 impl TokenAuthenticator for BootstrapTokens {
-    async fn authenticate(
-        &self,
-        token: &str,
-        audiences: &[String],
-    ) -> Result<Option<Authenticated>, TokenRejected> {
-        Ok(self.user(token).map(|user| Authenticated { user, audiences: audiences.to_vec() }))
+    async fn authenticate(&self, token: &str, _: &[String]) -> Result<Option<Authenticated>, TokenRejected> {
+        Ok(self.user(token).map(|user| Authenticated { user, audiences: Vec::new(), warning: None }))
     }
 }

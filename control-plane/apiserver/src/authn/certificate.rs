@@ -1,4 +1,5 @@
-//! Client certificates: issued by the cluster's authority, for clients, valid now. CN is the user, each O a group.
+//! Client certificates: issued by the cluster's authority, for clients, valid now. CN is the user, each O a group, the attribute
+//! `1.3.6.1.4.1.57683.2` its uid. There are no revocation lists: a certificate is good until it ends or its authority is replaced.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::attributes::UserInfo;
 
+/// The subject attribute that carries a uid, as Kubernetes registered it.
+const UID: &str = "1.3.6.1.4.1.57683.2";
 /// Verified certificates remembered, so that a connection pays for its chain once.
 const REMEMBERED_MAX: usize = 4096;
 
@@ -35,6 +38,9 @@ pub enum CertificateError {
     /// The client's certificate says nothing.
     #[error("x509: subject has no common name")]
     NoName,
+    /// The client's certificate says two things.
+    #[error("x509: subject has more than one uid")]
+    ManyUids,
 }
 
 /// Judges client certificates by one authority.
@@ -91,9 +97,14 @@ fn subject(leaf: &CertificateDer<'_>, print: &[u8; 32]) -> Result<(UserInfo, Tim
     let name = subject.iter_common_name().next().map(text).filter(|name| !name.is_empty());
     let name = name.ok_or(CertificateError::NoName)?;
     let groups = subject.iter_organization().map(text).collect();
+    let mut uids = subject.iter_attributes().filter(|one| one.attr_type().to_id_string() == UID).map(text);
+    let uid = uids.next().unwrap_or_default();
+    if uids.next().is_some() {
+        return Err(CertificateError::ManyUids);
+    }
     let until = Timestamp::from_second(parsed.validity().not_after.timestamp()).unwrap_or(Timestamp::MIN);
     let print: String = print.iter().map(|byte| format!("{byte:02x}")).collect();
     let extra =
         [("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("X509SHA256={print}")])];
-    Ok((UserInfo { name, groups, extra: extra.into(), ..UserInfo::default() }, until))
+    Ok((UserInfo { name, uid, groups, extra: extra.into() }, until))
 }

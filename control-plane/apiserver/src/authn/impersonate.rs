@@ -36,7 +36,10 @@ pub fn impersonate(
         if names.iter().all(|name| name == USER) {
             return Ok(None);
         }
-        return Err(ApiError::bad_request("requested impersonation without impersonating a user"));
+        return Err(ApiError::bad_request(format!(
+            "requested {} without impersonating a user",
+            taken.described()
+        )));
     }
     taken.check(user, authorizer)?;
     Ok(Some(taken.into_user()))
@@ -53,8 +56,9 @@ struct Taken {
 impl Taken {
     fn add(&mut self, header: &str, value: String) {
         match header {
-            USER => self.user = value,
-            UID => self.uid = value,
+            USER if self.user.is_empty() => self.user = value,
+            UID if self.uid.is_empty() => self.uid = value,
+            USER | UID => {}
             GROUP => self.groups.push(value),
             other => {
                 if let Some(key) = other.strip_prefix(EXTRA) {
@@ -65,8 +69,24 @@ impl Taken {
         }
     }
 
+    /// What was asked for, as upstream prints its references.
+    fn described(&self) -> String {
+        let mut all: Vec<String> =
+            self.groups.iter().map(|group| format!("{{Group  {group}    }}")).collect();
+        for (key, values) in &self.extra {
+            all.extend(
+                values.iter().map(|value| format!("{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}")),
+            );
+        }
+        if !self.uid.is_empty() {
+            all.push(format!("{{UID  {}  authentication.k8s.io/v1  }}", self.uid));
+        }
+        format!("[{}]", all.join(" "))
+    }
+
     fn service_account(&self) -> Option<(&str, &str)> {
-        self.user.strip_prefix("system:serviceaccount:")?.split_once(':')
+        let (namespace, name) = self.user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
     }
 
     fn check(&self, user: &Arc<UserInfo>, authorizer: &Authorizer) -> Result<(), ApiError> {
@@ -109,8 +129,12 @@ impl Taken {
             self.groups =
                 vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
         }
-        let general = if self.user == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
-        if !self.groups.iter().any(|group| group == general) {
+        // Whoever is said to be unauthenticated is not authenticated as well.
+        let (general, excludes): (_, &[&str]) = match self.user.as_str() {
+            ANONYMOUS => (UNAUTHENTICATED, &[UNAUTHENTICATED]),
+            _ => (AUTHENTICATED, &[AUTHENTICATED, UNAUTHENTICATED]),
+        };
+        if !self.groups.iter().any(|group| excludes.contains(&group.as_str())) {
             self.groups.push(general.to_owned());
         }
         UserInfo { name: self.user, uid: self.uid, groups: self.groups, extra: self.extra }

@@ -56,7 +56,9 @@ impl World {
             headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         }
         let connection = connection(pem);
-        self.authenticator.authenticate(&headers, Some(&connection), path).await.map_err(|error| error.code)
+        let found = self.authenticator.authenticate(&mut headers, Some(&connection), path).await;
+        assert!(!headers.contains_key(http::header::AUTHORIZATION), "nobody behind needs the token");
+        found.map(|known| known.user).map_err(|error| error.code)
     }
 }
 
@@ -131,7 +133,7 @@ async fn without_credentials_one_sees_health_only() {
     }
     let user = world.ask(None, None, "/healthz").await.unwrap();
     assert_eq!((user.name.as_str(), user.groups), (ANONYMOUS, vec![UNAUTHENTICATED.to_owned()]));
-    let error = world.authenticator.authenticate(&HeaderMap::new(), None, "/api").await.unwrap_err();
+    let error = world.authenticator.authenticate(&mut HeaderMap::new(), None, "/api").await.unwrap_err();
     assert_eq!(error.status()["message"], "Unauthorized");
     assert_eq!(error.status()["reason"], "Unauthorized");
 }
@@ -171,4 +173,125 @@ fn impersonation_must_be_allowed() {
     );
     assert!(impersonate(&mut headers(&[("impersonate-group", "dev")]), &root, &authorizer).is_err());
     assert_eq!(impersonate(&mut headers(&[]), &nobody, &authorizer), Ok(None));
+    let error = impersonate(&mut headers(&[("impersonate-group", "dev")]), &root, &authorizer).unwrap_err();
+    assert!(error.message.ends_with("requested [{Group  dev    }] without impersonating a user"), "{error}");
+    let mut asked = headers(&[("impersonate-user", "x"), ("impersonate-group", "system:unauthenticated")]);
+    let user = impersonate(&mut asked, &root, &authorizer).unwrap().unwrap();
+    assert_eq!(user.groups, [UNAUTHENTICATED], "who is said to be unauthenticated is not both");
+}
+
+/// A certificate with whatever subject, issued by the authority.
+fn custom(authority: &Authority, attributes: &[(rcgen::DnType, &str)]) -> String {
+    let key = rcgen::KeyPair::from_pem(authority.key_pem()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in attributes {
+        params.distinguished_name.push(kind.clone(), *value);
+    }
+    params.signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap().pem()
+}
+
+#[tokio::test]
+async fn a_certificate_may_carry_a_uid_and_names_itself_as_credential() {
+    let world = world();
+    let uid = rcgen::DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 57683, 2]);
+    let pem = custom(&world.authority, &[(rcgen::DnType::CommonName, "jane"), (uid, "u-1")]);
+    let user = world.ask(Some(&pem), None, "/api").await.unwrap();
+    assert_eq!((user.name.as_str(), user.uid.as_str()), ("jane", "u-1"));
+    assert!(user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("X509SHA256="));
+    let nameless = custom(&world.authority, &[(rcgen::DnType::OrganizationName, "dev")]);
+    assert_eq!(world.ask(Some(&nameless), None, "/api").await, Err(401));
+}
+
+#[tokio::test]
+async fn only_a_known_proxy_is_believed() {
+    let mut world = world();
+    let proxies = Authority::new("front-proxy", DAY).unwrap();
+    let proxy = FrontProxy {
+        authority_pem: proxies.certificate_pem().to_owned(),
+        allowed_names: vec!["front-proxy-client".to_owned()],
+    };
+    world.authenticator =
+        world.authenticator.with_front_proxy(&proxy, Arc::new(world.clock.clone())).unwrap();
+    let ask = async |pem: &str| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-remote-user", "jane"),
+            ("x-remote-group", "dev"),
+            ("x-remote-group", "ops"),
+            ("x-remote-uid", "u"),
+            ("x-remote-extra-scope%2fa", "view"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let found =
+            world.authenticator.authenticate(&mut headers, Some(&connection(Some(pem))), "/api").await;
+        assert!(headers.is_empty(), "what proxies say goes no further: {headers:?}");
+        found.map(|known| known.user).map_err(|error| error.code)
+    };
+    let name = |name: &str| [(rcgen::DnType::CommonName, name.to_owned())];
+    let of = |authority: &Authority, common_name: &str| {
+        let [(kind, value)] = name(common_name);
+        custom(authority, &[(kind, &value)])
+    };
+    let jane = ask(&of(&proxies, "front-proxy-client")).await.unwrap();
+    assert_eq!((jane.name.as_str(), jane.uid.as_str()), ("jane", "u"));
+    assert_eq!(jane.groups, ["dev", "ops", AUTHENTICATED]);
+    assert_eq!(jane.extra["scope/a"], ["view"]);
+    assert_eq!(ask(&of(&proxies, "somebody")).await, Err(401), "not one of the proxies");
+    let client = ask(&of(&world.authority, "front-proxy-client")).await.unwrap();
+    assert_eq!(client.name, "front-proxy-client", "a client of that name is no proxy");
+}
+
+#[tokio::test]
+async fn a_browser_shows_its_token_as_a_subprotocol() {
+    let world = world();
+    world.objects.put("", "secrets", bootstrap_secret(&[]));
+    let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("abcdef.0123456789abcdef");
+    let ask = async |protocols: &str| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-protocol", protocols),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let found = world.authenticator.authenticate(&mut headers, None, "/api").await;
+        let left = headers.get("sec-websocket-protocol").map(|left| left.to_str().unwrap().to_owned());
+        (found.map(|known| known.user.name).map_err(|error| error.code), left)
+    };
+    let token = format!("base64url.bearer.authorization.k8s.io.{encoded}");
+    let (user, left) = ask(&format!("{token}, v5.channel.k8s.io")).await;
+    assert_eq!(
+        (user, left.as_deref()),
+        (Ok("system:bootstrap:abcdef".to_owned()), Some("v5.channel.k8s.io"))
+    );
+    let (user, left) = ask(&token).await;
+    assert_eq!((user, left), (Err(401), None), "there must be something to choose");
+}
+
+#[tokio::test]
+async fn what_is_no_bearer_token_counts_as_nothing() {
+    let world = world();
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, "Basic eDp5".parse().unwrap());
+    let found = world.authenticator.authenticate(&mut headers, None, "/healthz").await.unwrap();
+    assert_eq!(found.user.name, ANONYMOUS);
+}
+
+#[tokio::test]
+async fn a_token_without_audiences_is_for_the_server_itself() {
+    let world = world();
+    world.objects.put("", "secrets", bootstrap_secret(&[]));
+    let ask = async |audiences: &[&str]| {
+        let audiences: Vec<String> = audiences.iter().map(|one| (*one).to_owned()).collect();
+        let found = world.authenticator.token("abcdef.0123456789abcdef", &audiences).await.unwrap();
+        found.map(|found| found.audiences)
+    };
+    assert_eq!(ask(&[]).await, Some(vec!["https://issuer/".to_owned()]));
+    assert_eq!(ask(&["https://issuer/", "other"]).await, Some(vec!["https://issuer/".to_owned()]));
+    assert_eq!(ask(&["other"]).await, None);
 }

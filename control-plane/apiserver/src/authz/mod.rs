@@ -12,6 +12,7 @@ mod rule;
 
 use std::sync::Arc;
 
+pub use escalation::missing;
 pub use node::node_name;
 pub use rbac::Rbac;
 pub use rule::Rule;

@@ -57,6 +57,15 @@ impl Rule {
         crate::attributes::items(role, "/rules").iter().map(Self::parse).collect()
     }
 
+    /// The rules of who may do everything.
+    pub fn everything() -> Vec<Self> {
+        let all = || vec!["*".to_owned()];
+        vec![
+            Self { verbs: all(), groups: all(), resources: all(), ..Self::default() },
+            Self { verbs: all(), urls: all(), ..Self::default() },
+        ]
+    }
+
     /// As it is stored.
     pub fn to_value(&self) -> Value {
         let mut value = json!({"verbs": self.verbs});

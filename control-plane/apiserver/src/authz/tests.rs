@@ -4,7 +4,7 @@ use super::*;
 use crate::attributes::UserInfo;
 use crate::attributes::fake::Fake;
 
-/// `verb group/resource[/sub] [namespace] [name]`, or `verb /path`; `-` is nothing.
+/// `verb group/resource[/sub] [namespace] [name] [field selector]`, or `verb /path`; `-` is nothing.
 fn asks(user: &UserInfo, text: &str) -> Attributes {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let mut attributes =
@@ -22,6 +22,8 @@ fn asks(user: &UserInfo, text: &str) -> Attributes {
         fields.get(at).filter(|one| **one != "-").map(|one| (*one).to_owned()).unwrap_or_default()
     };
     (attributes.namespace, attributes.name) = (field(2), field(3));
+    let selector = api_model::selector::FieldSelector::parse(&field(4)).unwrap();
+    attributes.fields = selector.requirements().to_vec();
     attributes
 }
 
@@ -144,7 +146,7 @@ fn changes_of_roles_count_at_once() {
 fn node_cluster() -> Arc<Fake> {
     let objects = Fake::with_roles();
     objects.put("", "pods", json!({"metadata": {"name": "mine", "namespace": "a"}, "spec": {
-        "nodeName": "n1", "serviceAccountName": "app",
+        "nodeName": "n1", "serviceAccountName": "app", "resourceClaims": [{"name": "g", "resourceClaimName": "gpu"}],
         "imagePullSecrets": [{"name": "pull"}],
         "volumes": [
             {"name": "s", "secret": {"secretName": "mounted"}},
@@ -154,11 +156,14 @@ fn node_cluster() -> Arc<Fake> {
             "envFrom": [{"configMapRef": {"name": "from"}}]}]}}));
     objects.put("", "pods", json!({"metadata": {"name": "other", "namespace": "a"}, "spec": {
         "nodeName": "n2", "serviceAccountName": "them", "volumes": [{"name": "s", "secret": {"secretName": "theirs"}}]}}));
-    objects.put(
-        "",
-        "persistentvolumes",
-        json!({"metadata": {"name": "pv"}, "spec": {"claimRef": {"namespace": "a", "name": "claim"}}}),
-    );
+    objects.put("", "pods", json!({"metadata": {"name": "mirror", "namespace": "a", "annotations": {"kubernetes.io/config.mirror": "x"}}, "spec": {
+        "nodeName": "n1", "volumes": [{"name": "s", "secret": {"secretName": "of-mirror"}}]}}));
+    let volume = |name: &str, claim: &str, secret: &str| {
+        json!({"metadata": {"name": name}, "spec": {
+        "claimRef": {"namespace": "a", "name": claim}, "csi": {"nodeStageSecretRef": {"namespace": "a", "name": secret}}}})
+    };
+    objects.put("", "persistentvolumes", volume("pv", "claim", "of-volume"));
+    objects.put("", "persistentvolumes", volume("pv2", "unused", "of-other-volume"));
     objects
 }
 
@@ -184,8 +189,29 @@ fn a_node_reads_only_what_its_pods_refer_to() {
         ("create core/serviceaccounts/token a them", false),
         ("get core/pods a mine", true),
         ("get core/pods a other", false),
-        ("list core/pods", true),
+        ("list core/pods", false),
+        ("list core/pods - - spec.nodeName=n1", true),
+        ("watch core/pods - - spec.nodeName=n2", false),
+        ("watch core/pods a mine", true),
         ("update core/pods/status a mine", true),
+        ("get core/nodes - n1", true),
+        // The proxy of the node needs them; AKS lets all nodes read nodes.
+        ("get core/nodes - n2", true),
+        ("get core/serviceaccounts a app", true),
+        ("get core/serviceaccounts a them", false),
+        ("list core/serviceaccounts a", false),
+        ("get core/secrets a of-volume", true),
+        ("get core/secrets a of-other-volume", false),
+        ("get core/persistentvolumes - pv2", false),
+        ("get resource.k8s.io/resourceclaims a gpu", true),
+        ("get resource.k8s.io/resourceclaims a other", false),
+        ("list resource.k8s.io/resourceslices", false),
+        ("list resource.k8s.io/resourceslices - - spec.nodeName=n1", true),
+        ("update core/persistentvolumeclaims/status a claim", true),
+        ("get storage.k8s.io/csinodes - n1", true),
+        ("delete storage.k8s.io/csinodes - n2", false),
+        ("delete core/nodes - n1", false),
+        ("get core/secrets a of-mirror", false),
         ("create core/events a", true),
         ("update coordination.k8s.io/leases kube-node-lease n1", true),
         ("create coordination.k8s.io/leases kube-node-lease", true),
@@ -205,6 +231,28 @@ fn a_node_reads_only_what_its_pods_refer_to() {
     assert!(!authorizer.authorize(&asks(&not_a_node, "get core/secrets a mounted")).allowed());
     let error = authorizer.check(&asks(&node, "get core/secrets a theirs")).expect_err("is refused");
     assert!(error.message.ends_with("no relationship found between node 'n1' and this object"), "{error}");
+}
+
+#[test]
+fn relations_of_nodes_follow_their_pods() {
+    let objects = node_cluster();
+    let authorizer = Authorizer::new(objects.clone());
+    let node = UserInfo::new("system:node:n1", &["system:nodes"]);
+    let may = |text: &str| authorizer.authorize(&asks(&node, text)).allowed();
+    assert!(may("get core/secrets a mounted"));
+    objects.put(
+        "",
+        "pods",
+        json!({"metadata": {"name": "twin", "namespace": "a"}, "spec": {"nodeName": "n1",
+        "volumes": [{"name": "s", "secret": {"secretName": "mounted"}}]}}),
+    );
+    objects.remove("", "pods", "a", "mine");
+    assert!(may("get core/secrets a mounted"), "another pod needs it");
+    assert!(!may("get core/secrets a env"));
+    objects.remove("", "pods", "a", "twin");
+    assert!(!may("get core/secrets a mounted"));
+    objects.remove("", "persistentvolumes", "", "pv");
+    assert!(!may("get core/secrets a of-volume"));
 }
 
 #[test]
@@ -228,6 +276,62 @@ fn nobody_grants_what_he_does_not_hold() {
     assert_eq!(check("rolebindings", binding("view")), Ok(()));
     assert!(check("rolebindings", binding("cluster-admin")).is_err());
     assert!(check("rolebindings", binding("absent")).is_err_and(|message| message.contains("not found")));
+    let many = json!({"metadata": {"name": "r", "namespace": "a"}, "rules": [{"apiGroups": [""], "resources": ["nodes", "secrets/x"], "verbs": ["list", "get"]}]});
+    let refused = check("roles", many).expect_err("is refused");
+    assert!(refused.ends_with("held:\n{APIGroups:[\"\"], Resources:[\"nodes\"], Verbs:[\"list\" \"get\"]}\n{APIGroups:[\"\"], Resources:[\"secrets/x\"], Verbs:[\"list\" \"get\"]}"), "{refused}");
     let masters = UserInfo::new("root", &["system:masters"]);
     assert!(escalation::check(&authorizer, &masters, "roles", "a", &role("*", "*"), None).is_ok());
+}
+
+#[test]
+fn what_sums_roles_up_is_for_who_holds_everything() {
+    let rbac = "rbac.authorization.k8s.io";
+    let objects = Fake::with_roles();
+    let role = json!({"metadata": {"name": "writer"}, "rules": [{"apiGroups": [rbac], "resources": ["clusterroles"], "verbs": ["create"]}]});
+    objects.put(rbac, "clusterroles", role);
+    objects.put(rbac, "clusterrolebindings", role_binding("", "writer", "x"));
+    objects.put(rbac, "clusterrolebindings", role_binding("", "absent", "x"));
+    let authorizer = Authorizer::new(objects.clone());
+    let user = UserInfo::new("x", &[]);
+    let sum =
+        json!({"metadata": {"name": "sum"}, "aggregationRule": {"clusterRoleSelectors": [{}]}, "rules": []});
+    let error =
+        escalation::check(&authorizer, &user, "clusterroles", "", &sum, None).expect_err("is refused");
+    assert_eq!(
+        error.message,
+        "clusterroles.rbac.authorization.k8s.io \"sum\" is forbidden: must have cluster-admin privileges to use the aggregationRule"
+    );
+    let all = json!({"metadata": {"name": "all"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+    let error =
+        escalation::check(&authorizer, &user, "clusterroles", "", &all, None).expect_err("is refused");
+    assert!(
+        error
+            .message
+            .ends_with("; resolution errors: [clusterroles.rbac.authorization.k8s.io \"absent\" not found]"),
+        "{error}"
+    );
+    objects.put(rbac, "clusterrolebindings", role_binding("", "cluster-admin", "x"));
+    assert_eq!(escalation::check(&authorizer, &user, "clusterroles", "", &sum, None), Ok(()));
+}
+
+#[test]
+fn a_reason_says_through_which_binding() {
+    let objects = Fake::with_roles();
+    let mut binding = role_binding("a", "view", "x");
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": "app"}, {"kind": "Group", "name": "dev", "apiGroup": "rbac.authorization.k8s.io"}]);
+    objects.put("rbac.authorization.k8s.io", "rolebindings", binding);
+    let authorizer = Authorizer::new(objects);
+    let reason = |user: &UserInfo| match authorizer.authorize(&asks(user, "list core/pods a")) {
+        Decision::Allow { reason } => reason,
+        other => panic!("{other:?}"),
+    };
+    let account = crate::tokens::service_account("a", "app", "1");
+    assert_eq!(
+        reason(&account),
+        "RBAC: allowed by RoleBinding \"view-x/a\" of ClusterRole \"view\" to ServiceAccount \"app/a\""
+    );
+    assert_eq!(
+        reason(&UserInfo::new("jane", &["dev"])),
+        "RBAC: allowed by RoleBinding \"view-x/a\" of ClusterRole \"view\" to Group \"dev\""
+    );
 }

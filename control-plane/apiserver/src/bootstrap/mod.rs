@@ -1,8 +1,9 @@
-//! Objects every cluster starts with: namespaces, RBAC, priority classes, the `kubernetes` Service, and AKS's own.
+//! Objects every cluster starts with: namespaces, RBAC, flow schemas, priority classes, the `kubernetes` Service, and AKS's own.
 //!
 //! [`ensure`] makes what is missing and mends what differs, at every start; running it again changes nothing. What users added to a
 //! role or binding stays; a role annotated `autoupdate: "false"` is left alone, as upstream does.
 
+pub mod flow;
 pub mod rbac;
 mod storage;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::attributes::{ApiError, text};
+use crate::authz::Rule;
 
 /// One object to ensure.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +66,13 @@ pub trait Ensure: Send + Sync {
 
 /// Makes and mends all objects. Returns how many were written.
 pub async fn ensure(settings: &Settings, with: &dyn Ensure) -> Result<usize, ApiError> {
+    ensure_seeds(seeds(settings), with).await
+}
+
+/// The same for some of them.
+pub async fn ensure_seeds(seeds: Vec<Seed>, with: &dyn Ensure) -> Result<usize, ApiError> {
     let mut written = 0;
-    for seed in seeds(settings) {
+    for seed in seeds {
         match with.get(&seed).await? {
             None => with.create(&seed).await?,
             Some(stored) => match mended(&seed, &stored) {
@@ -102,6 +109,7 @@ pub fn seeds(settings: &Settings) -> Vec<Seed> {
         })
         .collect();
     seeds.extend(rbac::seeds());
+    seeds.extend(flow::seeds());
     seeds.extend(storage::seeds());
     seeds.push(authentication(&settings.authority_pem));
     seeds.extend(kubernetes_service(settings));
@@ -191,24 +199,36 @@ fn kubernetes_service(settings: &Settings) -> [Seed; 3] {
     ]
 }
 
+/// Set to `false` on a role or binding that is to be left alone.
+const AUTOUPDATE: &str = "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate";
+
 /// What the stored object must become; none when it is as it should be.
 fn mended(seed: &Seed, stored: &Value) -> Option<Value> {
     let mut object = stored.clone();
     match seed.plural {
+        "clusterroles" | "roles" | "clusterrolebindings" | "rolebindings"
+            if text(stored, AUTOUPDATE) == "false" =>
+        {
+            return None;
+        }
         "clusterroles" | "roles" => {
-            if text(stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") == "false" {
-                return None;
-            }
+            add_metadata(&mut object, &seed.object);
             // An aggregated role's rules are kept by its controller.
-            if stored.get("aggregationRule").is_none() {
-                add_missing(&mut object, &seed.object, "rules");
+            if seed.object.get("aggregationRule").is_none() {
+                add_rules(&mut object, &seed.object);
+            } else if stored.get("aggregationRule").is_none() {
+                object["aggregationRule"] = seed.object["aggregationRule"].clone();
             }
         }
         "clusterrolebindings" | "rolebindings" => {
-            if text(stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") == "false" {
-                return None;
-            }
+            add_metadata(&mut object, &seed.object);
             add_missing(&mut object, &seed.object, "subjects");
+        }
+        "flowschemas" | "prioritylevelconfigurations" => {
+            if flow::may_update(seed, stored) && stored.get("spec") != seed.object.get("spec") {
+                object["spec"] = seed.object["spec"].clone();
+                object["metadata"]["annotations"][flow::AUTOUPDATE] = json!("true");
+            }
         }
         "endpoints" => object["subsets"] = seed.object["subsets"].clone(),
         "endpointslices" => {
@@ -222,6 +242,32 @@ fn mended(seed: &Seed, stored: &Value) -> Option<Value> {
         _ => {}
     }
     (object != *stored).then_some(object)
+}
+
+/// Labels and annotations that are not there; those that are there stay as they are.
+fn add_metadata(object: &mut Value, wanted: &Value) {
+    for field in ["labels", "annotations"] {
+        let Some(wanted) = wanted["metadata"][field].as_object() else { continue };
+        let mut have = object["metadata"][field].as_object().cloned().unwrap_or_default();
+        for (key, value) in wanted {
+            have.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        if !have.is_empty() {
+            object["metadata"][field] = Value::Object(have);
+        }
+    }
+}
+
+/// What the rules there do not cover, however they are written.
+fn add_rules(object: &mut Value, wanted: &Value) {
+    let (have, wanted) = (Rule::of_role(object), Rule::of_role(wanted));
+    let missing = crate::authz::missing(&have, &wanted);
+    if missing.is_empty() {
+        return;
+    }
+    let mut rules = object["rules"].as_array().cloned().unwrap_or_default();
+    rules.extend(missing.iter().map(Rule::to_value));
+    object["rules"] = Value::Array(rules);
 }
 
 fn add_missing(object: &mut Value, wanted: &Value, field: &str) {

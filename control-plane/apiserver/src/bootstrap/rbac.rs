@@ -1,4 +1,4 @@
-//! Roles and bindings from `rbac.yaml`.
+//! Roles and bindings from `rbac.yaml` (upstream's) and `rbac-aks.yaml` (what is added to them).
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,7 +12,6 @@ use crate::authz::Rule;
 const GROUP: &str = "rbac.authorization.k8s.io";
 const BOOTSTRAPPING: &str = "kubernetes.io/bootstrapping";
 const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
-const MANAGER: &str = "user:system:kube-controller-manager";
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
 
@@ -57,15 +56,31 @@ impl Role {
     }
 }
 
-/// The file is part of the program, so a mistake in it shows in the first test.
-static FILE: LazyLock<Option<File>> =
-    LazyLock::new(|| match serde_yaml_ng::from_str(include_str!("rbac.yaml")) {
+/// The files are part of the program, so a mistake in them shows in the first test.
+static UPSTREAM: LazyLock<Option<File>> = LazyLock::new(|| read(include_str!("rbac.yaml")));
+static AKS: LazyLock<Option<File>> = LazyLock::new(|| read(include_str!("rbac-aks.yaml")));
+
+fn read(text: &str) -> Option<File> {
+    match serde_yaml_ng::from_str(text) {
         Ok(file) => Some(file),
         Err(error) => {
             tracing::error!(%error, "bootstrap roles cannot be read");
             None
         }
-    });
+    }
+}
+
+/// Whose a role or binding is: it shows in its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Upstream,
+    Aks,
+}
+
+fn files() -> impl Iterator<Item = (Origin, &'static File)> {
+    let upstream = UPSTREAM.as_ref().map(|file| (Origin::Upstream, file));
+    upstream.into_iter().chain(AKS.as_ref().map(|file| (Origin::Aks, file)))
+}
 
 /// Reads `verbs groups resources [names]` or `verbs url paths`.
 fn rule(text: &str) -> Rule {
@@ -74,15 +89,12 @@ fn rule(text: &str) -> Rule {
     }
     let mut fields = text.split_whitespace();
     let mut list = || -> Vec<String> {
-        fields
-            .next()
-            .unwrap_or_default()
-            .split(',')
-            .filter(|one| !one.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let field = fields.next().unwrap_or_default().split(',').filter(|one| !one.is_empty());
+        let mut sorted: Vec<String> = field.map(str::to_owned).collect();
+        sorted.sort();
+        sorted
     };
-    let verbs = list()
+    let mut verbs: Vec<String> = list()
         .iter()
         .flat_map(|verb| match verb.as_str() {
             "read" => READ.map(str::to_owned).to_vec(),
@@ -91,12 +103,14 @@ fn rule(text: &str) -> Rule {
             verb => vec![verb.to_owned()],
         })
         .collect();
+    verbs.sort();
     let groups = list();
     if groups == ["url"] {
         return Rule { verbs, urls: list(), ..Rule::default() };
     }
-    let groups =
+    let mut groups: Vec<String> =
         groups.iter().map(|group| if group == "core" { String::new() } else { group.clone() }).collect();
+    groups.sort();
     Rule { verbs, groups, resources: list(), names: list(), ..Rule::default() }
 }
 
@@ -105,56 +119,40 @@ fn rules(texts: &[String]) -> Vec<Rule> {
 }
 
 /// The rules of a role, those it aggregates included.
-fn role_rules(file: &File, role: &Role) -> Vec<Rule> {
+fn role_rules(role: &Role) -> Vec<Rule> {
     match role {
         Role::Rules(texts) => rules(texts),
         Role::Aggregated { aggregate: None, rules: texts, .. } => rules(texts),
-        Role::Aggregated { aggregate: Some(wanted), .. } => file
-            .cluster_roles
-            .values()
-            .filter(|other| other.labels().contains(wanted))
-            .flat_map(|other| role_rules(file, other))
-            .collect(),
+        Role::Aggregated { aggregate: Some(wanted), .. } => {
+            let all: BTreeMap<&String, &Role> = files().flat_map(|(_, file)| &file.cluster_roles).collect();
+            let mut sum: Vec<Rule> = Vec::new();
+            let chosen = all.values().filter(|other| other.labels().contains(wanted));
+            for rule in chosen.flat_map(|other| role_rules(other)) {
+                if !sum.contains(&rule) {
+                    sum.push(rule);
+                }
+            }
+            sum
+        }
     }
 }
 
 /// The rules of one of the cluster roles here; none when there is no such role.
 pub fn cluster_role_rules(name: &str) -> Vec<Rule> {
-    FILE.as_ref()
-        .and_then(|file| file.cluster_roles.get(name).map(|role| role_rules(file, role)))
-        .unwrap_or_default()
+    files().find_map(|(_, file)| file.cluster_roles.get(name)).map(role_rules).unwrap_or_default()
 }
 
 /// Roles and bindings of AKS carry its add-on manager's label, upstream's its own.
-fn is_upstream(name: &str) -> bool {
-    const AKS: [&str; 12] = [
-        "aks-",
-        "system:aks-",
-        "create-csrs-",
-        "auto-approve-",
-        "cloud-node-manager",
-        "container-health",
-        "system:azure-",
-        "system:coredns",
-        "system:metrics-server",
-        "metrics-server",
-        "system:persistent-volume-binding",
-        "nodeNetConfig",
-    ];
-    !AKS.iter().any(|prefix| name.starts_with(prefix))
-}
-
-fn metadata(namespace: &str, name: &str) -> Value {
-    let mut metadata = if is_upstream(name) {
-        json!({
+fn metadata(origin: Origin, namespace: &str, name: &str) -> Value {
+    let mut metadata = match origin {
+        Origin::Upstream => json!({
             "labels": {BOOTSTRAPPING: "rbac-defaults"},
             "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-        })
-    } else {
-        json!({"labels": {
+        }),
+        Origin::Aks => json!({"labels": {
             "addonmanager.kubernetes.io/mode": "Reconcile",
             "kubernetes.azure.com/managedby": "aks",
-        }})
+        }}),
     };
     metadata["name"] = json!(name);
     if !namespace.is_empty() {
@@ -163,14 +161,14 @@ fn metadata(namespace: &str, name: &str) -> Value {
     metadata
 }
 
-fn role_seed(namespace: &str, name: &str, rules: &[Rule]) -> Seed {
+fn role_seed(origin: Origin, namespace: &str, name: &str, rules: &[Rule]) -> Seed {
     let (kind, plural) =
         if namespace.is_empty() { ("ClusterRole", "clusterroles") } else { ("Role", "roles") };
     let rules: Vec<Value> = rules.iter().map(Rule::to_value).collect();
     let object = json!({
         "apiVersion": format!("{GROUP}/v1"),
         "kind": kind,
-        "metadata": metadata(namespace, name),
+        "metadata": metadata(origin, namespace, name),
         "rules": rules,
     });
     Seed { group: GROUP, version: "v1", plural, object }
@@ -188,7 +186,7 @@ fn subject(text: &str) -> Value {
     }
 }
 
-fn binding_seed(namespace: &str, name: &str, role: &str, subjects: &[String]) -> Seed {
+fn binding_seed(origin: Origin, namespace: &str, name: &str, role: &str, subjects: &[String]) -> Seed {
     let (kind, plural, role_kind) = if namespace.is_empty() {
         ("ClusterRoleBinding", "clusterrolebindings", "ClusterRole")
     } else {
@@ -197,7 +195,7 @@ fn binding_seed(namespace: &str, name: &str, role: &str, subjects: &[String]) ->
     let mut object = json!({
         "apiVersion": format!("{GROUP}/v1"),
         "kind": kind,
-        "metadata": metadata(namespace, name),
+        "metadata": metadata(origin, namespace, name),
         "roleRef": {"apiGroup": GROUP, "kind": role_kind, "name": role},
     });
     if !subjects.is_empty() {
@@ -208,10 +206,20 @@ fn binding_seed(namespace: &str, name: &str, role: &str, subjects: &[String]) ->
 
 /// All roles and bindings, roles first.
 pub fn seeds() -> Vec<Seed> {
-    let Some(file) = FILE.as_ref() else { return Vec::new() };
+    let mut seeds: Vec<Seed> = files().flat_map(|(origin, file)| role_seeds(origin, file)).collect();
+    seeds.extend(files().flat_map(|(origin, file)| binding_seeds(origin, file)));
+    seeds
+}
+
+/// Namespace and name of `namespace/name`.
+fn placed(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or(("", name))
+}
+
+fn role_seeds(origin: Origin, file: &File) -> Vec<Seed> {
     let mut seeds = Vec::new();
     for (name, role) in &file.cluster_roles {
-        let mut seed = role_seed("", name, &role_rules(file, role));
+        let mut seed = role_seed(origin, "", name, &role_rules(role));
         for label in role.labels() {
             seed.object["metadata"]["labels"][format!("{AGGREGATE}{label}")] = json!("true");
         }
@@ -222,25 +230,25 @@ pub fn seeds() -> Vec<Seed> {
         seeds.push(seed);
     }
     for (name, texts) in &file.controllers {
-        seeds.push(role_seed("", &format!("system:controller:{name}"), &rules(texts)));
+        seeds.push(role_seed(origin, "", &format!("system:controller:{name}"), &rules(texts)));
     }
-    let placed = |name: &String| -> (String, String) {
-        name.split_once('/')
-            .map_or((String::new(), name.clone()), |(at, name)| (at.to_owned(), name.to_owned()))
-    };
     for (name, texts) in &file.roles {
         let (namespace, name) = placed(name);
-        seeds.push(role_seed(&namespace, &name, &rules(texts)));
+        seeds.push(role_seed(origin, namespace, name, &rules(texts)));
     }
+    seeds
+}
+
+fn binding_seeds(origin: Origin, file: &File) -> Vec<Seed> {
+    let mut seeds = Vec::new();
     for name in file.controllers.keys() {
         let role = format!("system:controller:{name}");
-        let subjects = [format!("sa:kube-system/{name}"), MANAGER.to_owned()];
-        seeds.push(binding_seed("", &role, &role, &subjects));
+        seeds.push(binding_seed(origin, "", &role, &role, &[format!("sa:kube-system/{name}")]));
     }
     for (name, parts) in file.cluster_role_bindings.iter().chain(&file.role_bindings) {
         let (namespace, name) = placed(name);
         if let Some((role, subjects)) = parts.split_first() {
-            seeds.push(binding_seed(&namespace, &name, role, subjects));
+            seeds.push(binding_seed(origin, namespace, name, role, subjects));
         }
     }
     seeds

@@ -93,3 +93,76 @@ fn every_object_is_one_the_model_knows_and_every_binding_has_its_role() {
     assert!(admin.len() > rbac::cluster_role_rules("edit").len());
     assert!(rbac::cluster_role_rules("edit").len() > rbac::cluster_role_rules("view").len());
 }
+
+#[tokio::test]
+async fn a_role_gets_back_what_was_taken_from_it_unless_it_is_to_be_left_alone() {
+    let written = Written::default();
+    ensure(&settings("20.1.0.4:443"), &written).await.unwrap();
+    let place = ("clusterroles".to_owned(), String::new(), "system:kube-dns".to_owned());
+    let full = written.0.lock()[&place].clone();
+    let thin = json!([{"apiGroups": [""], "resources": ["endpoints", "services"], "verbs": ["list"]}]);
+    written.0.lock().get_mut(&place).unwrap()["rules"] = thin.clone();
+    assert_eq!(ensure(&settings("20.1.0.4:443"), &written).await.unwrap(), 1);
+    let mended = written.0.lock()[&place].clone();
+    let added: Vec<&Value> = mended["rules"].as_array().unwrap().iter().skip(1).collect();
+    assert_eq!(
+        added,
+        [
+            &json!({"apiGroups": [""], "resources": ["endpoints"], "verbs": ["watch"]}),
+            &json!({"apiGroups": [""], "resources": ["services"], "verbs": ["watch"]}),
+        ]
+    );
+    let mut left = full;
+    left["rules"] = thin;
+    left["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = json!("false");
+    written.0.lock().insert(place, left);
+    assert_eq!(ensure(&settings("20.1.0.4:443"), &written).await.unwrap(), 0);
+}
+
+/// What upstream 1.35 prints for some of its roles, to catch a slip in the notation.
+#[test]
+fn rules_are_written_as_upstream_writes_them() {
+    let seeds = rbac::seeds();
+    let rules = |name: &str| {
+        let seed = seeds.iter().find(|seed| seed.name() == name && seed.plural == "clusterroles").unwrap();
+        assert_eq!(
+            seed.object["metadata"]["labels"]["kubernetes.io/bootstrapping"], "rbac-defaults",
+            "{name}"
+        );
+        seed.object["rules"].clone()
+    };
+    assert_eq!(
+        rules("system:controller:ttl-controller"),
+        json!([
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "patch", "update", "watch"]},
+            {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch", "update"]},
+        ])
+    );
+    assert_eq!(
+        rules("system:public-info-viewer"),
+        json!([
+            {"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]},
+        ])
+    );
+    assert_eq!(
+        rules("system:certificates.k8s.io:kubelet-serving-approver"),
+        json!([
+            {"apiGroups": ["certificates.k8s.io"], "resourceNames": ["kubernetes.io/kubelet-serving"], "resources": ["signers"], "verbs": ["approve"]},
+        ])
+    );
+    // Nobody who may edit a namespace can steer traffic past its services (CVE-2021-25740).
+    let edit = rules("edit").to_string();
+    assert!(!edit.contains("endpointslices\"],\"verbs\":[\"create"), "{edit}");
+    let upstream = seeds.iter().filter(|seed| !seed.object["metadata"]["annotations"].is_null()).count();
+    let count = |plural: &str| {
+        seeds
+            .iter()
+            .filter(|seed| seed.plural == plural && !seed.object["metadata"]["annotations"].is_null())
+            .count()
+    };
+    assert_eq!(
+        (count("clusterroles"), count("clusterrolebindings"), count("roles"), count("rolebindings")),
+        (68, 49, 7, 7),
+        "{upstream}"
+    );
+}

@@ -1,10 +1,12 @@
 //! From HTTP to the registry and back.
 //!
-//! Each request: who asks, on whose behalf, may they, what is it about, do it, answer in the form asked for.
+//! Each request: who asks, on whose behalf, is there a seat, may they ([`serve`]); what is it about, do it, answer in the form asked for.
 //! Every failure is answered as a `Status`.
 
 pub mod body;
+mod health;
 pub mod list;
+pub mod metrics;
 pub mod negotiate;
 pub mod objects;
 pub mod options;
@@ -13,35 +15,31 @@ pub mod path;
 pub mod plain;
 pub mod render;
 pub mod resource;
+mod serve;
 pub mod special;
 pub mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use api_model::selector::FieldSelector;
 use async_trait::async_trait;
 use http::HeaderMap;
-use kit::http::{Body, Connection, Request, Response};
+use kit::http::{Body, Request, Response};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::attributes::{ApiError, Attributes, Notes, UserInfo};
-use crate::authn::{Authenticator, impersonate};
+use crate::audit::{self, Auditor};
+use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::discovery::Discovery;
+use crate::flow::Flow;
 use crate::registry::Registry;
 use crate::streaming::Streaming;
 use crate::tokens::ServiceAccountTokens;
 use crate::tunnel::Tunnels;
+use metrics::Metrics;
 use options::Query;
 use path::RequestInfo;
-
-/// Requests worked on at once, watches and streams not counted; more are told to come back.
-const IN_FLIGHT_MAX: usize = 1000;
-/// How long a request may take, watches and streams not counted; as upstream.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
-/// When to come back, in seconds.
-const RETRY_AFTER_S: u32 = 1;
 
 /// Answers requests of one cluster's API.
 pub struct Api {
@@ -59,7 +57,12 @@ pub struct Api {
     pub streaming: Streaming,
     /// The connections to nodes.
     pub tunnels: Arc<Tunnels>,
-    in_flight: Semaphore,
+    /// Which requests run now.
+    pub flow: Flow,
+    /// Who did what; none when nothing is recorded.
+    pub auditor: Option<Auditor>,
+    /// How many requests, and how long they took.
+    pub metrics: Metrics,
 }
 
 /// A request as the handlers see it.
@@ -101,104 +104,41 @@ impl Asked {
     /// # Errors
     /// When it is too large or breaks off.
     pub async fn take_body(&mut self) -> Result<bytes::Bytes, ApiError> {
-        body::read(self.body_mut()).await
+        let bytes = body::read(self.body_mut()).await?;
+        audit::note_request_body(&body::content_type(self.headers()), &bytes);
+        Ok(bytes)
     }
 }
 
 impl Api {
-    /// A handler over these parts.
-    pub fn new(
-        registry: Arc<Registry>,
-        authenticator: Arc<Authenticator>,
-        authorizer: Arc<Authorizer>,
-        tokens: Arc<ServiceAccountTokens>,
-        discovery: Discovery,
-        streaming: Streaming,
-        tunnels: Arc<Tunnels>,
-    ) -> Self {
-        let in_flight = Semaphore::new(IN_FLIGHT_MAX);
-        Self { registry, authenticator, authorizer, tokens, discovery, streaming, tunnels, in_flight }
-    }
-
-    async fn handle(&self, request: Request) -> Result<Response, ApiError> {
-        let (mut head, body) = request.into_parts();
-        let query = Query::parse(head.uri.query());
-        let info = path::parse(&head.method, head.uri.path(), query.flag("watch"));
-        let user = self.who(&mut head).await?;
-        if info.path == crate::tunnel::PATH {
-            // The tunnels judge by themselves: only nodes may, each for itself.
-            return Ok(plain::tunnel(self, Request::from_parts(head, body), &user));
-        }
-        self.authorizer.check(&attributes(&info, &query, &user))?;
-        let asked = Asked {
-            info,
-            query,
-            head,
-            body: Mutex::new(body),
-            user,
-            warnings: Vec::new(),
-            notes: Arc::default(),
-        };
-        let long = asked.info.verb == "watch" || special::is_stream(&asked.info);
-        if long {
-            return self.route(asked).await;
-        }
-        let Ok(_permit) = self.in_flight.try_acquire() else {
-            return Err(ApiError::too_many_requests(
-                "Too many requests, please try again later.",
-                RETRY_AFTER_S,
-            ));
-        };
-        match tokio::time::timeout(REQUEST_LIMIT, self.route(asked)).await {
-            Ok(result) => result,
-            Err(_) => Err(ApiError::timeout("request did not complete within the allotted timeout")),
-        }
-    }
-
-    /// Who asks: known already when the request comes from inside, else by what it shows.
-    async fn who(&self, head: &mut http::request::Parts) -> Result<Arc<UserInfo>, ApiError> {
-        let inside = head.extensions.remove::<crate::loopback::Inside>();
-        let user = match inside {
-            Some(inside) => inside.0,
-            None => {
-                let connection = head.extensions.get::<Connection>();
-                let user =
-                    self.authenticator.authenticate(&head.headers, connection, head.uri.path()).await?;
-                Arc::new(user)
-            }
-        };
-        let other = impersonate(&mut head.headers, &user, &self.authorizer)?;
-        Ok(other.map_or(user, Arc::new))
-    }
-
-    async fn route(&self, mut asked: Asked) -> Result<Response, ApiError> {
+    async fn route(&self, mut asked: Asked) -> Response {
         if let Some(extension) = self.discovery.extension(&asked.info) {
             let (body, user) = (asked.body_mut(), asked.user.clone());
             let request = Request::from_parts(asked.head, body);
-            return Ok(self.discovery.aggregator().pass_on(&extension, &user, request).await);
+            return self.discovery.aggregator().pass_on(&extension, &user, request).await;
         }
         let result = if asked.info.is_resource {
             resource::serve(self, &mut asked).await
         } else {
             plain::serve(self, &mut asked).await
         };
-        let mut response = match result {
-            Ok(response) => response,
-            Err(error) => render::failed(&error, &asked.warnings),
-        };
+        let mut response = result.unwrap_or_else(|error| render::failed(&error, &asked.warnings));
         render::add_warnings(response.headers_mut(), &asked.notes.take_warnings());
-        Ok(response)
+        audit::annotate_all(|| asked.notes.annotations());
+        response
     }
 }
 
 /// What the authorisers are asked.
 fn attributes(info: &RequestInfo, query: &Query, user: &Arc<UserInfo>) -> Attributes {
+    let selecting = info.is_resource && matches!(info.verb, "list" | "watch" | "deletecollection");
+    // A selector that cannot be read limits nothing; the handler refuses it.
+    let selector =
+        query.get("fieldSelector").filter(|_| selecting).and_then(|text| FieldSelector::parse(text).ok());
+    let selector = selector.unwrap_or_default();
     // A list or watch of one name is authorised by that name.
-    let field_name = query.get("fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
-    let name = match field_name {
-        Some(name) if info.name.is_empty() && matches!(info.verb, "list" | "watch" | "deletecollection") => {
-            name.split(',').next().unwrap_or_default().to_owned()
-        }
+    let name = match selector.exact("metadata.name") {
+        Some(name) if info.name.is_empty() => name.to_owned(),
         _ => info.name.clone(),
     };
     Attributes {
@@ -212,15 +152,13 @@ fn attributes(info: &RequestInfo, query: &Query, user: &Arc<UserInfo>) -> Attrib
         name,
         path: info.path.clone(),
         is_resource: info.is_resource,
+        fields: selector.requirements().to_vec(),
     }
 }
 
 #[async_trait]
 impl kit::http::Service for Api {
     async fn call(&self, request: Request) -> Response {
-        match self.handle(request).await {
-            Ok(response) => response,
-            Err(error) => render::failed(&error, &[]),
-        }
+        self.answer(request).await
     }
 }

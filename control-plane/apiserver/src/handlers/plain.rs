@@ -4,7 +4,7 @@ use http::StatusCode;
 use kit::http::{Request, Response};
 
 use super::render::encoded;
-use super::{Api, Asked};
+use super::{Api, Asked, health, metrics};
 use crate::ApiError;
 
 /// Answers such a request.
@@ -28,66 +28,39 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         ["api" | "apis", ..] => api.discovery.serve(&parts, asked),
         ["openapi", rest @ ..] => api.discovery.openapi(rest, asked),
         ["version"] => Ok(json(api.discovery.version())),
-        ["healthz" | "livez" | "readyz", rest @ ..] => Ok(health(asked, parts[0], rest)),
-        ["metrics"] => Ok(metrics(api)),
-        [".well-known", "openid-configuration"] => {
-            let uri = format!("{}/openid/v1/jwks", api.tokens.issuer().trim_end_matches('/'));
-            Ok(json(api.tokens.openid_configuration(&uri)))
+        [kind @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
+            Ok(health::serve(api, asked, kind, rest).await)
         }
-        ["openid", "v1", "jwks"] => Ok(encoded(
+        ["metrics"] => Ok(kit::http::bytes_response(
             StatusCode::OK,
-            "application/jwk-set+json",
-            api.tokens.jwks().to_string().into(),
-            asked.headers(),
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics::all(api),
         )),
+        ["debug", "api_priority_and_fairness", table] => dumped(api, table),
+        [".well-known", "openid-configuration"] if api.tokens.is_discoverable() => {
+            let uri = format!("{}/openid/v1/jwks", api.tokens.issuer().trim_end_matches('/'));
+            let document = api.tokens.openid_configuration(&uri).to_string();
+            Ok(published("application/json", document))
+        }
+        ["openid", "v1", "jwks"] if api.tokens.is_discoverable() => {
+            Ok(published("application/jwk-set+json", api.tokens.jwks().to_string()))
+        }
         _ => Err(ApiError::no_such_path()),
     }
 }
 
-/// Whoever reaches this answers: the caches are loaded before the server is given out, and writes are
-/// refused by the store itself when it is unwell.
-fn health(asked: &Asked, kind: &str, rest: &[&str]) -> Response {
-    const CHECKS: &[&str] = &["ping", "log", "etcd", "informer-sync"];
-    if let [check] = rest {
-        let known = CHECKS.contains(check);
-        let status = if known { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        return kit::http::bytes_response(
-            status,
-            "text/plain; charset=utf-8",
-            if known { "ok" } else { "not found" },
-        );
-    }
-    if !asked.query.has("verbose") {
-        return kit::http::bytes_response(StatusCode::OK, "text/plain; charset=utf-8", "ok");
-    }
-    let mut text: String = CHECKS.iter().map(|check| format!("[+]{check} ok\n")).collect();
-    text.push_str(&format!("{kind} check passed\n"));
-    kit::http::bytes_response(StatusCode::OK, "text/plain; charset=utf-8", text)
+/// What anybody may keep for an hour, as upstream says of the issuer's documents.
+fn published(content_type: &'static str, text: String) -> Response {
+    let mut response = kit::http::bytes_response(StatusCode::OK, content_type, text);
+    let kept = http::HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(http::header::CACHE_CONTROL, kept);
+    response
 }
 
-fn metrics(api: &Api) -> Response {
-    let mut text = String::from("# TYPE apiserver_storage_objects gauge\n");
-    let mut watchers = String::from("# TYPE apiserver_longrunning_requests gauge\n");
-    let mut kinds = api.registry.kinds.all();
-    kinds.sort_by(|a, b| a.storage.cmp(&b.storage));
-    kinds.dedup_by(|a, b| a.storage == b.storage);
-    for served in kinds {
-        let resource = served.resource.group_resource();
-        let cache = api.registry.hub.cache(&served.storage);
-        if !cache.is_empty() {
-            text.push_str(&format!("apiserver_storage_objects{{resource=\"{resource}\"}} {}\n", cache.len()));
-        }
-        if cache.subscribers() > 0 {
-            let count = cache.subscribers();
-            watchers.push_str(&format!(
-                "apiserver_longrunning_requests{{resource=\"{resource}\",verb=\"WATCH\"}} {count}\n"
-            ));
-        }
-    }
-    text.push_str(&watchers);
-    text.push_str("# TYPE etcd_revision gauge\n");
-    text.push_str(&format!("etcd_revision {}\n", api.registry.hub.progress()));
-    kit::http::bytes_response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+/// Tables of priority and fairness.
+fn dumped(api: &Api, name: &str) -> Result<Response, ApiError> {
+    let table = api.flow.dump(name).ok_or_else(ApiError::no_such_path)?;
+    Ok(kit::http::bytes_response(StatusCode::OK, "text/plain; charset=utf-8", table))
 }
 
 /// Makes the connection a node's tunnel.

@@ -241,6 +241,8 @@ pub fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
 /// An error as a response, with the warnings that came before it.
 pub fn failed(error: &ApiError, warnings: &[String]) -> Response {
     let mut response = error.response();
+    // The audit log takes it from there.
+    response.extensions_mut().insert(error.clone());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     add_warnings(headers, warnings);

@@ -13,6 +13,8 @@ use super::render::respond;
 use super::{Api, Asked, body};
 use crate::ApiError;
 use crate::attributes::Operation;
+use crate::audit;
+use crate::authz::reviews::{self, Review};
 use crate::registry::scale::scale_of;
 use crate::registry::{Target, admit, object};
 use crate::streaming::Connect;
@@ -115,16 +117,13 @@ pub(super) async fn virtual_object(
         return bind_through_collection(api, asked, target, &object, &options, form).await;
     }
     admit::judge(&api.registry, target, Operation::Create, &mut object, &options).await?;
-    let plural = &target.served.resource.plural;
-    let made = crate::authz::reviews::create(
-        plural,
-        &target.namespace,
-        &target.user,
-        object,
-        &api.authorizer,
-        &api.authenticator,
-    )
-    .await?;
+    let review = Review {
+        plural: &target.served.resource.plural,
+        namespace: &target.namespace,
+        user: &target.user,
+        now: api.registry.clock.now(),
+    };
+    let made = reviews::create(&review, object, &api.authorizer, &api.authenticator).await?;
     Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
 }
 
@@ -199,7 +198,9 @@ pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Resu
     admit::judge(&api.registry, target, Operation::Create, &mut request, asked.query.dry_run()?).await?;
     api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
     let made = api.tokens.issue(&*api.registry, &target.namespace, &target.name, request, &target.user)?;
-    Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
+    audit::annotate("authentication.kubernetes.io/issued-credential-id", || made.credential_id.clone());
+    asked.warnings.extend(made.warning);
+    Ok(answer(api, asked, form, StatusCode::CREATED, made.request.to_string().into()))
 }
 
 /// `GET …/scale`.

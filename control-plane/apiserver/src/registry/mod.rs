@@ -27,8 +27,8 @@ use serde_json::Value;
 use store::{Committed, Compare, Durability, KeyValue, Op, Store, Txn};
 
 use crate::allocation::Allocator;
-use crate::attributes::{ApiError, Notes, Objects, UserInfo};
-use crate::watch::{Entry, Filter, Hub};
+use crate::attributes::{ApiError, Follow, Followed, Notes, Objects, UserInfo, VersionReader};
+use crate::watch::{Entry, Filter, Hub, Kind, Start, Subscription};
 pub use kinds::{Kinds, Served};
 
 /// The largest object that is stored, in bytes; as etcd takes by default.
@@ -312,5 +312,35 @@ impl Objects for Registry {
 
     fn version(&self, group: &str, plural: &str) -> u64 {
         self.hub.cache(&storage_name(group, plural)).changed()
+    }
+
+    fn version_reader(&self, group: &str, plural: &str) -> Option<VersionReader> {
+        let cache = self.hub.cache(&storage_name(group, plural));
+        Some(Box::new(move || cache.changed()))
+    }
+
+    fn follow(&self, group: &str, plural: &str) -> Option<Box<dyn Follow>> {
+        let cache = self.hub.cache(&storage_name(group, plural));
+        let subscription = cache.subscribe(Filter::default(), Start::Snapshot, self.hub.progress()).ok()?;
+        Some(Box::new(Following(subscription)))
+    }
+}
+
+struct Following(Subscription);
+
+impl Follow for Following {
+    fn next(&mut self) -> Followed {
+        match self.0.ready() {
+            Some((kind, change)) => {
+                let exists = kind != Kind::Deleted;
+                let entry = if exists { change.now.as_ref() } else { change.before.as_ref() };
+                match entry {
+                    Some(entry) => Followed::Changed { object: entry.value(), exists },
+                    None => Followed::Lost,
+                }
+            }
+            None if self.0.has_ended() => Followed::Lost,
+            None => Followed::Nothing,
+        }
     }
 }

@@ -1,22 +1,24 @@
 //! Verifying: signature, issuer, time, audience, and that what the token is bound to is still there.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jsonwebtoken::Validation;
-use serde_json::{Value, json};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::ServiceAccountTokens;
+use super::{REMEMBERED_MAX, ServiceAccountTokens, legacy};
 use crate::attributes::{Objects, UserInfo, text, texts};
 
 /// How long a token outlives the start of its pod's or account's deletion.
 const DELETION_LEEWAY_SECONDS: i64 = 60;
-const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 
 /// Why a token of ours is refused; the text is for the log and for token reviews.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct VerifyError(pub(crate) String);
 
-fn refused<T>(why: impl Into<String>) -> Result<T, VerifyError> {
+pub(super) fn refused<T>(why: impl Into<String>) -> Result<T, VerifyError> {
     Err(VerifyError(why.into()))
 }
 
@@ -27,6 +29,8 @@ pub struct Verified {
     pub user: UserInfo,
     /// Those of the wanted audiences that the token is meant for.
     pub audiences: Vec<String>,
+    /// What its bearer should be told.
+    pub warning: Option<String>,
 }
 
 impl ServiceAccountTokens {
@@ -37,28 +41,51 @@ impl ServiceAccountTokens {
         token: &str,
         wanted: &[String],
     ) -> Result<Option<Verified>, VerifyError> {
-        let Ok(unchecked) = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token) else {
-            return Ok(None);
-        };
-        let issuer = text(&unchecked, "/iss");
-        if issuer != self.issuer && issuer != LEGACY_ISSUER {
-            return Ok(None);
-        }
-        let mut validation = Validation::new(self.algorithm);
-        validation.required_spec_claims.clear();
-        // Time and audience are checked below: by our clock, and with upstream's texts.
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let claims = jsonwebtoken::decode::<Value>(token, &self.verifier, &validation)
-            .map_err(|_| VerifyError("invalid bearer token: signature does not verify".into()))?
-            .claims;
-        if issuer == LEGACY_ISSUER {
+        let Some(claims) = self.claims(token)? else { return Ok(None) };
+        if text(&claims, "/iss") == legacy::ISSUER {
             return self.legacy(objects, token, &claims, wanted).map(Some);
         }
         self.check_time(&claims)?;
         let audiences = self.check_audience(&claims, wanted)?;
         let user = self.check_bound(objects, &claims)?;
-        Ok(Some(Verified { user, audiences }))
+        Ok(Some(Verified { user, audiences, warning: None }))
+    }
+
+    /// The claims of a token that one of our keys signed; none when it is not one of ours.
+    fn claims(&self, token: &str) -> Result<Option<Arc<Value>>, VerifyError> {
+        let print: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        if let Some(claims) = self.remembered.lock().get(&print) {
+            return Ok(Some(claims.clone()));
+        }
+        let Ok(unchecked) = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token) else {
+            return Ok(None);
+        };
+        let issuer = text(&unchecked, "/iss");
+        if issuer != self.issuer && issuer != legacy::ISSUER {
+            return Ok(None);
+        }
+        let Ok(header) = jsonwebtoken::decode_header(token) else {
+            return refused("invalid bearer token");
+        };
+        let named = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref());
+        let candidates = named.map_or(&self.keys[..], std::slice::from_ref);
+        for key in candidates.iter().filter(|key| key.algorithm == header.alg) {
+            let mut validation = Validation::new(key.algorithm);
+            validation.required_spec_claims.clear();
+            // Time and audience are checked by our clock, and with upstream's texts.
+            validation.validate_exp = false;
+            validation.validate_aud = false;
+            if let Ok(decoded) = jsonwebtoken::decode::<Value>(token, &key.decoding, &validation) {
+                let claims = Arc::new(decoded.claims);
+                let mut remembered = self.remembered.lock();
+                if remembered.len() >= REMEMBERED_MAX {
+                    remembered.clear();
+                }
+                remembered.insert(print, claims.clone());
+                return Ok(Some(claims));
+            }
+        }
+        refused("invalid bearer token")
     }
 
     fn check_time(&self, claims: &Value) -> Result<(), VerifyError> {
@@ -122,12 +149,14 @@ impl ServiceAccountTokens {
                 self.check_object(objects, ("nodes", "", &name, &uid), "node")?;
             }
             user.extra.insert("authentication.kubernetes.io/node-name".into(), vec![name]);
-            user.extra.insert("authentication.kubernetes.io/node-uid".into(), vec![uid]);
+            if !uid.is_empty() {
+                user.extra.insert("authentication.kubernetes.io/node-uid".into(), vec![uid]);
+            }
         }
         Ok(user)
     }
 
-    fn check_object(
+    pub(super) fn check_object(
         &self,
         objects: &dyn Objects,
         (plural, namespace, name, uid): (&str, &str, &str, &str),
@@ -145,49 +174,6 @@ impl ServiceAccountTokens {
             return refused(format!("{what} {namespace}/{name} has been deleted"));
         }
         Ok(())
-    }
-
-    /// A token kept in a Secret of type `kubernetes.io/service-account-token`: valid as long as the Secret holds it.
-    fn legacy(
-        &self,
-        objects: &dyn Objects,
-        token: &str,
-        claims: &Value,
-        wanted: &[String],
-    ) -> Result<Verified, VerifyError> {
-        let claim =
-            |name: &str| claims[format!("kubernetes.io/serviceaccount/{name}")].as_str().unwrap_or_default();
-        let (namespace, account) = (claim("namespace"), claim("service-account.name"));
-        let uid = claim("service-account.uid");
-        self.check_object(objects, ("serviceaccounts", namespace, account, uid), "service account")?;
-        let secret = objects.get("", "secrets", namespace, claim("secret.name"));
-        let stored =
-            secret.as_deref().map(|secret| crate::authn::decoded(secret, "token")).unwrap_or_default();
-        if !crate::authn::same(&stored, token.as_bytes()) {
-            return refused("token has been invalidated");
-        }
-        if !wanted.is_empty() && !wanted.iter().any(|one| self.audiences.contains(one)) {
-            return refused("token is not meant for these audiences");
-        }
-        Ok(Verified { user: service_account(namespace, account, uid), audiences: self.audiences.clone() })
-    }
-
-    /// The token for a Secret of type `kubernetes.io/service-account-token`; it has no end.
-    pub fn legacy_token(
-        &self,
-        namespace: &str,
-        account: (&str, &str),
-        secret: &str,
-    ) -> Result<String, crate::attributes::ApiError> {
-        let (name, uid) = account;
-        self.sign(&json!({
-            "iss": LEGACY_ISSUER,
-            "sub": format!("system:serviceaccount:{namespace}:{name}"),
-            "kubernetes.io/serviceaccount/namespace": namespace,
-            "kubernetes.io/serviceaccount/secret.name": secret,
-            "kubernetes.io/serviceaccount/service-account.name": name,
-            "kubernetes.io/serviceaccount/service-account.uid": uid,
-        }))
     }
 }
 

@@ -76,6 +76,11 @@ impl Subscription {
     pub fn ready(&mut self) -> Option<(Kind, Arc<Change>)> {
         self.backlog.pop_front().or_else(|| self.queue.ready())
     }
+
+    /// Whether nothing more will come: the watcher fell too far behind or the cache was reloaded.
+    pub fn has_ended(&self) -> bool {
+        self.backlog.is_empty() && self.queue.has_ended()
+    }
 }
 
 impl Drop for Subscription {

@@ -78,6 +78,12 @@ impl Queue {
         self.0.lock().changes.pop_front()
     }
 
+    /// Whether nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        let waiting = self.0.lock();
+        waiting.ended && waiting.changes.is_empty()
+    }
+
     /// The next change; none when the queue has ended and is empty.
     pub fn poll(&self, context: &Context<'_>) -> Poll<Option<(Kind, Arc<Change>)>> {
         let mut waiting = self.0.lock();

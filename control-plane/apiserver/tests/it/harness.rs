@@ -57,6 +57,18 @@ pub async fn start() -> Server {
 }
 
 pub async fn start_with(store: Arc<dyn store::Store>, tasks: kit::Tasks) -> Server {
+    start_as(store, tasks, apiserver::Access::default()).await
+}
+
+/// A server in memory with settings of its own.
+pub async fn start_access(access: apiserver::Access) -> Server {
+    kit::tls::install_provider();
+    let tasks = kit::Tasks::new();
+    let store = store::Embedded::memory(store::Options::default(), &tasks);
+    start_as(store, tasks, access).await
+}
+
+async fn start_as(store: Arc<dyn store::Store>, tasks: kit::Tasks, access: apiserver::Access) -> Server {
     let authority = kit::pki::Authority::new("test", Duration::from_secs(3600)).unwrap();
     let config = Config {
         name: "test".to_owned(),
@@ -71,6 +83,7 @@ pub async fn start_with(store: Arc<dyn store::Store>, tasks: kit::Tasks) -> Serv
         version: "1.35.6".to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
+        access,
     };
     let api = ApiServer::start(config, &tasks).await.unwrap();
     let client = api.client(UserInfo::new("admin", &["system:masters"]));
@@ -89,12 +102,34 @@ impl Server {
 
     /// Sends a request; `headers` are `name: value`.
     pub async fn send(&self, method: &str, path: &str, headers: &[&str], body: Vec<u8>) -> Answer {
+        Self::send_through(&self.client, method, path, headers, body).await
+    }
+
+    /// The same as somebody else.
+    pub async fn send_as(
+        &self,
+        user: &UserInfo,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: Vec<u8>,
+    ) -> Answer {
+        Self::send_through(&self.api.client(user.clone()), method, path, headers, body).await
+    }
+
+    async fn send_through(
+        client: &kube::Client,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: Vec<u8>,
+    ) -> Answer {
         let mut request = http::Request::builder().method(method).uri(path);
         for header in headers {
             let (name, value) = header.split_once(": ").unwrap();
             request = request.header(name, value);
         }
-        let response = self.client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect_bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

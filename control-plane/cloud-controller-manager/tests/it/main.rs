@@ -40,6 +40,7 @@ async fn start() -> Plane {
         version: "1.35.6".to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
+        access: apiserver::Access::default(),
     };
     let api = ApiServer::start(config, &tasks).await.unwrap();
     let cloud = Arc::new(Memory::default());

@@ -43,6 +43,7 @@ async fn plane(
         version: "1.35.6".to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
+        access: apiserver::Access::default(),
     };
     let api = ApiServer::start(config, tasks).await.unwrap();
     let election = |component: &str| Election {

@@ -41,6 +41,7 @@ pub async fn start(grace: Duration) -> Plane {
         version: "1.35.6".to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
+        access: apiserver::Access::default(),
     };
     let api = ApiServer::start(config, &tasks).await.unwrap();
     let component = |name: &str| api.client(UserInfo::new(name, &["system:authenticated"]));

@@ -88,6 +88,9 @@ struct Stored {
     dns_service_ip: Ipv4Addr,
     pod_cidr: Option<ipnet::Ipv4Net>,
     principal_id: String,
+    /// Not in files of before.
+    #[serde(default)]
+    tier: String,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! <state>/clusters/<id>/   spec.json  keys.json (0600)  store.redb  encryption.keys (0600)  snapshots/
+//!                          kube-audit.log  kube-audit-admin.log (both 0600)
 //! ```
 //!
 //! Guarantees: keys, address and bootstrap token of a cluster are made once; a plane that was running is
 //! running again after a restart; deleting one that was never there succeeds. Does not: know what a
 //! managed cluster is, or make nodes.
 
+mod access;
 mod addons;
 mod drain;
 mod keys;
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) image: watch::Receiver<bool>,
     /// Who else says whose a bearer token is (Entra).
     pub(crate) token_reviewers: Vec<Arc<dyn apiserver::TokenAuthenticator>>,
+    /// Whether what is asked of API servers is recorded.
+    pub(crate) audit: bool,
     /// Certificates of the shared listener by server name.
     pub(crate) certificates: kit::tls::Certificates,
     /// Where clusters' objects are, if not in their directories. Other services may host the same clusters over it: then the loops of

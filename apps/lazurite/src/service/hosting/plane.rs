@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::keys::Keys;
 use super::storage::Storage;
-use super::{Shared, addons, failed};
+use super::{Shared, access, addons, failed};
 
 const SERVING_VALID: Duration = Duration::from_secs(2 * 365 * 86_400);
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ impl Plane {
         let tasks = parent.child();
         let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
         let storage = Storage::open(dir, shared.etcd.as_ref(), &tasks).await?;
-        let server = start_server(&spec, &keys, &authority, storage.store(), shared, &tasks).await?;
+        let server = start_server(&spec, &keys, &authority, storage.store(), (dir, shared), &tasks).await?;
         let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
         if let Err(error) = started {
             tasks.drain(DRAIN_LIMIT).await;
@@ -144,7 +144,7 @@ async fn start_server(
     keys: &Keys,
     authority: &Authority,
     store: Arc<dyn store::Store>,
-    shared: &Arc<Shared>,
+    (dir, shared): (&Path, &Arc<Shared>),
     tasks: &Tasks,
 ) -> Result<Arc<ApiServer>, ControlPlaneError> {
     let model = shared.model(&spec.version)?;
@@ -161,6 +161,7 @@ async fn start_server(
         version: spec.version.clone(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: shared.token_reviewers.clone(),
+        access: access::settings(spec, dir, shared.audit, tasks)?,
     };
     ApiServer::start(config, tasks).await.map_err(failed("start the API server"))
 }
