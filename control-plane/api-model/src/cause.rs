@@ -36,13 +36,26 @@ impl Cause {
 
     /// As [`Self::invalid`], for a text.
     pub fn invalid_str(path: &FieldPath, value: &str, detail: &str) -> Self {
-        Self::new(path, "FieldValueInvalid", with_detail(&format!("Invalid value: {value:?}"), detail))
+        Self::new(
+            path,
+            "FieldValueInvalid",
+            with_detail(&format!("Invalid value: {}", quoted(value)), detail),
+        )
+    }
+
+    /// `Invalid value: detail`, for what is too large or means nothing by itself.
+    pub fn invalid_unshown(path: &FieldPath, detail: &str) -> Self {
+        Self::new(path, "FieldValueInvalid", with_detail("Invalid value", detail))
     }
 
     /// `Unsupported value: "x": supported values: "a", "b"`; the supported ones sorted as given.
     pub fn unsupported(path: &FieldPath, value: &Value, supported: &[&str]) -> Self {
-        let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        let message = format!("Unsupported value: {}: supported values: {}", shown(value), list.join(", "));
+        let list: Vec<String> = supported.iter().map(|s| quoted(s)).collect();
+        let message = if list.is_empty() {
+            format!("Unsupported value: {}", shown(value))
+        } else {
+            format!("Unsupported value: {}: supported values: {}", shown(value), list.join(", "))
+        };
         Self::new(path, "FieldValueNotSupported", message)
     }
 
@@ -84,11 +97,36 @@ fn with_detail(head: &str, detail: &str) -> String {
     if detail.is_empty() { head.to_owned() } else { format!("{head}: {detail}") }
 }
 
+/// A text in quotes as Go writes it.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\u{b}' => out.push_str("\\v"),
+            c if u32::from(c) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// How upstream shows a bad value: texts quoted, objects as JSON.
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Null => "null".to_owned(),
+        Value::String(text) => quoted(text),
+        // Upstream shows Go's nil as this text.
+        Value::Null => "\"null\"".to_owned(),
         other => other.to_string(),
     }
 }

@@ -10,14 +10,17 @@ use std::collections::HashSet;
 impl Schema {
     /// What is wrong with the object's shape. Run it after [`Schema::prune`] and [`Schema::default`].
     ///
-    /// Built-in kinds: wrong types anywhere; required texts and structs outside `status` (upstream's decoder fills the rest with zeros, so per-kind rules
-    /// judge those). Custom kinds: everything their schema says, except CEL rules.
+    /// Built-in kinds: wrong types anywhere. What is absent is none of the shape's business: upstream's decoder fills it with zeros, and the rules of the
+    /// kind judge those, each in its own words. Definitions of custom kinds: required texts and structs too. Custom kinds: everything their schema says,
+    /// except CEL rules.
     pub fn validate(&self, object: &Value) -> Vec<Cause> {
+        let built_in = self.name().is_some();
         let mut checker = Checker {
             types: self.types(),
             path: FieldPath::root(),
             causes: Vec::new(),
-            built_in: self.name().is_some(),
+            built_in,
+            judged_by_rules: self.name().is_some_and(|name| !name.starts_with("apiextensions-apiserver.")),
         };
         checker.node(self.id(), object, false);
         checker.causes
@@ -29,6 +32,7 @@ struct Checker<'a> {
     path: FieldPath,
     causes: Vec<Cause>,
     built_in: bool,
+    judged_by_rules: bool,
 }
 
 impl Checker<'_> {
@@ -93,7 +97,7 @@ impl Checker<'_> {
     }
 
     fn absent(&mut self, field: &Field, in_status: bool) {
-        if !field.required {
+        if !field.required || self.judged_by_rules {
             return;
         }
         if self.built_in {

@@ -7,6 +7,9 @@ type Object = Map<String, Value>;
 
 /// Runs before the fixed defaults of the type.
 pub(super) fn before(name: &str, o: &mut Object) {
+    for part in always_there(name) {
+        or_object(o, part);
+    }
     match name {
         "api.core.v1.Container" | "api.core.v1.EphemeralContainer" => image_pull_policy(o),
         "api.core.v1.Pod" => pod(o),
@@ -36,6 +39,36 @@ pub(super) fn before(name: &str, o: &mut Object) {
         }
         "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names(o),
         _ => {}
+    }
+}
+
+/// The parts upstream's decoder makes when nobody gave them, so that what is inside them has its defaults.
+fn always_there(name: &str) -> &'static [&'static str] {
+    match name {
+        "api.core.v1.Pod"
+        | "api.core.v1.PodTemplateSpec"
+        | "api.core.v1.ReplicationController"
+        | "api.core.v1.Service"
+        | "api.core.v1.PersistentVolume"
+        | "api.core.v1.PersistentVolumeClaim"
+        | "api.apps.v1.Deployment"
+        | "api.apps.v1.ReplicaSet"
+        | "api.apps.v1.StatefulSet"
+        | "api.apps.v1.DaemonSet"
+        | "api.batch.v1.Job"
+        | "api.batch.v1.JobTemplateSpec"
+        | "api.batch.v1.CronJob"
+        | "api.networking.v1.NetworkPolicy"
+        | "api.autoscaling.v1.HorizontalPodAutoscaler"
+        | "api.autoscaling.v2.HorizontalPodAutoscaler" => &["spec"],
+        "api.core.v1.PodTemplate"
+        | "api.apps.v1.DeploymentSpec"
+        | "api.apps.v1.ReplicaSetSpec"
+        | "api.apps.v1.StatefulSetSpec"
+        | "api.apps.v1.DaemonSetSpec"
+        | "api.batch.v1.JobSpec" => &["template"],
+        "api.batch.v1.CronJobSpec" => &["jobTemplate"],
+        _ => &[],
     }
 }
 

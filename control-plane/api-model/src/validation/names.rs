@@ -172,15 +172,16 @@ pub fn config_key(text: &str) -> Vec<String> {
 
 /// The name of an environment variable: printable ASCII without `=`.
 pub fn env_name(text: &str) -> Vec<String> {
-    let fits = !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'=');
-    if fits {
-        return Vec::new();
+    let mut problems = Vec::new();
+    if text.is_empty() {
+        problems.push("environment variable name must be non-empty".to_owned());
     }
-    vec![regex_error(
-        "a valid environment variable name must consist only of printable ASCII characters other than '='",
-        "^[ -<>-~]+$",
-        &["my-env-name", "MY_ENV.NAME"],
-    )]
+    if !text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'=') {
+        problems.push(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned(),
+        );
+    }
+    problems
 }
 
 /// The name of a port: IANA service name.
@@ -204,7 +205,89 @@ pub fn port_name(text: &str) -> Vec<String> {
     problems
 }
 
-/// The number of a port.
-pub fn port_number(port: i64) -> Option<String> {
-    (!(1..=65535).contains(&port)).then(|| "must be between 1 and 65535, inclusive".to_owned())
+/// A DNS-1123 subdomain whose labels may hold and begin with an underscore: search paths of resolvers.
+pub fn dns1123_subdomain_with_underscore(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if text.len() > 253 {
+        problems.push(too_long(253));
+    }
+    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        label.first().is_some_and(|b| edge(*b))
+            && label.last().is_some_and(|b| edge(*b))
+            && label.iter().all(|b| edge(*b) || b"-_".contains(b))
+    };
+    if !text.split('.').all(label) {
+        problems.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            SUBDOMAIN,
+            &["example.com"],
+        ));
+    }
+    problems
+}
+
+/// `*.` and a DNS-1123 subdomain.
+pub fn wildcard_dns1123_subdomain(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if text.len() > 253 {
+        problems.push(too_long(253));
+    }
+    if !text.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(shaped_label)) {
+        problems.push(regex_error(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            "\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+            &["*.example.com"],
+        ));
+    }
+    problems
+}
+
+/// Letters, digits and underscores, not beginning with a digit.
+pub fn c_identifier(text: &str) -> Vec<String> {
+    let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && text.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    if fits {
+        return Vec::new();
+    }
+    vec![regex_error(
+        "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
+        "[A-Za-z_][A-Za-z0-9_]*",
+        &["my_name", "MY_NAME", "MyName"],
+    )]
+}
+
+/// The name of an HTTP header.
+pub fn http_header_name(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Vec::new();
+    }
+    vec![regex_error(
+        "a valid HTTP header must consist of alphanumeric characters or '-'",
+        "[-A-Za-z0-9]+",
+        &["X-Header-Name"],
+    )]
+}
+
+/// A whole number and `%`.
+pub fn percent(text: &str) -> Vec<String> {
+    let fits = text.strip_suffix('%').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    if fits {
+        return Vec::new();
+    }
+    vec![regex_error(
+        "a valid percent string must be a numeric string followed by an ending '%'",
+        "[0-9]+%",
+        &["1%", "93%"],
+    )]
+}
+
+/// What may follow the slash of a domain-prefixed path: `None` when all is well.
+pub fn http_path(text: &str) -> Option<String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !text.is_empty() && text.bytes().all(allowed) {
+        return None;
+    }
+    Some("Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')".to_owned())
 }

@@ -1,115 +1,130 @@
-//! Rules of nodes, leases, priority classes, autoscalers and disruption budgets.
+//! Rules of priority classes, runtime classes, leases and disruption budgets.
 
-use super::report::{Report, list, number, spec, text};
-use super::workloads;
-use crate::cause::Cause;
-use crate::path::FieldPath;
-use serde_json::Value;
-
-pub(super) fn node_changes(new: &Value, old: &Value, report: &mut Report) {
-    let path = FieldPath::new("spec");
-    let at = |o: &Value, field: &str| o.pointer(&format!("/spec/{field}")).cloned().unwrap_or(Value::Null);
-    for field in ["providerID", "podCIDR"] {
-        let (now, before) = (at(new, field), at(old, field));
-        let unset = before.is_null() || before == "";
-        if !unset && now != before {
-            let detail = match field {
-                "providerID" => "node updates may not change providerID except from \"\" to valid",
-                _ => "node updates may not change podCIDR except from \"\" to valid",
-            };
-            report.forbidden(&path.child(field), detail);
-        }
-    }
-    let taints = new.pointer("/spec/taints").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut seen = std::collections::BTreeSet::new();
-    for (index, taint) in taints.iter().enumerate() {
-        let at = path.child("taints").index(index);
-        let allowed = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        report.one_of(&at.child("effect"), taint.get("effect"), &allowed, true);
-        let key = text(taint, "key");
-        report.problems(&at.child("key"), key, super::names::qualified_name(key));
-        if !seen.insert((key, text(taint, "effect"))) {
-            let mut cause = Cause::duplicate(&at, taint);
-            cause.message.push_str(": taints must be unique by key and effect pair");
-            report.push(cause);
-        }
-    }
-}
-
-pub(super) fn lease(o: &Value, report: &mut Report) {
-    let (path, spec) = spec(o);
-    report.positive(&path.child("leaseDurationSeconds"), spec.get("leaseDurationSeconds"));
-    report.not_negative(&path.child("leaseTransitions"), spec.get("leaseTransitions"));
-}
+use super::names;
+use super::place::Place;
+use super::pod::{preemption_policy, toleration_list};
+use super::report::Report;
+use super::resources;
+use super::same::same;
+use super::selectors;
+use super::workloads::{at_most_all, int_or_percent};
 
 /// Priorities above are the system's.
-const HIGHEST: i64 = 1_000_000_000;
+const PRIORITY_MAX: i64 = 1_000_000_000;
+/// The system's classes and their priorities.
+const SYSTEM: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
-pub(super) fn priority_class(o: &Value, report: &mut Report) {
-    let name = o.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let known = matches!(name, "system-node-critical" | "system-cluster-critical");
-    if name.starts_with("system-") && !known {
-        let detail = "priority class names with 'system-' prefix are reserved for system use only. error: only system-node-critical and system-cluster-critical are allowed";
-        report.forbidden(&FieldPath::new("metadata.name"), detail);
-    }
-    if !known && number(o, "value").unwrap_or(0) > HIGHEST {
-        let detail = format!("maximum allowed value of a user defined priority is {HIGHEST}");
-        report.forbidden(&FieldPath::new("value"), &detail);
-    }
-    report.one_of(
-        &FieldPath::new("preemptionPolicy"),
-        o.get("preemptionPolicy"),
-        &["Never", "PreemptLowerPriority"],
-        false,
-    );
-}
-
-pub(super) fn priority_class_changes(new: &Value, old: &Value, report: &mut Report) {
-    for field in ["value", "preemptionPolicy"] {
-        if new.get(field) != old.get(field) {
-            report.forbidden(&FieldPath::new(field), "may not be changed in an update.");
+/// A priority class.
+pub(super) fn priority_class(object: &Place, report: &mut Report) {
+    let metadata = object.field("metadata");
+    let (name, value) = (metadata.field("name"), object.field("value"));
+    if name.as_text().starts_with("system-") {
+        let problem = match SYSTEM.iter().find(|(known, _)| *known == name.as_text()) {
+            None => Some(format!("{} is not a known system priority class", name.as_text())),
+            Some((known, priority)) if *priority != object.number("value") => {
+                Some(format!("value of {known} PriorityClass must be {priority}"))
+            }
+            Some((known, _)) if object.flag("globalDefault") => {
+                Some(format!("globalDefault of {known} PriorityClass must be false"))
+            }
+            Some(_) => None,
+        };
+        if let Some(problem) = problem {
+            let detail = format!(
+                "priority class names with 'system-' prefix are reserved for system use only. error: {problem}"
+            );
+            report.forbidden(&name, &detail);
         }
-    }
-}
-
-pub(super) fn autoscaler(o: &Value, report: &mut Report) {
-    let (path, spec) = spec(o);
-    let (min, max) = (number(spec, "minReplicas"), number(spec, "maxReplicas").unwrap_or(0));
-    if let Some(min) = min.filter(|n| *n < 1) {
-        report.invalid(&path.child("minReplicas"), &min.into(), "must be greater than or equal to 1");
-    }
-    if max < 1 {
-        report.invalid(&path.child("maxReplicas"), &max.into(), "must be greater than 0");
-    }
-    if min.is_some_and(|min| max < min) {
-        report.invalid(
-            &path.child("maxReplicas"),
-            &max.into(),
-            "must be greater than or equal to `minReplicas`",
+    } else if object.number("value") > PRIORITY_MAX {
+        report.forbidden(
+            &value,
+            &format!("maximum allowed value of a user defined priority is {PRIORITY_MAX}"),
         );
     }
-    let target = spec.get("scaleTargetRef").unwrap_or(&Value::Null);
-    for field in ["kind", "name"] {
-        if text(target, field).is_empty() {
-            report.required(&path.child("scaleTargetRef").child(field), "");
-        }
-    }
-    for (index, metric) in list(spec, "metrics").iter().enumerate() {
-        let kinds = ["ContainerResource", "External", "Object", "Pods", "Resource"];
-        report.one_of(&path.child("metrics").index(index).child("type"), metric.get("type"), &kinds, true);
+    if object.has("preemptionPolicy") {
+        preemption_policy(&object.field("preemptionPolicy"), report);
     }
 }
 
-pub(super) fn budget(o: &Value, report: &mut Report) {
-    let (path, spec) = spec(o);
-    let has = |field: &str| spec.get(field).is_some_and(|v| !v.is_null());
-    if has("minAvailable") && has("maxUnavailable") {
-        report.invalid(&path, spec, "minAvailable and maxUnavailable cannot be both set");
+pub(super) fn priority_class_changes(new: &Place, old: &Place, report: &mut Report) {
+    if new.number("value") != old.number("value") {
+        report.forbidden(&new.field("value"), "may not be changed in an update.");
     }
-    for field in ["minAvailable", "maxUnavailable"] {
-        report.not_negative(&path.child(field), spec.get(field));
+    report.immutable(&new.field("preemptionPolicy"), &old.field("preemptionPolicy"));
+}
+
+/// A runtime class.
+pub(super) fn runtime_class(object: &Place, report: &mut Report) {
+    let handler = object.field("handler");
+    report.problems(&handler, names::dns1123_label(handler.as_text()));
+    let overhead = object.field("overhead");
+    let fixed = overhead.field("podFixed");
+    let limits = fixed.named("limits");
+    for (name, entry) in limits.entries() {
+        resources::container_resource_name(&entry, name, report);
+        resources::amount(&entry, name, report);
     }
-    if let Some(selector) = spec.get("selector").filter(|s| !s.is_null()) {
-        workloads::label_selector(selector, &path.child("selector"), report);
+    let scheduling = object.field("scheduling");
+    selectors::labels(&scheduling.field("nodeSelector"), report);
+    let tolerations = scheduling.field("tolerations");
+    toleration_list(&tolerations, report);
+    for (index, one) in tolerations.items().enumerate() {
+        let earlier = tolerations.list().iter().take(index).any(|other| same(other, one.value()));
+        if earlier {
+            report.duplicate(&one);
+        }
+    }
+}
+
+pub(super) fn runtime_class_changes(new: &Place, old: &Place, report: &mut Report) {
+    report.immutable(&new.field("handler"), &old.field("handler"));
+}
+
+/// A lease.
+pub(super) fn lease(object: &Place, report: &mut Report) {
+    let spec = object.field("spec");
+    let duration = spec.field("leaseDurationSeconds");
+    if duration.as_number().is_some_and(|seconds| seconds <= 0) {
+        report.invalid(&duration, "must be greater than 0");
+    }
+    let transitions = spec.field("leaseTransitions");
+    if transitions.as_number().is_some_and(|count| count < 0) {
+        report.invalid(&transitions, "must be greater than or equal to 0");
+    }
+    let strategy = spec.field("strategy");
+    if !strategy.is_set() {
+        return;
+    }
+    match strategy.as_text().split_once('/') {
+        None if strategy.as_text() == "OldestEmulationVersion" => {}
+        None => report.unsupported(&strategy, &["OldestEmulationVersion"]),
+        Some(_) => report.problems(&strategy, names::qualified_name(strategy.as_text())),
+    }
+    if spec.has("preferredHolder") && strategy.is_empty() {
+        report.forbidden(&spec.field("preferredHolder"), "may only be specified when `strategy` is defined");
+    }
+}
+
+/// A disruption budget.
+pub(super) fn budget(object: &Place, report: &mut Report) {
+    let spec = object.field("spec");
+    let (available, unavailable) = (spec.field("minAvailable"), spec.field("maxUnavailable"));
+    if available.is_set() && unavailable.is_set() {
+        report.invalid(&spec, "minAvailable and maxUnavailable cannot be both set");
+    }
+    for one in [available, unavailable].iter().filter(|one| one.is_set()) {
+        int_or_percent(one, report);
+        at_most_all(one, report);
+    }
+    selectors::label_selector(&spec.field("selector"), report);
+    report.optional_of(&spec.field("unhealthyPodEvictionPolicy"), &["AlwaysAllow", "IfHealthyBudget"]);
+}
+
+/// What may be written to a budget's status.
+pub(super) fn budget_status(new: &Place, _old: &Place, report: &mut Report) {
+    let status = new.field("status");
+    for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+        report.not_negative(&status.field(field));
     }
 }

@@ -130,7 +130,6 @@ fn shapes_are_judged() {
     assert_eq!(
         texts,
         [
-            "spec.containers[0].name: Required value",
             "spec.containers[0].ports[0].containerPort: Invalid value: \"string\": spec.containers[0].ports[0].containerPort in body must be of type integer: \"string\"",
         ]
     );

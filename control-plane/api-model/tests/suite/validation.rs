@@ -1,9 +1,29 @@
-//! Each case: the object as a client sends it, the texts of the causes.
+//! The rules of every kind, held against `tests/validation/*.txt`: what is done to an object, and the causes.
+//!
+//! ```text
+//! kind apps deployments                 the kind (of a version: `autoscaling@v2`) of the cases below
+//! base {spec: {…}}                      a good object of it; metadata is added
+//! create /spec set {replicas: -1}       the base with a part changed, made
+//! ! spec.replicas: Invalid value: …     a cause, in order; none: it is well
+//! update / set {data: {a: b}}           the base, changed so (also `status`, `resize`, `ephemeralcontainers`)
+//! from /spec set {…}                    what the next update changes is not the base, but the base changed so
+//! ```
+//!
+//! Changes are merge patches; a pointer may name a part that is not there yet, and `-` a new item. `UPDATE_EXPECT=1` writes the causes
+//! down: read them before they are believed.
 
-use super::resource;
-use api_model::validation::{validate_create, validate_update};
+use super::{model, resource};
+use api_model::validation::{rules_of, validate_create, validate_write};
 use api_model::{Cause, Resource};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+struct Section {
+    resource: Option<Resource>,
+    base: Value,
+    from: Option<Value>,
+}
 
 fn ready(r: &Resource, mut object: Value) -> Value {
     r.schema.prune(&mut object);
@@ -11,329 +31,221 @@ fn ready(r: &Resource, mut object: Value) -> Value {
     object
 }
 
-fn texts(causes: &[Cause]) -> Vec<String> {
-    causes.iter().map(Cause::text).collect()
+fn kind(group: &str, plural: &str) -> Resource {
+    let (group, version) =
+        group.split_once('@').map_or((group, None), |(group, version)| (group, Some(version)));
+    let group = if group == "core" { "" } else { group };
+    match version {
+        None => resource(group, plural).clone(),
+        Some(version) => model()
+            .resources()
+            .iter()
+            .find(|r| (&*r.group, &*r.version, &*r.plural) == (group, version, plural))
+            .unwrap()
+            .clone(),
+    }
 }
 
-fn create(group: &str, plural: &str, object: Value) -> Vec<String> {
-    let r = resource(group, plural);
-    let object = ready(r, object);
-    let mut causes = r.schema.validate(&object);
+fn with_metadata(r: &Resource, mut object: Value) -> Value {
+    if object.get("metadata").is_none() {
+        object["metadata"] = json!({});
+    }
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.entry("name").or_insert(json!("a"));
+    metadata.entry("uid").or_insert(json!("u"));
+    if r.namespaced {
+        metadata.entry("namespace").or_insert(json!("n"));
+    }
+    object
+}
+
+fn flow(text: &str) -> Value {
+    serde_yaml_ng::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Merges `patch` into the part at `pointer`, which need not be there yet.
+fn set(object: &mut Value, pointer: &str, patch: Value) {
+    let mut at = object;
+    for step in pointer.split('/').skip(1).filter(|step| !step.is_empty()) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        at = match at {
+            Value::Array(items) => {
+                let index = if step == "-" { items.len() } else { step.parse().unwrap() };
+                if index == items.len() {
+                    items.push(Value::Null);
+                }
+                &mut items[index]
+            }
+            other => {
+                if !other.is_object() {
+                    *other = json!({});
+                }
+                other.as_object_mut().unwrap().entry(step).or_insert(Value::Null)
+            }
+        };
+    }
+    *at = match (at.take(), patch) {
+        (old, patch @ Value::Object(_)) if old.is_object() => api_model::merge::merge_patch(&old, &patch),
+        (_, patch) => patch,
+    };
+}
+
+fn judge(section: &Section, action: &str, pointer: &str, patch: Value) -> Vec<String> {
+    let r = section.resource.as_ref().expect("a kind comes first");
+    let mut changed =
+        section.from.clone().filter(|_| action != "create").unwrap_or_else(|| section.base.clone());
+    let old = ready(r, changed.clone());
+    if action != "create" {
+        changed = old.clone();
+    }
+    set(&mut changed, pointer, patch);
+    let new = ready(r, changed);
+    let mut causes = r.schema.validate(&new);
     if causes.is_empty() {
-        causes = validate_create(r, &object);
+        causes = match action {
+            "create" => validate_create(r, &new),
+            "update" => validate_write(r, "", &new, &old),
+            subresource => validate_write(r, subresource, &new, &old),
+        };
     }
-    texts(&causes)
+    causes.iter().map(Cause::text).map(|text| text.replace('\n', "\\n").replace('\t', "\\t")).collect()
 }
 
-fn update(group: &str, plural: &str, old: Value, change: Value) -> Vec<String> {
-    let r = resource(group, plural);
-    let old = ready(r, old);
-    let new = ready(r, api_model::merge::merge_patch(&old, &change));
-    texts(&validate_update(r, &new, &old))
+/// Runs a file; answers it with the causes as they are.
+fn run(text: &str) -> String {
+    let mut section = Section { resource: None, base: json!({}), from: None };
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.starts_with("! ")) {
+        writeln!(out, "{line}").unwrap();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "kind" => {
+                let (group, plural) = rest.split_once(' ').unwrap();
+                section = Section { resource: Some(kind(group, plural)), base: json!({}), from: None };
+            }
+            "base" => {
+                section.base = with_metadata(section.resource.as_ref().unwrap(), flow(rest));
+                for cause in judge(&section, "create", "", json!({})) {
+                    writeln!(out, "! {cause}").unwrap();
+                }
+            }
+            "from" => {
+                let (pointer, patch) = rest.split_once(" set ").unwrap();
+                let mut from = section.base.clone();
+                set(&mut from, pointer, flow(patch));
+                section.from = Some(from);
+            }
+            "create" | "update" | "status" | "resize" | "ephemeralcontainers" => {
+                let (pointer, patch) = rest.split_once(" set ").unwrap_or_else(|| panic!("{line}"));
+                for cause in judge(&section, word, pointer, flow(patch)) {
+                    writeln!(out, "! {cause}").unwrap();
+                }
+                section.from = section.from.take().filter(|_| word == "create");
+            }
+            "" | "#" => {}
+            _ => panic!("what is this: {line}"),
+        }
+    }
+    out
 }
 
-fn meta() -> Value {
-    json!({"name": "a", "namespace": "n"})
-}
-
-fn pod(spec: Value) -> Value {
-    json!({"metadata": meta(), "spec": spec})
-}
-
-fn deployment() -> Value {
-    json!({"metadata": meta(), "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
-        "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
-}
-
-#[test]
-fn names_are_judged_per_kind() {
-    let bad = create("", "configmaps", json!({"metadata": {"name": "A_b", "namespace": "n"}}));
-    assert_eq!(
-        bad,
-        [
-            "metadata.name: Invalid value: \"A_b\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-        ]
-    );
-    assert_eq!(
-        create("", "configmaps", json!({"metadata": {"namespace": "n"}})),
-        ["metadata.name: Required value: name or generateName is required"]
-    );
-    assert_eq!(
-        create("", "namespaces", json!({"metadata": {"name": "a.b"}})),
-        ["metadata.name: Invalid value: \"a.b\": must not contain dots"]
-    );
-    assert_eq!(
-        create("rbac.authorization.k8s.io", "clusterroles", json!({"metadata": {"name": "system:Node:x"}})),
-        [""; 0]
-    );
-    assert_eq!(
-        create("", "nodes", json!({"metadata": {"name": "n", "namespace": "x"}})),
-        ["metadata.namespace: Forbidden: not allowed on this type"]
-    );
-    let labels = json!({"metadata": {"name": "a", "namespace": "n", "labels": {"a b": "ok", "k": "-"}}});
-    assert_eq!(create("", "configmaps", labels).len(), 2);
+fn files() -> Vec<(PathBuf, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/validation");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
-fn pods_are_judged() {
-    let good = json!({"containers": [{"name": "c", "image": "i"}]});
-    assert_eq!(create("", "pods", pod(good)), [""; 0]);
-    let cases = [
-        (json!({}), vec!["spec.containers: Required value"]),
-        (json!({"containers": [{"name": "c"}]}), vec!["spec.containers[0].image: Required value"]),
-        (
-            json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]}),
-            vec!["spec.containers[1].name: Duplicate value: \"c\""],
-        ),
-        (
-            json!({"containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}]}),
-            vec!["spec.containers[0].volumeMounts[0].name: Not found: \"v\""],
-        ),
-        (
-            json!({"restartPolicy": "Sometimes", "containers": [{"name": "c", "image": "i"}]}),
-            vec![
-                "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
-            ],
-        ),
-        (
-            json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 70000}]}]}),
-            vec![
-                "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
-            ],
-        ),
-        (
-            json!({"containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}]}),
-            vec![
-                "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
-            ],
-        ),
-        (
-            json!({"containers": [{"name": "c", "image": "i", "livenessProbe": {}}]}),
-            vec!["spec.containers[0].livenessProbe: Required value: must specify a handler type"],
-        ),
-        (
-            json!({"volumes": [{"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}], "containers": [{"name": "c", "image": "i"}]}),
-            vec!["spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type"],
-        ),
-        (
-            json!({"tolerations": [{"operator": "Exists"}, {"key": "k", "operator": "Exists", "value": "x"}], "containers": [{"name": "c", "image": "i"}]}),
-            vec![
-                "spec.tolerations[1].operator: Invalid value: \"Exists\": value must be empty when `operator` is 'Exists'",
-            ],
-        ),
-    ];
-    for (spec, expected) in cases {
-        assert_eq!(create("", "pods", pod(spec.clone())), expected, "{spec}");
+fn every_rule_says_what_upstream_says() {
+    for (path, text) in files() {
+        expect_test::expect_file![&path].assert_eq(&run(&text));
+    }
+}
+
+/// The good objects of the files.
+fn bases() -> Vec<(Resource, Value)> {
+    let mut bases = Vec::new();
+    for (_, text) in files() {
+        let mut of: Option<Resource> = None;
+        for line in text.lines() {
+            if let Some((group, plural)) = line.strip_prefix("kind ").and_then(|rest| rest.split_once(' ')) {
+                of = Some(kind(group, plural));
+            } else if let Some(base) = line.strip_prefix("base ") {
+                let r = of.clone().unwrap();
+                bases.push((r.clone(), with_metadata(&r, flow(base))));
+            }
+        }
+    }
+    bases
+}
+
+#[test]
+fn every_kind_has_rules_or_a_reason_why_not_and_a_good_object() {
+    let bases = bases();
+    for r in model().resources() {
+        let name = format!("{} {}", r.group, r.plural);
+        assert!(rules_of(r).is_some(), "{name}: neither rules nor a reason");
+        let version_of_another = r.group == "autoscaling" && r.version == "v1";
+        let judged_elsewhere = r.group == "apiextensions.k8s.io" || r.plural == "componentstatuses";
+        let has = bases.iter().any(|(of, _)| of.group == r.group && of.plural == r.plural);
+        assert!(has || version_of_another || judged_elsewhere, "{name}: no good object in tests/validation");
     }
 }
 
 #[test]
-fn a_pods_specification_is_fixed_but_for_few_fields() {
-    let old = || {
-        pod(
-            json!({"containers": [{"name": "c", "image": "i:1"}], "tolerations": [{"key": "a", "operator": "Exists"}]}),
-        )
+fn a_good_object_comes_out_as_it_went_in_plus_defaults() {
+    for (r, base) in bases() {
+        let mut given = base.clone();
+        assert_eq!(
+            r.schema.prune(&mut given).iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [""; 0],
+            "{}",
+            r.plural
+        );
+        let done = ready(&r, base.clone());
+        let causes: Vec<String> = validate_create(&r, &done).iter().map(Cause::text).collect();
+        assert_eq!(causes, [""; 0], "{} {done}", r.plural);
+        assert_eq!(ready(&r, done.clone()), done, "{}: defaults are filled in once", r.plural);
+        assert_eq!(validate_write(&r, "", &done, &done), [], "{}", r.plural);
+        assert_eq!(lost("", &given, &done), [""; 0], "{}", r.plural);
+    }
+}
+
+/// What was given and is not there any more, or is another.
+fn lost(path: &str, given: &Value, done: &Value) -> Vec<String> {
+    match (given, done) {
+        (Value::Object(given), Value::Object(done)) => given
+            .iter()
+            .filter(|(key, _)| *key != "stringData")
+            .flat_map(|(key, value)| {
+                lost(&format!("{path}/{key}"), value, done.get(key).unwrap_or(&Value::Null))
+            })
+            .collect(),
+        (Value::Array(given), Value::Array(done)) if given.len() == done.len() => given
+            .iter()
+            .zip(done)
+            .enumerate()
+            .flat_map(|(i, (a, b))| lost(&format!("{path}/{i}"), a, b))
+            .collect(),
+        _ if given == done => Vec::new(),
+        _ => vec![format!("{path}: {given} became {done}")],
+    }
+}
+
+#[test]
+fn custom_kinds_are_judged_by_their_metadata() {
+    let definition = json!({"spec": {"group": "x.io", "scope": "Namespaced", "names": {"kind": "Foo", "plural": "foos"},
+        "versions": [{"name": "v1", "served": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let foo = Resource::from_definition(model(), &definition, "v1").unwrap();
+    let judge = |metadata: Value| -> Vec<String> {
+        let object = Value::Object(Map::from_iter([("metadata".to_owned(), metadata)]));
+        validate_create(&foo, &object).iter().map(|cause| cause.field.clone()).collect()
     };
-    let both = json!([{"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Exists"}]);
+    assert_eq!(judge(json!({"name": "a", "namespace": "n", "finalizers": ["plain"]})), [""; 0]);
     assert_eq!(
-        update(
-            "",
-            "pods",
-            old(),
-            json!({"spec": {"containers": [{"name": "c", "image": "i:1"}], "tolerations": both}})
-        ),
-        [""; 0]
+        judge(json!({"name": "A", "namespace": "n", "labels": {"a b": "c"}})),
+        ["metadata.name", "metadata.labels"]
     );
-    let mut image = ready(resource("", "pods"), old());
-    image["spec"]["containers"][0]["image"] = json!("i:2");
-    assert_eq!(
-        texts(&validate_update(resource("", "pods"), &image, &ready(resource("", "pods"), old()))),
-        [""; 0]
-    );
-    let changed = update("", "pods", old(), json!({"spec": {"nodeName": "n"}}));
-    assert!(
-        changed[0].starts_with(
-            "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`"
-        ),
-        "{changed:?}"
-    );
-    assert_eq!(
-        update("", "pods", old(), json!({"spec": {"tolerations": null}})),
-        ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"]
-    );
-    assert_eq!(
-        update(
-            "",
-            "pods",
-            old(),
-            json!({"status": {"phase": "Running"}, "metadata": {"labels": {"x": "y"}}})
-        ),
-        [""; 0]
-    );
-}
-
-#[test]
-fn workloads_are_judged() {
-    assert_eq!(create("apps", "deployments", deployment()), [""; 0]);
-    let mut other = deployment();
-    other["spec"]["template"]["metadata"]["labels"] = json!({"a": "c"});
-    assert_eq!(
-        create("apps", "deployments", other),
-        [
-            "spec.template.metadata.labels: Invalid value: {\"a\":\"c\"}: `selector` does not match template `labels`"
-        ]
-    );
-    let mut never = deployment();
-    never["spec"]["template"]["spec"]["restartPolicy"] = json!("Never");
-    assert_eq!(
-        create("apps", "deployments", never),
-        ["spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\""]
-    );
-    let mut negative = deployment();
-    negative["spec"]["replicas"] = json!(-1);
-    assert_eq!(
-        create("apps", "deployments", negative),
-        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]
-    );
-    let changed = update(
-        "apps",
-        "deployments",
-        deployment(),
-        json!({"spec": {"selector": {"matchLabels": {"c": "d"}}, "template": {"metadata": {"labels": {"c": "d"}}}}}),
-    );
-    assert_eq!(
-        changed,
-        ["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"b\",\"c\":\"d\"}}: field is immutable"]
-    );
-    let mut claims = deployment();
-    claims["spec"]["serviceName"] = json!("s");
-    claims["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]);
-    claims["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
-        json!([{"name": "v", "mountPath": "/v"}]);
-    assert_eq!(create("apps", "statefulsets", claims), [""; 0]);
-    let job = json!({"metadata": meta(), "spec": {"template": {"spec": {"restartPolicy": "Always", "containers": [{"name": "c", "image": "i"}]}}}});
-    assert_eq!(
-        create("batch", "jobs", job.clone()),
-        [
-            "spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""
-        ]
-    );
-    let cron = |schedule: &str| {
-        create(
-            "batch",
-            "cronjobs",
-            json!({"metadata": meta(), "spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec":
-        {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}}),
-        )
-    };
-    assert_eq!(cron("*/5 0-6,8 * jan mon"), [""; 0]);
-    assert_eq!(cron("@daily"), [""; 0]);
-    assert_eq!(
-        cron("61 * * * *"),
-        ["spec.schedule: Invalid value: \"61 * * * *\": end of range (61) above maximum (59): 61"]
-    );
-}
-
-#[test]
-fn services_and_configuration_are_judged() {
-    let service = |spec: Value| create("", "services", json!({"metadata": meta(), "spec": spec}));
-    assert_eq!(service(json!({"ports": [{"port": 80}]})), [""; 0]);
-    assert_eq!(service(json!({})), ["spec.ports: Required value"]);
-    assert_eq!(
-        service(json!({"ports": [{"port": 80}, {"port": 81}]})),
-        ["spec.ports[0].name: Required value", "spec.ports[1].name: Required value"]
-    );
-    assert_eq!(
-        service(json!({"type": "X", "ports": [{"port": 80}]})),
-        [
-            "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\""
-        ]
-    );
-    assert_eq!(
-        update(
-            "",
-            "services",
-            json!({"metadata": meta(), "spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}),
-            json!({"spec": {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]}})
-        ),
-        ["spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"]
-    );
-    assert_eq!(
-        update(
-            "",
-            "configmaps",
-            json!({"metadata": meta(), "immutable": true, "data": {"a": "b"}}),
-            json!({"data": {"a": "c"}})
-        ),
-        ["data: Forbidden: field is immutable when `immutable` is set"]
-    );
-    assert_eq!(
-        update("", "secrets", json!({"metadata": meta()}), json!({"type": "x"})),
-        ["type: Invalid value: \"x\": field is immutable"]
-    );
-    assert_eq!(
-        create("", "secrets", json!({"metadata": meta(), "type": "kubernetes.io/tls"})),
-        ["data[tls.crt]: Required value", "data[tls.key]: Required value"]
-    );
-}
-
-#[test]
-fn identities_and_storage_are_judged() {
-    let rbac = "rbac.authorization.k8s.io";
-    assert_eq!(
-        create(
-            rbac,
-            "roles",
-            json!({"metadata": meta(), "rules": [{"apiGroups": [""], "resources": ["pods"]}]})
-        ),
-        ["rules[0].verbs: Required value: verbs must contain at least one value"]
-    );
-    let binding = json!({"metadata": meta(), "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]});
-    assert_eq!(create(rbac, "rolebindings", binding.clone()), [""; 0]);
-    assert_eq!(
-        update(rbac, "rolebindings", binding, json!({"roleRef": {"name": "s"}})),
-        [
-            "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"s\"}: cannot change roleRef"
-        ]
-    );
-    let claim = json!({"metadata": meta(), "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
-    assert_eq!(create("", "persistentvolumeclaims", claim.clone()), [""; 0]);
-    assert_eq!(
-        update("", "persistentvolumeclaims", claim, json!({"spec": {"accessModes": ["ReadWriteMany"]}})),
-        [
-            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        ]
-    );
-    assert_eq!(
-        create("", "persistentvolumeclaims", json!({"metadata": meta(), "spec": {}})),
-        [
-            "spec.accessModes: Required value: at least 1 access mode is required",
-            "spec.resources[storage]: Required value"
-        ]
-    );
-    assert_eq!(
-        update(
-            "scheduling.k8s.io",
-            "priorityclasses",
-            json!({"metadata": {"name": "p"}, "value": 1}),
-            json!({"value": 2})
-        ),
-        ["value: Forbidden: may not be changed in an update."]
-    );
-}
-
-#[test]
-fn deletion_and_identity_of_objects_hold() {
-    let old = json!({"metadata": {"name": "a", "namespace": "n", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/a"]}});
-    assert_eq!(
-        update("", "configmaps", old.clone(), json!({"metadata": {"uid": "2"}})),
-        ["metadata.uid: Invalid value: \"2\": field is immutable"]
-    );
-    assert_eq!(
-        update("", "configmaps", old.clone(), json!({"metadata": {"finalizers": ["x/a", "x/b"]}})),
-        [
-            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/b\"}"
-        ]
-    );
-    assert_eq!(update("", "configmaps", old, json!({"metadata": {"finalizers": null}})), [""; 0]);
 }

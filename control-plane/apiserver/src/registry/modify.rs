@@ -99,7 +99,8 @@ impl Registry {
         let target = modify.target;
         let mut causes = target.served.resource.schema.validate(new);
         if causes.is_empty() && modify.checked {
-            causes = api_model::validation::validate_update(&target.served.resource, new, old);
+            let resource = &target.served.resource;
+            causes = api_model::validation::validate_write(resource, &target.subresource, new, old);
         }
         if causes.is_empty() { Ok(()) } else { Err(target.invalid(&target.name, &causes)) }
     }
