@@ -26,13 +26,21 @@ use crate::tokens::secrets::SecretKeeper;
 use crate::tokens::{self, ServiceAccountTokens};
 use crate::tunnel::{Kubelets, Tunnels};
 use crate::watch::Hub;
-use crate::{Config, StartError};
+use crate::{ApiError, Config, StartError};
 
 /// A running API server. Stops with the tasks it was started in.
 pub struct ApiServer {
     api: Arc<Api>,
     registry: Arc<Registry>,
     tunnels: Arc<Tunnels>,
+}
+
+/// Makes what every cluster has, and mends what services have. Says how many objects were written for each.
+async fn first_objects(settings: &Settings, registry: &Arc<Registry>) -> Result<(usize, usize), ApiError> {
+    let seeder = Seeder::new(registry.clone());
+    let written = ensure(settings, &seeder).await?;
+    seeder.confirm_service_range().await?;
+    Ok((written, registry.mend_addresses().await?))
 }
 
 impl ApiServer {
@@ -68,13 +76,12 @@ impl ApiServer {
             advertise: config.advertise,
             authority_pem: config.authority.certificate_pem().to_owned(),
         };
-        let written =
-            ensure(&settings, &Seeder::new(registry.clone())).await.map_err(StartError::Bootstrap)?;
+        let (written, mended) = first_objects(&settings, &registry).await.map_err(StartError::Bootstrap)?;
         let aggregator = aggregator(&config, &registry, &kubelets).await?;
         registry.started();
         let authority_pem = config.authority.certificate_pem();
         SecretKeeper::start(registry.clone(), tokens.clone(), authority_pem, uses, tasks);
-        tracing::debug!(cluster = config.name, written, "the cluster's first objects are there");
+        tracing::debug!(cluster = config.name, written, mended, "the cluster's first objects are there");
         registry.sync_custom();
         registry.clean_up_definitions();
         let discovery = Discovery::new(

@@ -119,7 +119,8 @@ fn event(note: &Note, component: &'static str, namespace: &str, serial: u64) -> 
         message: Some(note.message.chars().take(1024).collect()),
         source: Some(EventSource { component: Some(component.to_owned()), host: None }),
         reporting_component: Some(component.to_owned()),
-        reporting_instance: Some(String::new()),
+        // One that says what was tried is asked which of us tried it; there is one of each.
+        reporting_instance: Some(note.action.map_or_else(String::new, |_| component.to_owned())),
         action: note.action.map(str::to_owned),
         event_time: note.action.map(|_| MicroTime(at)),
         first_timestamp: Some(Time(at)),

@@ -21,8 +21,11 @@ fn node(types: &Types, id: NodeId, value: &mut Value) {
             if let Some(name) = this.name.as_deref() {
                 hooks::before(name, map);
             }
+            let withheld = this.name.as_deref().map_or("", |name| hooks::withheld(name, map));
             for field in fields {
-                let Some(default) = &field.default else { continue };
+                let Some(default) = field.default.as_ref().filter(|_| &*field.name != withheld) else {
+                    continue;
+                };
                 let present = map.get(&*field.name);
                 // An empty text is no text in built-in kinds only; custom kinds tell it, and a declared null, from absence.
                 let unset = match (&this.name, present) {

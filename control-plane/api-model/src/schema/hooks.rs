@@ -1,7 +1,9 @@
 //! Defaults that depend on other fields, by the name of the type they belong to. Each rule is upstream's documented behaviour.
 
 use super::value::{set_if_unset, text};
+use crate::quantity::Quantity;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 type Object = Map<String, Value>;
 
@@ -34,9 +36,8 @@ pub(super) fn before(name: &str, o: &mut Object) {
         "api.rbac.v1.Subject" => subject(o),
         "api.autoscaling.v2.HorizontalPodAutoscalerBehavior" => hpa_behavior(o),
         "api.core.v1.PersistentVolumeClaimSpec" => data_source(o),
-        "api.certificates.v1.CertificateSigningRequestSpec" if !o.contains_key("usages") => {
-            o.insert("usages".into(), json!(["digital signature", "key encipherment"]));
-        }
+        "api.core.v1.LimitRangeItem" => limits(o),
+        "api.resource.v1.ExactDeviceRequest" | "api.resource.v1.DeviceSubRequest" => device_request(o),
         "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names(o),
         _ => {}
     }
@@ -72,10 +73,22 @@ fn always_there(name: &str) -> &'static [&'static str] {
     }
 }
 
+/// Fields of the type whose fixed default does not hold for this value.
+pub(super) fn withheld(name: &str, o: &Object) -> &'static str {
+    match name {
+        // Who is reached by name is not reached by address, in no mode.
+        "api.core.v1.LoadBalancerIngress" if text(o, "ip").is_empty() => "ipMode",
+        _ => "",
+    }
+}
+
 /// Runs after everything below the type is defaulted.
 pub(super) fn after(name: &str, o: &mut Object) {
     match name {
-        "api.core.v1.Pod" => pod_requests(o),
+        "api.core.v1.Pod" => {
+            pod_requests(o);
+            pod_level_requests(o);
+        }
         "api.core.v1.PodSpec" => host_ports(o),
         "api.core.v1.Probe" => probe(o),
         "api.apps.v1.DaemonSet" => template_generation(o),
@@ -153,6 +166,93 @@ fn pod_requests(o: &mut Object) {
                 }
             }
         }
+    }
+}
+
+/// A pod that limits itself as a whole asks for what its containers ask for, and for its limits where they ask for nothing.
+fn pod_level_requests(o: &mut Object) {
+    let Some(Value::Object(spec)) = o.get_mut("spec") else { return };
+    let limits =
+        spec.get("resources").and_then(|resources| resources.get("limits")).and_then(Value::as_object);
+    let Some(limits) = limits.filter(|limits| !limits.is_empty()).cloned() else { return };
+    let counts = |name: &str| matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
+    let asked = containers_requests(spec);
+    let Some(Value::Object(resources)) = spec.get_mut("resources") else { return };
+    let Value::Object(requests) = resources.entry("requests").or_insert_with(|| json!({})) else { return };
+    for (name, quantity) in asked.iter().filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory")) {
+        requests.entry(name.clone()).or_insert_with(|| quantity.canonical().into());
+    }
+    for (name, quantity) in limits.into_iter().filter(|(name, _)| counts(name)) {
+        requests.entry(name).or_insert(quantity);
+    }
+    if requests.is_empty() {
+        resources.remove("requests");
+    }
+}
+
+/// What the containers ask for together: those that run at the same time added up, or an init container that asks for more.
+fn containers_requests(spec: &Object) -> BTreeMap<String, Quantity> {
+    let amounts = |container: &Value| -> Vec<(String, Quantity)> {
+        let requests = container.pointer("/resources/requests").and_then(Value::as_object);
+        let quantity = |value: &Value| value.as_str().and_then(|text| Quantity::parse(text).ok());
+        requests
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), quantity(value)?)))
+            .collect()
+    };
+    let list = |key: &str| spec.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (mut running, mut most) = (BTreeMap::<String, Quantity>::new(), BTreeMap::<String, Quantity>::new());
+    let add = |to: &mut BTreeMap<String, Quantity>, name: String, quantity: &Quantity| {
+        let sum = to.get(&name).map_or(*quantity, |had| had.add(quantity));
+        to.insert(name, sum);
+    };
+    for container in list("initContainers") {
+        let stays = container.get("restartPolicy").and_then(Value::as_str) == Some("Always");
+        for (name, quantity) in amounts(&container) {
+            let beside = running.get(&name).map_or(quantity, |had| had.add(&quantity));
+            if most.get(&name).is_none_or(|most| most.cmp(&beside).is_lt()) {
+                most.insert(name.clone(), beside);
+            }
+            if stays {
+                add(&mut running, name, &quantity);
+            }
+        }
+    }
+    for container in list("containers") {
+        for (name, quantity) in amounts(&container) {
+            add(&mut running, name, &quantity);
+        }
+    }
+    for (name, quantity) in most {
+        if running.get(&name).is_none_or(|had| had.cmp(&quantity).is_lt()) {
+            running.insert(name, quantity);
+        }
+    }
+    running
+}
+
+/// The limits of containers say each other: who may use so much and no more has that by default, and who has it asks for it.
+fn limits(o: &mut Object) {
+    if text(o, "type") != "Container" {
+        return;
+    }
+    for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
+        let Some(Value::Object(amounts)) = o.get(from).cloned() else { continue };
+        if let Value::Object(defaults) = or_object(o, to) {
+            for (name, amount) in amounts {
+                defaults.entry(name).or_insert(amount);
+            }
+        }
+    }
+}
+
+/// One device, unless all are asked for or another number is.
+fn device_request(o: &mut Object) {
+    set_if_unset(o, "allocationMode", || json!("ExactCount"));
+    let uncounted = matches!(o.get("count").and_then(Value::as_i64), None | Some(0));
+    if text(o, "allocationMode") == "ExactCount" && uncounted {
+        o.insert("count".into(), json!(1));
     }
 }
 

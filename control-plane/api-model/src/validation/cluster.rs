@@ -195,48 +195,22 @@ fn consistent<'o>(at: &Place<'o, '_>, key: &'o str, kind: &str, report: &mut Rep
         let list = at.field(field);
         report.invalid_as(&list.key(key), shown.canonical(), &detail);
     };
-    let above = |a: &Option<Quantity>, b: &Option<Quantity>| match (a, b) {
-        (Some(a), Some(b)) => a.cmp(b).is_gt().then_some((*a, *b)),
-        _ => None,
-    };
-    if let Some((a, b)) = above(&min, &max) {
-        refuse("min", &a, format!("min value {} is greater than max value {}", a.canonical(), b.canonical()));
-    }
-    if let Some((a, b)) = above(&min, &request) {
-        refuse(
-            "defaultRequest",
-            &b,
-            format!("min value {} is greater than default request value {}", a.canonical(), b.canonical()),
-        );
-    }
-    if let Some((a, b)) = above(&request, &max) {
-        refuse(
-            "defaultRequest",
-            &a,
-            format!("default request value {} is greater than max value {}", a.canonical(), b.canonical()),
-        );
-    }
-    if let Some((a, b)) = above(&request, &default) {
-        let detail = format!(
-            "default request value {} is greater than default limit value {}",
-            a.canonical(),
-            b.canonical()
-        );
-        refuse("defaultRequest", &a, detail);
-    }
-    if let Some((a, b)) = above(&min, &default) {
-        refuse(
-            "default",
-            &a,
-            format!("min value {} is greater than default value {}", a.canonical(), b.canonical()),
-        );
-    }
-    if let Some((a, b)) = above(&default, &max) {
-        refuse(
-            "default",
-            &b,
-            format!("default value {} is greater than max value {}", a.canonical(), b.canonical()),
-        );
+    // What must not be above what, the field that is blamed, and whether the larger amount is shown.
+    let ordered = [
+        (("min", min), ("max", max), "min", true),
+        (("min", min), ("default request", request), "defaultRequest", false),
+        (("default request", request), ("max", max), "defaultRequest", true),
+        (("default request", request), ("default limit", default), "defaultRequest", true),
+        (("min", min), ("default", default), "default", false),
+        (("default", default), ("max", max), "default", false),
+    ];
+    for ((low_name, low), (high_name, high), field, shows_low) in ordered {
+        let (Some(low), Some(high)) = (low, high) else { continue };
+        if low.cmp(&high).is_gt() {
+            let (a, b) = (low.canonical(), high.canonical());
+            let detail = format!("{low_name} value {a} is greater than {high_name} value {b}");
+            refuse(field, if shows_low { &low } else { &high }, detail);
+        }
     }
     if let Some(ratio) = ratio {
         if ratio.cmp(&Quantity::from_int(1)).is_lt() {

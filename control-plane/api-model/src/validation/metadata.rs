@@ -238,7 +238,7 @@ pub(super) fn none(object: &Place, report: &mut Report) {
     let at = object.field("metadata");
     let mut left = at.value().clone();
     if let Some(map) = left.as_object_mut() {
-        for field in ["managedFields", "uid", "creationTimestamp", "namespace", "name", "generateName"] {
+        for field in ["managedFields", "namespace"] {
             map.remove(field);
         }
     }

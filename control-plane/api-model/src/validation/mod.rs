@@ -40,6 +40,7 @@ mod selectors;
 mod service;
 mod signers;
 mod storage;
+mod warnings;
 mod workloads;
 
 use crate::cause::Cause;
@@ -96,6 +97,12 @@ pub fn validate_write(resource: &Resource, subresource: &str, new: &Value, old: 
         rule(&at, &had, &mut report);
     }
     report.causes
+}
+
+/// What is allowed about an object and probably a mistake, in upstream's words, for `Warning` headers. `old` is what it was before a
+/// change.
+pub fn warnings(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<String> {
+    warnings::of(resource, new, old)
 }
 
 /// Whether a built-in kind has rules beside shape and metadata, or why it has none. `None` means that nobody has thought about it.

@@ -1,4 +1,4 @@
-//! Rules of objects that are questions: who may do what, whose token is this.
+//! Rules of objects that are questions: who may do what.
 
 use super::metadata;
 use super::place::Place;
@@ -69,16 +69,4 @@ fn question(spec: &Place, report: &mut Report) {
             }
         }
     }
-}
-
-/// Whose token is this?
-pub(super) fn token(object: &Place, report: &mut Report) {
-    let spec = object.field("spec");
-    report.present(&spec.field("token"));
-}
-
-/// What may I in this namespace?
-pub(super) fn rules(object: &Place, report: &mut Report) {
-    let spec = object.field("spec");
-    report.present(&spec.field("namespace"));
 }

@@ -276,8 +276,9 @@ fn review(kind: &str) -> Rules {
         "SubjectAccessReview" => Rules { created: Some(reviews::access), ..NONE },
         "SelfSubjectAccessReview" => Rules { created: Some(reviews::self_access), ..NONE },
         "LocalSubjectAccessReview" => Rules { created: Some(reviews::local_access), ..NONE },
-        "SelfSubjectRulesReview" => Rules { created: Some(reviews::rules), ..NONE },
-        "TokenReview" => Rules { created: Some(reviews::token), ..NONE },
+        "SelfSubjectRulesReview" | "TokenReview" => {
+            shape_only("without a namespace or a token the request itself is bad, not a field of it")
+        }
         "SelfSubjectReview" => shape_only("it asks nothing but who is asking"),
         _ => NONE,
     }

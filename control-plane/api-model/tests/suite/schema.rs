@@ -117,6 +117,38 @@ fn other_kinds_get_their_defaults() {
         json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}},
         "status": {"phase": "Active"}})
     );
+    let range = defaulted(
+        "",
+        "limitranges",
+        json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1Mi"}}]}}),
+    );
+    assert_eq!(range["spec"]["limits"][0]["default"], json!({"cpu": "2"}));
+    assert_eq!(range["spec"]["limits"][0]["defaultRequest"], json!({"cpu": "2", "memory": "1Mi"}));
+    let claim = defaulted(
+        "resource.k8s.io",
+        "resourceclaims",
+        json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}}}),
+    );
+    let exactly = &claim["spec"]["devices"]["requests"][0]["exactly"];
+    assert_eq!((&exactly["allocationMode"], &exactly["count"]), (&json!("ExactCount"), &json!(1)));
+    let balanced = defaulted(
+        "",
+        "services",
+        json!({"spec": {"type": "LoadBalancer", "ports": []},
+        "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}, {"hostname": "a.b"}]}}}),
+    );
+    assert_eq!(
+        balanced["status"]["loadBalancer"]["ingress"],
+        json!([{"ip": "1.2.3.4", "ipMode": "VIP"}, {"hostname": "a.b"}])
+    );
+    let whole = defaulted(
+        "",
+        "pods",
+        json!({"spec": {"resources": {"limits": {"cpu": "4", "memory": "1Gi"}},
+        "initContainers": [{"name": "i", "image": "i", "resources": {"requests": {"cpu": "2"}}}],
+        "containers": [{"name": "a", "image": "i", "resources": {"requests": {"cpu": "500m"}}}]}}),
+    );
+    assert_eq!(whole["spec"]["resources"]["requests"], json!({"cpu": "2", "memory": "1Gi"}));
     let job = defaulted("batch", "jobs", json!({"spec": {"template": {"spec": {"containers": []}}}}));
     assert_eq!((&job["spec"]["completions"], &job["spec"]["backoffLimit"]), (&json!(1), &json!(6)));
 }

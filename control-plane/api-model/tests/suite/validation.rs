@@ -5,6 +5,7 @@
 //! base {spec: {…}}                      a good object of it; metadata is added
 //! create /spec set {replicas: -1}       the base with a part changed, made
 //! ! spec.replicas: Invalid value: …     a cause, in order; none: it is well
+//! ~ spec.replicas: odd                  a warning about an object without causes
 //! update / set {data: {a: b}}           the base, changed so (also `status`, `resize`, `ephemeralcontainers`)
 //! from /spec set {…}                    what the next update changes is not the base, but the base changed so
 //! ```
@@ -13,7 +14,7 @@
 //! down: read them before they are believed.
 
 use super::{model, resource};
-use api_model::validation::{rules_of, validate_create, validate_write};
+use api_model::validation::{rules_of, validate_create, validate_write, warnings};
 use api_model::{Cause, Resource};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -51,8 +52,11 @@ fn with_metadata(r: &Resource, mut object: Value) -> Value {
         object["metadata"] = json!({});
     }
     let metadata = object["metadata"].as_object_mut().unwrap();
-    metadata.entry("name").or_insert(json!("a"));
-    metadata.entry("uid").or_insert(json!("u"));
+    // Questions have no names.
+    if !r.group.starts_with("auth") {
+        metadata.entry("name").or_insert(json!("a"));
+        metadata.entry("uid").or_insert(json!("u"));
+    }
     if r.namespaced {
         metadata.entry("namespace").or_insert(json!("n"));
     }
@@ -108,14 +112,19 @@ fn judge(section: &Section, action: &str, pointer: &str, patch: Value) -> Vec<St
             subresource => validate_write(r, subresource, &new, &old),
         };
     }
-    causes.iter().map(Cause::text).map(|text| text.replace('\n', "\\n").replace('\t', "\\t")).collect()
+    if causes.is_empty() {
+        let before = (action != "create").then_some(&old);
+        return warnings(r, &new, before).into_iter().map(|text| format!("~ {text}")).collect();
+    }
+    let text = |cause: &Cause| cause.text().replace('\n', "\\n").replace('\t', "\\t");
+    causes.iter().map(|cause| format!("! {}", text(cause))).collect()
 }
 
 /// Runs a file; answers it with the causes as they are.
 fn run(text: &str) -> String {
     let mut section = Section { resource: None, base: json!({}), from: None };
     let mut out = String::new();
-    for line in text.lines().filter(|line| !line.starts_with("! ")) {
+    for line in text.lines().filter(|line| !line.starts_with("! ") && !line.starts_with("~ ")) {
         writeln!(out, "{line}").unwrap();
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
@@ -125,8 +134,8 @@ fn run(text: &str) -> String {
             }
             "base" => {
                 section.base = with_metadata(section.resource.as_ref().unwrap(), flow(rest));
-                for cause in judge(&section, "create", "", json!({})) {
-                    writeln!(out, "! {cause}").unwrap();
+                for line in judge(&section, "create", "", json!({})) {
+                    writeln!(out, "{line}").unwrap();
                 }
             }
             "from" => {
@@ -137,8 +146,8 @@ fn run(text: &str) -> String {
             }
             "create" | "update" | "status" | "resize" | "ephemeralcontainers" => {
                 let (pointer, patch) = rest.split_once(" set ").unwrap_or_else(|| panic!("{line}"));
-                for cause in judge(&section, word, pointer, flow(patch)) {
-                    writeln!(out, "! {cause}").unwrap();
+                for line in judge(&section, word, pointer, flow(patch)) {
+                    writeln!(out, "{line}").unwrap();
                 }
                 section.from = section.from.take().filter(|_| word == "create");
             }

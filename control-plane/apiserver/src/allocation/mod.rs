@@ -1,8 +1,9 @@
 //! Addresses and ports of services: each is given once.
 //!
-//! What is taken is read from the services themselves, so nothing can leak and nothing needs repair. Writes
-//! that allocate are one at a time: the guard is held until the write is in the cache, and of several servers over one store
-//! one succeeds: each such write changes [`TURN`], which it compares with what it was when the services were read.
+//! What is taken is read from the services themselves, and from the `IPAddress` objects of others, so nothing can leak. Addresses come
+//! from the cluster's range and from those that `ServiceCIDR` objects add. Writes that allocate are one at a time: the guard is held
+//! until the write is in the cache, and of several servers over one store one succeeds: each such write changes [`TURN`], which it
+//! compares with what it was when the services were read.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -29,7 +30,7 @@ pub struct Allocator {
 
 /// What is taken while a service is written.
 pub struct Allocation {
-    cidr: Ipv4Net,
+    ranges: Vec<Ipv4Net>,
     addresses: HashSet<Ipv4Addr>,
     ports: HashSet<u16>,
     /// The revision of [`TURN`] when the services were read.
@@ -46,9 +47,12 @@ pub enum AllocationError {
     /// This one is.
     #[error("provided {0} is already allocated")]
     Taken(&'static str),
-    /// It is not ours to give.
-    #[error("the provided {0} is not in the valid range. The range of valid {1} is {2}")]
-    OutOfRange(&'static str, &'static str, String),
+    /// No range has this address.
+    #[error("the provided network does not match the current range")]
+    NoSuchRange,
+    /// The port is not ours to give.
+    #[error("provided port is not in the valid range. The range of valid ports is {0}")]
+    OutOfRange(String),
 }
 
 impl Allocator {
@@ -74,7 +78,7 @@ impl Allocator {
         }
         let cache = hub.cache("core/services");
         let mut allocation = Allocation {
-            cidr: self.cidr,
+            ranges: vec![self.cidr],
             addresses: HashSet::new(),
             ports: HashSet::new(),
             turn,
@@ -86,6 +90,19 @@ impl Allocator {
                 allocation.take_all(&entry.value());
             }
         }
+        let (page, _) = hub.cache("networking.k8s.io/ipaddresses").list(&Filter::default(), None, 0);
+        for entry in page.entries {
+            let value = entry.value();
+            let parent = object::at(&value, &["spec", "parentRef"]);
+            let of = (object::text(parent, &["namespace"]), object::text(parent, &["name"]));
+            if of != except || object::text(parent, &["resource"]) != "services" {
+                allocation.addresses.extend(entry.name().parse::<Ipv4Addr>().ok());
+            }
+        }
+        let (page, _) = hub.cache("networking.k8s.io/servicecidrs").list(&Filter::default(), None, 0);
+        for entry in page.entries {
+            allocation.add_ranges(&entry.value());
+        }
         allocation
     }
 }
@@ -96,6 +113,22 @@ impl Allocation {
         let key: Arc<str> = TURN.into();
         let compare = store::Compare { key: key.clone(), mod_revision: self.turn };
         (compare, store::Op::Put { key, value: Default::default(), lease: None })
+    }
+
+    /// A range that somebody has taken back, or that goes, gives nothing any more.
+    fn add_ranges(&mut self, service_cidr: &Value) {
+        let refused = object::items(service_cidr, &["status", "conditions"]).iter().any(|condition| {
+            object::text(condition, &["type"]) == "Ready" && object::text(condition, &["status"]) != "True"
+        });
+        if refused || object::terminating(service_cidr) {
+            return;
+        }
+        for range in object::items(service_cidr, &["spec", "cidrs"]) {
+            let range = range.as_str().and_then(|text| text.parse::<Ipv4Net>().ok());
+            if let Some(range) = range.filter(|range| !self.ranges.contains(range)) {
+                self.ranges.push(range);
+            }
+        }
     }
 
     fn take_all(&mut self, service: &Value) {
@@ -113,8 +146,11 @@ impl Allocation {
     /// # Errors
     /// When it is taken or none of ours.
     pub fn address(&mut self, wanted: Ipv4Addr) -> Result<(), AllocationError> {
-        if !self.cidr.contains(&wanted) || wanted == self.cidr.network() || wanted == self.cidr.broadcast() {
-            return Err(AllocationError::OutOfRange("IP", "IPs", self.cidr.to_string()));
+        let has = |range: &Ipv4Net| {
+            range.contains(&wanted) && wanted != range.network() && wanted != range.broadcast()
+        };
+        if !self.ranges.iter().any(has) {
+            return Err(AllocationError::NoSuchRange);
         }
         if !self.addresses.insert(wanted) {
             return Err(AllocationError::Taken("IP"));
@@ -128,20 +164,23 @@ impl Allocation {
     /// # Errors
     /// When all are taken.
     pub fn any_address(&mut self) -> Result<Ipv4Addr, AllocationError> {
-        let first = u32::from(self.cidr.network()) + 1;
-        let last = u32::from(self.cidr.broadcast()).saturating_sub(1);
+        let free = self.ranges.iter().find_map(|range| self.free_in(range)).ok_or(AllocationError::Full)?;
+        self.addresses.insert(free);
+        Ok(free)
+    }
+
+    fn free_in(&self, range: &Ipv4Net) -> Option<Ipv4Addr> {
+        let first = u32::from(range.network()) + 1;
+        let last = u32::from(range.broadcast()).saturating_sub(1);
         let size = last.saturating_sub(first) + 1;
         let reserved = (size / 16).clamp(16.min(size), 256);
         let start = rand::random_range(reserved..=size.max(reserved + 1)) % size;
-        let free = (0..size)
+        (0..size)
             .map(|step| (start + step) % size)
             .filter(|at| *at >= reserved)
             .chain(0..reserved)
             .map(|at| Ipv4Addr::from(first + at))
-            .find(|address| *address <= Ipv4Addr::from(last) && !self.addresses.contains(address));
-        let address = free.ok_or(AllocationError::Full)?;
-        self.addresses.insert(address);
-        Ok(address)
+            .find(|address| *address <= Ipv4Addr::from(last) && !self.addresses.contains(address))
     }
 
     /// The node port asked for.
@@ -151,7 +190,7 @@ impl Allocation {
     pub fn port(&mut self, wanted: u16) -> Result<(), AllocationError> {
         if !NODE_PORTS.contains(&wanted) {
             let range = format!("{}-{}", NODE_PORTS.start(), NODE_PORTS.end());
-            return Err(AllocationError::OutOfRange("port", "ports", range));
+            return Err(AllocationError::OutOfRange(range));
         }
         if !self.ports.insert(wanted) {
             return Err(AllocationError::Taken("port"));
@@ -182,13 +221,44 @@ fn port_of(value: &Value) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    async fn allocation(range: &str) -> Allocation {
+        let guard = Arc::new(Mutex::new(())).lock_owned().await;
+        let ranges = vec![range.parse().unwrap()];
+        Allocation { ranges, addresses: HashSet::new(), ports: HashSet::new(), turn: 0, _guard: guard }
+    }
+
+    #[tokio::test]
+    async fn a_second_range_is_used_when_the_first_is_full() {
+        let mut allocation = allocation("10.0.0.0/30").await;
+        let second = "10.1.0.0/30";
+        let ready = |status: &str| json!({"spec": {"cidrs": [second, "fd00::/64"]}, "status": {"conditions": [{"type": "Ready", "status": status}]}});
+        allocation.add_ranges(&ready("False"));
+        assert_eq!(allocation.address("10.1.0.1".parse().unwrap()), Err(AllocationError::NoSuchRange));
+        allocation.add_ranges(&ready("True"));
+        let mut given: Vec<String> = (0..4).map(|_| allocation.any_address().unwrap().to_string()).collect();
+        given.sort();
+        assert_eq!(given, ["10.0.0.1", "10.0.0.2", "10.1.0.1", "10.1.0.2"]);
+        assert_eq!(allocation.any_address(), Err(AllocationError::Full));
+        assert_eq!(allocation.address("10.1.0.3".parse().unwrap()), Err(AllocationError::NoSuchRange));
+    }
+
+    #[tokio::test]
+    async fn every_port_is_given_once() {
+        let mut allocation = allocation("10.0.0.0/30").await;
+        allocation.port(30080).unwrap();
+        assert_eq!(allocation.port(30080), Err(AllocationError::Taken("port")));
+        let text = allocation.port(29999).unwrap_err().to_string();
+        assert_eq!(text, "provided port is not in the valid range. The range of valid ports is 30000-32767");
+        let given: HashSet<u16> = (1..NODE_PORTS.len()).map(|_| allocation.any_port().unwrap()).collect();
+        assert_eq!(given.len(), NODE_PORTS.len() - 1);
+        assert_eq!(allocation.any_port(), Err(AllocationError::Full));
+    }
 
     #[tokio::test]
     async fn every_address_of_a_small_range_is_given_once() {
-        let guard = Arc::new(Mutex::new(())).lock_owned().await;
-        let cidr: Ipv4Net = "10.0.0.0/27".parse().unwrap();
-        let mut allocation =
-            Allocation { cidr, addresses: HashSet::new(), ports: HashSet::new(), turn: 0, _guard: guard };
+        let mut allocation = allocation("10.0.0.0/27").await;
         allocation.address("10.0.0.10".parse().unwrap()).unwrap();
         assert_eq!(allocation.address("10.0.0.10".parse().unwrap()), Err(AllocationError::Taken("IP")));
         let mut given = HashSet::new();

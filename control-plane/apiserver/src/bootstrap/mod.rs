@@ -112,6 +112,7 @@ pub fn seeds(settings: &Settings) -> Vec<Seed> {
     seeds.extend(flow::seeds());
     seeds.extend(storage::seeds());
     seeds.push(authentication(&settings.authority_pem));
+    seeds.push(service_range(&settings.service_cidr));
     seeds.extend(kubernetes_service(settings));
     seeds
 }
@@ -138,6 +139,17 @@ fn authentication(authority_pem: &str) -> Seed {
             },
         }),
     )
+}
+
+/// Where cluster IPs come from, for everybody to read.
+fn service_range(range: &Ipv4Net) -> Seed {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [range.trunc().to_string()]},
+    });
+    Seed { group: "networking.k8s.io", version: "v1", plural: "servicecidrs", object }
 }
 
 /// The first usable address of a range.

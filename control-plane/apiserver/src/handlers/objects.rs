@@ -14,7 +14,7 @@ use super::render::{Renderer, include, respond};
 use super::{Api, Asked, body, negotiate, watch as streams};
 use crate::ApiError;
 use crate::registry::manage::Who;
-use crate::registry::modify::Modify;
+use crate::registry::modify::{self, Modify};
 use crate::registry::read::{ListOptions, Listed};
 use crate::registry::remove::{Removed, gone_status};
 use crate::registry::{Target, object};
@@ -135,7 +135,7 @@ pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Res
     let options = WriteOptions::of(&asked.query, asked.user_agent())?;
     let object = sent_object(api, asked, target, &options).await?;
     let who = Who::updates(&options.manager, &target.subresource);
-    let checked = matches!(target.subresource.as_str(), "" | "status");
+    let checked = modify::is_checked(&target.subresource);
     let modify = Modify { target, options: &options, who: &who, checked };
     let result = api.registry.modify(&modify, &mut |_| Ok(object.clone())).await;
     let may_create = target.served.rules.create_on_update

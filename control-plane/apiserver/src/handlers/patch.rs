@@ -14,7 +14,7 @@ use super::options::{FieldValidation, Query, WriteOptions};
 use super::{Api, Asked, body};
 use crate::ApiError;
 use crate::registry::manage::Who;
-use crate::registry::modify::Modify;
+use crate::registry::modify::{self, Modify};
 use crate::registry::{Target, object};
 
 /// What a patch is.
@@ -251,7 +251,7 @@ async fn change(
     patch: &Patch,
 ) -> Result<Bytes, ApiError> {
     let who = Who::updates(&options.manager, &target.subresource);
-    let checked = matches!(target.subresource.as_str(), "" | "status");
+    let checked = modify::is_checked(&target.subresource);
     let modify = Modify { target, options, who: &who, checked };
     let warnings = &mut asked.warnings;
     let mut make = |old: &Value| {
@@ -280,7 +280,7 @@ async fn apply(
     check_config(target, config)?;
     let registry = &api.registry;
     let who = Who::applies(&options.manager, &target.subresource);
-    let checked = matches!(target.subresource.as_str(), "" | "status");
+    let checked = modify::is_checked(&target.subresource);
     let modify = Modify { target, options, who: &who, checked };
     let version = object::resource_version(config).to_owned();
     let lines = &patch.complaints.lines;

@@ -34,6 +34,9 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         judged: false,
         served,
     };
+    if let Some(warning) = goes_away(&target.served) {
+        target.notes.warn(warning);
+    }
     if !target.subresource.is_empty() {
         return subresource(api, asked, &target).await;
     }
@@ -53,6 +56,17 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         "delete" => objects::delete(api, asked, &target).await,
         "deletecollection" => objects::delete_collection(api, asked, &target).await,
         _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// What a client of a kind is told whose days are over.
+fn goes_away(served: &Served) -> Option<&'static str> {
+    match served.storage.as_str() {
+        "core/endpoints" => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        "core/componentstatuses" => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
     }
 }
 

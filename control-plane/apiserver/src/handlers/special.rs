@@ -116,7 +116,12 @@ pub(super) async fn virtual_object(
     if target.served.storage == "core/bindings" {
         return bind_through_collection(api, asked, target, &object, &options, form).await;
     }
+    if target.served.resource.namespaced && object::namespace(&object).is_empty() {
+        object::set_meta(&mut object, "namespace", json!(target.namespace));
+    }
+    target.served.resource.schema.default(&mut object);
     admit::judge(&api.registry, target, Operation::Create, &mut object, &options).await?;
+    check_shape_and_rules(target, &object)?;
     let review = Review {
         plural: &target.served.resource.plural,
         namespace: &target.namespace,
@@ -125,6 +130,15 @@ pub(super) async fn virtual_object(
     };
     let made = reviews::create(&review, object, &api.authorizer, &api.authenticator).await?;
     Ok(answer(api, asked, form, StatusCode::CREATED, made.to_string().into()))
+}
+
+fn check_shape_and_rules(target: &Target, object: &Value) -> Result<(), ApiError> {
+    let resource = &target.served.resource;
+    let mut causes = resource.schema.validate(object);
+    if causes.is_empty() {
+        causes = api_model::validation::validate_create(resource, object);
+    }
+    if causes.is_empty() { Ok(()) } else { Err(target.invalid("", &causes)) }
 }
 
 async fn sent(api: &Api, asked: &mut Asked, kind: &str, api_version: &str) -> Result<Value, ApiError> {

@@ -103,6 +103,9 @@ impl Registry {
         if !causes.is_empty() {
             return Err(target.invalid(&target.name, &causes));
         }
+        for warning in api_model::validation::warnings(&served.resource, &new, None) {
+            target.notes.warn(warning);
+        }
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
         let value = served.encode(&new);
         let key = target.key();
@@ -112,7 +115,8 @@ impl Registry {
             }
             return Ok(object::encode(&new));
         }
-        let stored = self.commit_allocated(served, &key, 0, Some(value.clone()), allocation.as_ref()).await?;
+        let (turn, beside) = (allocation.as_ref(), self.with_service(served, None, Some(&new)));
+        let stored = self.commit_allocated(served, &key, 0, Some(value.clone()), turn, beside).await?;
         let allocates = allocation.is_some();
         drop(allocation);
         match stored {
@@ -176,8 +180,7 @@ impl Registry {
             return Ok(None);
         }
         let mut allocation = self.allocator.begin(&self.hub, (&target.namespace, &target.name)).await;
-        strategy::services::allocate(new, old, &mut allocation)
-            .map_err(|causes| target.invalid(&target.name, &causes))?;
+        strategy::services::allocate(new, old, &mut allocation).map_err(|refused| refused.answer(target))?;
         Ok(Some(allocation))
     }
 }

@@ -4,6 +4,7 @@
 //! was faster; else it begins again with what is there now. Reads never touch the store, except for pages of
 //! lists of the past.
 
+mod addresses;
 pub mod admit;
 pub mod convert;
 pub mod create;
@@ -221,15 +222,16 @@ impl Registry {
         Arc::new(cache.entry(kv.key.clone(), kv.value.clone(), kv.mod_revision))
     }
 
-    /// Stores or removes a key that was last changed at `expected` (0: must not exist).
+    /// Stores or removes a key that was last changed at `expected` (0: must not exist), and with it what `beside` says.
     pub(crate) async fn commit(
         &self,
         served: &Served,
         key: &str,
         expected: u64,
         value: Option<Bytes>,
+        beside: Vec<Op>,
     ) -> Result<Stored, ApiError> {
-        self.commit_allocated(served, key, expected, value, None).await
+        self.commit_allocated(served, key, expected, value, None, beside).await
     }
 
     /// The same for what was given addresses: [`Stored::Lost`] with the key as expected says that another server allocated meanwhile.
@@ -240,6 +242,7 @@ impl Registry {
         expected: u64,
         value: Option<Bytes>,
         allocation: Option<&crate::allocation::Allocation>,
+        beside: Vec<Op>,
     ) -> Result<Stored, ApiError> {
         if value.as_ref().is_some_and(|value| value.len() > OBJECT_BYTES_MAX) {
             // Upstream passes etcd's words on, with 500; it is the caller's object.
@@ -259,8 +262,8 @@ impl Registry {
         let starting = self.starting.load(Ordering::Relaxed);
         let durability =
             if served.rules.relaxed || starting { Durability::Relaxed } else { Durability::Durable };
-        let mut txn =
-            Txn { compares: vec![Compare { key, mod_revision: expected }], ops: vec![op], durability };
+        let ops = std::iter::once(op).chain(beside).collect();
+        let mut txn = Txn { compares: vec![Compare { key, mod_revision: expected }], ops, durability };
         if let Some((compare, op)) = allocation.map(crate::allocation::Allocation::guard) {
             txn.compares.push(compare);
             txn.ops.push(op);

@@ -26,6 +26,11 @@ pub struct Modify<'a> {
     pub checked: bool,
 }
 
+/// Whether a write through this subresource is asked for the kind's rules; what the others may do, they check themselves.
+pub fn is_checked(subresource: &str) -> bool {
+    matches!(subresource, "" | "status" | "approval" | "resize" | "ephemeralcontainers")
+}
+
 impl Registry {
     /// Changes an object and answers with its bytes as they are then.
     ///
@@ -68,7 +73,9 @@ impl Registry {
             let value = target.served.encode(&new);
             let put = (!gone).then(|| value.clone());
             let (key, turn) = (target.key(), allocation.as_ref());
-            let stored = self.commit_allocated(&target.served, &key, current.revision, put, turn).await?;
+            let beside = self.with_service(&target.served, Some(&old), (!gone).then_some(&new));
+            let stored =
+                self.commit_allocated(&target.served, &key, current.revision, put, turn, beside).await?;
             drop(allocation);
             if gone && matches!(stored, Stored::At(_)) {
                 admit::removed(self, target, &old).await;
@@ -102,7 +109,15 @@ impl Registry {
             let resource = &target.served.resource;
             causes = api_model::validation::validate_write(resource, &target.subresource, new, old);
         }
-        if causes.is_empty() { Ok(()) } else { Err(target.invalid(&target.name, &causes)) }
+        if !causes.is_empty() {
+            return Err(target.invalid(&target.name, &causes));
+        }
+        if modify.checked && target.subresource.is_empty() {
+            for warning in api_model::validation::warnings(&target.served.resource, new, Some(old)) {
+                target.notes.warn(warning);
+            }
+        }
+        Ok(())
     }
 }
 

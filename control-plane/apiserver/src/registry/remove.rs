@@ -37,15 +37,19 @@ impl Registry {
             if options.dry_run {
                 return Ok(tried(&plan, &current));
             }
+            let mut beside = Vec::new();
             let (value, shown) = match plan {
                 Plan::Nothing => return Ok(Removed::Marked(current.bytes())),
-                Plan::Remove => (None, None),
+                Plan::Remove => {
+                    beside = self.with_service(&target.served, Some(&old), None);
+                    (None, None)
+                }
                 Plan::Mark(new) => {
                     let value = target.served.encode(&new);
                     (Some(value), Some(object::encode(&new)))
                 }
             };
-            match self.commit(&target.served, &target.key(), current.revision, value).await? {
+            match self.commit(&target.served, &target.key(), current.revision, value, beside).await? {
                 Stored::At(revision) => {
                     if shown.is_none() {
                         admit::removed(self, target, &old).await;

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::manage::Who;
 use super::modify::Modify;
-use super::{Registry, Target};
+use super::{Registry, Target, object};
 use crate::attributes::{ApiError, UserInfo};
 use crate::bootstrap::{Ensure, Seed};
 use crate::handlers::options::WriteOptions;
 
 const MANAGER: &str = "kube-apiserver";
+const RANGE_MANAGER: &str = "kubernetes-service-cidr-controller";
 
 /// The registry as bootstrap sees it.
 pub struct Seeder {
@@ -30,6 +31,35 @@ impl Seeder {
         let served = self.registry.kinds.get(seed.group, seed.version, seed.plural);
         let served = served.ok_or_else(ApiError::no_such_path)?;
         Ok(Target::new(served, seed.namespace(), seed.name(), self.user.clone()))
+    }
+}
+
+impl Seeder {
+    /// Says of the cluster's own range of addresses that it is ready, when nobody has said anything yet.
+    ///
+    /// # Errors
+    /// When the status cannot be written.
+    pub async fn confirm_service_range(&self) -> Result<(), ApiError> {
+        let served = self.registry.kinds.get("networking.k8s.io", "v1", "servicecidrs");
+        let served = served.ok_or_else(ApiError::no_such_path)?;
+        let target = Target::new(served, "", "kubernetes", self.user.clone()).through("status");
+        let condition = json!({
+            "type": "Ready",
+            "status": "True",
+            "lastTransitionTime": object::timestamp(self.registry.clock.now()),
+            "reason": "",
+            "message": "Kubernetes default Service CIDR is ready",
+        });
+        let options = WriteOptions::internal(RANGE_MANAGER);
+        let who = Who::updates(RANGE_MANAGER, "status");
+        let modify = Modify { target: &target, options: &options, who: &who, checked: true };
+        let mut change = |old: &Value| {
+            let mut new = old.clone();
+            let status = object::map_mut(&mut new, "status");
+            status.entry("conditions").or_insert_with(|| json!([condition]));
+            Ok(new)
+        };
+        self.registry.modify(&modify, &mut change).await.map(|_| ())
     }
 }
 

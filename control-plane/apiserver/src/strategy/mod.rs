@@ -44,6 +44,7 @@ pub struct Rules {
 const GENERATION: &[(&str, &str)] = &[
     ("", "pods"),
     ("", "replicationcontrollers"),
+    ("", "podtemplates"),
     ("apps", "deployments"),
     ("apps", "replicasets"),
     ("apps", "daemonsets"),
@@ -66,6 +67,7 @@ const GENERATION: &[(&str, &str)] = &[
     ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("resource.k8s.io", "resourceslices"),
+    ("resource.k8s.io", "deviceclasses"),
 ];
 
 /// Kinds whose deletion answers with the object.

@@ -1,19 +1,73 @@
 //! Pods: their first status, and the writes that touch a part of them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::registry::object;
 
 /// A new pod waits; its quality of service follows from its resources.
 pub fn prepare_create(pod: &mut Value) {
     let class = quality_of_service(pod);
-    object::set(pod, "status", json!({"phase": "Pending", "qosClass": class}));
+    let mut status = json!({"phase": "Pending", "qosClass": class});
+    if !object::items(pod, &["spec", "schedulingGates"]).is_empty() {
+        status["conditions"] = json!([{
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+        }]);
+    }
+    object::set(pod, "status", status);
+    select_own_revision(pod);
+}
+
+/// `matchLabelKeys` and `mismatchLabelKeys` of affinity terms become a part of the selector, with this pod's own values.
+fn select_own_revision(pod: &mut Value) {
+    let Some(Value::Object(labels)) = pod.pointer("/metadata/labels").cloned() else { return };
+    for affinity in ["podAffinity", "podAntiAffinity"] {
+        let Some(affinity) = pod.pointer_mut(&format!("/spec/affinity/{affinity}")) else { continue };
+        for (list, within) in [
+            ("requiredDuringSchedulingIgnoredDuringExecution", ""),
+            ("preferredDuringSchedulingIgnoredDuringExecution", "/podAffinityTerm"),
+        ] {
+            let Some(Value::Array(terms)) = affinity.get_mut(list) else { continue };
+            for term in terms.iter_mut().filter_map(|term| term.pointer_mut(within)) {
+                select_by_keys(term, &labels);
+            }
+        }
+    }
+}
+
+fn select_by_keys(term: &mut Value, labels: &Map<String, Value>) {
+    if !object::at(term, &["labelSelector"]).is_object() {
+        return;
+    }
+    let mut added = Vec::new();
+    for (keys, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
+        for key in object::items(term, &[keys]).iter().filter_map(Value::as_str) {
+            if let Some(value) = labels.get(key) {
+                added.push(json!({"key": key, "operator": operator, "values": [value]}));
+            }
+        }
+    }
+    if added.is_empty() {
+        return;
+    }
+    let selector = object::map_mut(term, "labelSelector");
+    if let Value::Array(expressions) = selector.entry("matchExpressions").or_insert_with(|| json!([])) {
+        expressions.extend(added);
+    }
 }
 
 /// `BestEffort`, `Burstable` or `Guaranteed`.
 pub fn quality_of_service(pod: &Value) -> &'static str {
     let containers = object::items(pod, &["spec", "containers"]);
-    let all: Vec<&Value> = containers.iter().chain(object::items(pod, &["spec", "initContainers"])).collect();
+    let whole = object::at(pod, &["spec"]);
+    let all: Vec<&Value> = if object::at(whole, &["resources"]).is_object() {
+        // What the pod says of itself as a whole counts, not its parts.
+        vec![whole]
+    } else {
+        containers.iter().chain(object::items(pod, &["spec", "initContainers"])).collect()
+    };
     let amount = |container: &Value, kind: &str, name: &str| -> Option<String> {
         match object::at(container, &["resources", kind, name]) {
             Value::String(text) if text != "0" => Some(text.clone()),
@@ -104,7 +158,9 @@ mod tests {
         assert_eq!(quality_of_service(&pod(json!({"requests": {"cpu": "1"}}))), "Burstable");
         let full =
             json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
-        assert_eq!(quality_of_service(&pod(full)), "Guaranteed");
+        assert_eq!(quality_of_service(&pod(full.clone())), "Guaranteed");
+        let whole = json!({"spec": {"resources": full, "containers": [{"name": "c"}]}});
+        assert_eq!(quality_of_service(&whole), "Guaranteed");
     }
 
     #[test]

@@ -18,33 +18,39 @@ pub fn prepare_create(served: &Served, new: &mut Value, user: &UserInfo) {
     }
     // A kubelet registers its node with a status.
     if served.rules.status && (group, plural) != ("", "nodes") {
-        object::set(new, "status", Value::Null);
+        object::set(new, "status", if served.custom.is_some() { Value::Null } else { first_status(plural) });
     }
     match (group, plural) {
         ("", "pods") => pods::prepare_create(new),
         ("", "namespaces") => namespaces::prepare(new, true),
-        ("", "persistentvolumes" | "persistentvolumeclaims") => {
-            object::set(new, "status", json!({"phase": "Pending"}));
+        ("", "persistentvolumes") => {
+            let since = object::at(new, &["metadata", "creationTimestamp"]).clone();
+            object::set(new, "status", json!({"phase": "Pending", "lastPhaseTransitionTime": since}));
         }
-        ("", "services") => object::set(new, "status", json!({"loadBalancer": {}})),
         ("", "secrets") => take_string_data(new),
+        ("", "serviceaccounts") => name_secrets_alone(new),
         ("certificates.k8s.io", "certificatesigningrequests") => certificates::prepare_create(new, user),
         ("batch", "jobs") => select_own_pods(new),
-        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
-        | ("", "replicationcontrollers") => {
-            object::set(new, "status", initial_workload_status(plural));
-        }
+        ("apps", "daemonsets") => set_template_generation(new, 1),
         _ => {}
     }
 }
 
-fn initial_workload_status(plural: &str) -> Value {
+/// The status of a new object: nothing, but for the numbers that are always there.
+fn first_status(plural: &str) -> Value {
     match plural {
-        "deployments" => json!({}),
         "daemonsets" => {
             json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0})
         }
-        _ => json!({"replicas": 0}),
+        "replicasets" | "replicationcontrollers" => json!({"replicas": 0}),
+        "statefulsets" => json!({"replicas": 0, "availableReplicas": 0}),
+        "poddisruptionbudgets" => {
+            json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0})
+        }
+        "persistentvolumeclaims" => json!({"phase": "Pending"}),
+        "services" | "ingresses" => json!({"loadBalancer": {}}),
+        "volumeattachments" => json!({"attached": false}),
+        _ => json!({}),
     }
 }
 
@@ -69,8 +75,16 @@ pub fn prepare_update(served: &Served, subresource: &str, new: &mut Value, old: 
         }
     }
     match (group, plural) {
-        ("", "namespaces") => namespaces::prepare(new, false),
+        ("", "namespaces") => {
+            if subresource.is_empty() {
+                // Only `/finalize` lets a namespace go.
+                object::set(new, "spec", object::at(old, &["spec"]).clone());
+            }
+            namespaces::prepare(new, false);
+        }
         ("", "secrets") => take_string_data(new),
+        ("", "serviceaccounts") => name_secrets_alone(new),
+        ("apps", "daemonsets") => count_template_generation(new, old),
         ("certificates.k8s.io", "certificatesigningrequests") => {
             certificates::prepare_update(subresource, new, old);
         }
@@ -94,7 +108,8 @@ fn keep_system_metadata(new: &mut Value, old: &Value) {
 }
 
 fn count_generation(served: &Served, new: &mut Value, old: &Value) {
-    if !served.rules.generation {
+    // A driver has no generation until it changes.
+    if !served.rules.generation && served.storage != "storage.k8s.io/csidrivers" {
         return;
     }
     let old_generation = object::number(old, &["metadata", "generation"]).unwrap_or(0);
@@ -115,19 +130,19 @@ fn count_generation(served: &Served, new: &mut Value, old: &Value) {
     }
 }
 
-/// Kinds whose status writers may also write labels and annotations.
-const STATUS_WITH_METADATA: &[&str] =
-    &["pods", "nodes", "namespaces", "persistentvolumes", "persistentvolumeclaims", "services"];
+/// Groups whose status writers may also write labels, annotations, finalizers and owners.
+const STATUS_WITH_METADATA: &[&str] = &["", "apps", "batch", "autoscaling", "policy", "networking.k8s.io"];
 
 fn keep_all_but_status(served: &Served, new: &mut Value, old: &Value) {
     let mut kept = old.clone();
     object::set(&mut kept, "status", object::at(new, &["status"]).clone());
-    let with_metadata =
-        served.resource.group.is_empty() && STATUS_WITH_METADATA.contains(&served.resource.plural.as_str());
-    let written: &[&str] = if with_metadata {
-        &["labels", "annotations", "finalizers", "managedFields"]
-    } else {
-        &["managedFields"]
+    let with_metadata = STATUS_WITH_METADATA.contains(&served.resource.group.as_str());
+    let written: &[&str] = match served.resource.plural.as_str() {
+        _ if !with_metadata => &["managedFields"],
+        // Old kubelets damaged the owners.
+        "pods" => &["labels", "annotations", "finalizers", "managedFields"],
+        "deployments" => &["annotations", "finalizers", "ownerReferences", "managedFields"],
+        _ => &["labels", "annotations", "finalizers", "ownerReferences", "managedFields"],
     };
     for key in written {
         object::set_meta(&mut kept, key, object::at(new, &["metadata", key]).clone());
@@ -147,9 +162,34 @@ fn take_string_data(secret: &mut Value) {
     }
 }
 
+/// Of the secrets of an account the names count, and nothing else.
+fn name_secrets_alone(account: &mut Value) {
+    let Some(Value::Array(secrets)) = account.get_mut("secrets") else { return };
+    for secret in secrets {
+        *secret = json!({"name": object::text(secret, &["name"])});
+    }
+}
+
+/// The annotation that was once a field: how often the template of a daemon set changed.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn set_template_generation(daemons: &mut Value, generation: i64) {
+    let annotations = object::meta_mut(daemons).entry("annotations").or_insert_with(|| json!({}));
+    if let Value::Object(annotations) = annotations {
+        annotations.insert(TEMPLATE_GENERATION.to_owned(), json!(generation.to_string()));
+    }
+}
+
+fn count_template_generation(new: &mut Value, old: &Value) {
+    let had =
+        object::text(old, &["metadata", "annotations", TEMPLATE_GENERATION]).parse::<i64>().unwrap_or(0);
+    let template = ["spec", "template"];
+    let changed = object::at(new, &template) != object::at(old, &template);
+    set_template_generation(new, had + i64::from(changed));
+}
+
 /// A job selects its pods by its own uid, unless its author does it by hand.
 fn select_own_pods(job: &mut Value) {
-    object::set(job, "status", json!({}));
     if object::at(job, &["spec", "manualSelector"]).as_bool() == Some(true) {
         return;
     }

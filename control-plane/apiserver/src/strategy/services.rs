@@ -1,179 +1,175 @@
 //! Services: cluster addresses, IP families and node ports.
+//!
+//! Clusters have one family, IPv4. What a service cannot be given is refused before its other rules are asked, as upstream: the fields
+//! that ask for too much are named, and a range with nothing left is the server's failure, not the caller's.
 
-use api_model::Cause;
+use api_model::{Cause, FieldPath};
 use serde_json::{Value, json};
 
-use crate::allocation::{Allocation, AllocationError};
-use crate::registry::object;
+use crate::allocation::Allocation;
+use crate::attributes::ApiError;
+use crate::registry::{Target, object};
 
-/// A cause for the field where allocation failed.
-fn cause(field: &str, value: &Value, error: &AllocationError) -> Cause {
-    let path = api_model::FieldPath::new(field);
-    Cause::invalid(&path, value, &error.to_string())
+const NONE: &str = "None";
+
+/// Why a service is not given what it needs.
+#[derive(Debug)]
+pub enum Refused {
+    /// It asks for what cannot be given.
+    Fields(Vec<Cause>),
+    /// There is nothing left, or a port that no field can be blamed for is taken.
+    Server(String),
+}
+
+impl Refused {
+    fn field(path: &str, value: &Value, why: &str) -> Self {
+        Self::Fields(vec![Cause::invalid(&FieldPath::new(path), value, why)])
+    }
+
+    /// As the API answers it.
+    pub fn answer(&self, target: &Target) -> ApiError {
+        match self {
+            Self::Fields(causes) => target.invalid(&target.name, causes),
+            Self::Server(why) => ApiError::internal(why),
+        }
+    }
 }
 
 fn spec_text<'a>(service: &'a Value, key: &str) -> &'a str {
     object::text(service, &["spec", key])
 }
 
+fn kind_of(service: &Value) -> &str {
+    match spec_text(service, "type") {
+        "" => "ClusterIP",
+        kind => kind,
+    }
+}
+
+fn has_node_ports(kind: &str) -> bool {
+    matches!(kind, "NodePort" | "LoadBalancer")
+}
+
+fn wants_health_check(service: &Value) -> bool {
+    kind_of(service) == "LoadBalancer" && spec_text(service, "externalTrafficPolicy") == "Local"
+}
+
 /// Fills in what the server gives. `old` is the stored service on updates.
 ///
 /// # Errors
-/// The fields that ask for what cannot be given.
+/// What cannot be given.
 pub fn allocate(
     service: &mut Value,
     old: Option<&Value>,
     allocation: &mut Allocation,
-) -> Result<(), Vec<Cause>> {
-    let kind = match spec_text(service, "type") {
-        "" => "ClusterIP".to_owned(),
-        kind => kind.to_owned(),
-    };
+) -> Result<(), Refused> {
+    follow_first_address(service, old);
     if let Some(old) = old {
-        carry_over(service, old, &kind);
+        drop_what_the_type_has_not(service, old);
+        carry_over(service, old);
     }
+    let kind = kind_of(service).to_owned();
     if kind == "ExternalName" {
-        let spec = object::map_mut(service, "spec");
-        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+        return Ok(());
+    }
+    families(service)?;
+    address(service, allocation)?;
+    if has_node_ports(&kind) {
+        node_ports(service, &kind, allocation)?;
+    }
+    health_check_port(service, allocation)
+}
+
+/// `clusterIP` and the first of `clusterIPs` are the same: who knows one of them only is understood.
+fn follow_first_address(service: &mut Value, old: Option<&Value>) {
+    let first = spec_text(service, "clusterIP").to_owned();
+    let all = object::at(service, &["spec", "clusterIPs"]).clone();
+    let has_all = all.as_array().is_some_and(|all| !all.is_empty());
+    let spec = object::map_mut(service, "spec");
+    let Some(old) = old else {
+        if !first.is_empty() && !has_all {
+            spec.insert("clusterIPs".to_owned(), json!([first]));
+        }
+        return;
+    };
+    let (old_first, old_all) = (spec_text(old, "clusterIP"), object::at(old, &["spec", "clusterIPs"]));
+    if first != old_first && all == *old_all {
+        if first.is_empty() {
+            spec.remove("clusterIPs");
+        } else if old_first.is_empty() {
+            spec.insert("clusterIPs".to_owned(), json!([first]));
+        } else if let Some(Value::Array(all)) = spec.get_mut("clusterIPs") {
+            all.splice(..1.min(all.len()), [json!(first)]);
+        }
+    } else if first == old_first && !has_all && old_all.is_array() {
+        spec.remove("clusterIP");
+    }
+}
+
+/// What the old type needed and the new one has no use for goes, unless the caller insists on something else.
+fn drop_what_the_type_has_not(service: &mut Value, old: &Value) {
+    let (kind, old_kind) = (kind_of(service).to_owned(), kind_of(old));
+    let mut gone: Vec<&str> = Vec::new();
+    if kind == "ExternalName" && old_kind != "ExternalName" {
+        gone.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]);
+    }
+    if !has_node_ports(&kind) && has_node_ports(old_kind) {
+        drop_old_ports(service, old);
+        gone.push("externalTrafficPolicy");
+    }
+    if kind != "LoadBalancer" && old_kind == "LoadBalancer" {
+        gone.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if !wants_health_check(service) && wants_health_check(old) {
+        gone.push("healthCheckNodePort");
+    }
+    let spec = object::map_mut(service, "spec");
+    for key in gone {
+        if spec.get(key) == Some(object::at(old, &["spec", key])) {
             spec.remove(key);
         }
-        return Ok(());
     }
-    address(service, allocation).map_err(|cause| vec![cause])?;
-    if kind == "NodePort" || kind == "LoadBalancer" {
-        node_ports(service, &kind, allocation).map_err(|cause| vec![cause])?;
-        if kind == "LoadBalancer" {
-            let spec = object::map_mut(service, "spec");
-            spec.entry("allocateLoadBalancerNodePorts").or_insert(json!(true));
-        }
-        object::map_mut(service, "spec").entry("externalTrafficPolicy").or_insert(json!("Cluster"));
-    }
-    health_check_port(service, &kind, allocation).map_err(|cause| vec![cause])
 }
 
-fn address(service: &mut Value, allocation: &mut Allocation) -> Result<(), Cause> {
-    let first = object::items(service, &["spec", "clusterIPs"]).first().and_then(Value::as_str);
-    let wanted = match spec_text(service, "clusterIP") {
-        "" => first.unwrap_or_default().to_owned(),
-        wanted => wanted.to_owned(),
-    };
-    let given = match wanted.as_str() {
-        "None" => "None".to_owned(),
-        "" => match allocation.any_address() {
-            Ok(address) => address.to_string(),
-            Err(error) => {
-                let text = format!("failed to allocate a serviceIP: {error}");
-                let path = api_model::FieldPath::new("spec.clusterIPs");
-                return Err(Cause::invalid(&path, &json!([]), &text));
-            }
-        },
-        text => {
-            let field = "spec.clusterIPs";
-            let shown = json!([text]);
-            let address = text.parse().map_err(|_| {
-                Cause::invalid(
-                    &api_model::FieldPath::new("spec.clusterIPs[0]"),
-                    &json!(text),
-                    "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-                )
-            })?;
-            allocation.address(address).map_err(|error| {
-                let path = api_model::FieldPath::new(field);
-                Cause::invalid(&path, &shown, &format!("failed to allocate IP {text}: {error}"))
-            })?;
-            text.to_owned()
-        }
-    };
-    let spec = object::map_mut(service, "spec");
-    spec.insert("clusterIP".to_owned(), json!(given));
-    spec.insert("clusterIPs".to_owned(), json!([given]));
-    spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
-    // Dual stack is not served: one family, whatever is preferred.
-    spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
-    spec.entry("internalTrafficPolicy").or_insert(json!("Cluster"));
-    Ok(())
-}
-
-fn node_ports(service: &mut Value, kind: &str, allocation: &mut Allocation) -> Result<(), Cause> {
-    let wanted = object::at(service, &["spec", "allocateLoadBalancerNodePorts"]).as_bool();
-    let make = kind == "NodePort" || wanted != Some(false);
-    let Some(Value::Array(ports)) = object::map_mut(service, "spec").get_mut("ports") else { return Ok(()) };
-    // One port number may serve several protocols of the same service.
-    let mut given: Vec<(i64, String, u16)> = Vec::new();
-    for (index, port) in ports.iter_mut().enumerate() {
-        let protocol = object::text(port, &["protocol"]).to_owned();
-        let number = object::number(port, &["port"]).unwrap_or_default();
-        let field = format!("spec.ports[{index}].nodePort");
-        let asked = object::number(port, &["nodePort"]).unwrap_or_default();
-        if asked != 0 {
-            let shown = json!(asked);
-            let asked =
-                u16::try_from(asked).map_err(|_| cause(&field, &shown, &AllocationError::Taken("port")))?;
-            let shared = given.iter().any(|(_, other, port)| *port == asked && *other != protocol);
-            if !shared {
-                allocation.port(asked).map_err(|error| cause(&field, &shown, &error))?;
-            }
-            given.push((number, protocol, asked));
-        } else if make {
-            let same = given
-                .iter()
-                .find(|(other, of, _)| *other == number && *of != protocol)
-                .map(|(_, _, port)| *port);
-            let port_number = match same {
-                Some(port) => port,
-                None => allocation.any_port().map_err(|error| cause(&field, &json!(0), &error))?,
-            };
-            object::set(port, "nodePort", json!(port_number));
-            given.push((number, protocol, port_number));
+fn drop_old_ports(service: &mut Value, old: &Value) {
+    let old_ports = object::items(old, &["spec", "ports"]);
+    let Some(Value::Array(ports)) = object::map_mut(service, "spec").get_mut("ports") else { return };
+    for port in ports {
+        let number = object::at(port, &["nodePort"]).clone();
+        if old_ports.iter().any(|old| object::at(old, &["nodePort"]) == &number) {
+            object::set(port, "nodePort", Value::Null);
         }
     }
-    Ok(())
-}
-
-fn health_check_port(service: &mut Value, kind: &str, allocation: &mut Allocation) -> Result<(), Cause> {
-    let wanted = kind == "LoadBalancer" && spec_text(service, "externalTrafficPolicy") == "Local";
-    let field = "spec.healthCheckNodePort";
-    let asked = object::number(service, &["spec", "healthCheckNodePort"]).unwrap_or_default();
-    if !wanted {
-        object::map_mut(service, "spec").remove("healthCheckNodePort");
-        return Ok(());
-    }
-    if let Some(asked) = u16::try_from(asked).ok().filter(|asked| *asked != 0) {
-        return allocation.port(asked).map_err(|error| cause(field, &json!(asked), &error));
-    }
-    let port = allocation.any_port().map_err(|error| cause(field, &json!(0), &error))?;
-    object::map_mut(service, "spec").insert("healthCheckNodePort".to_owned(), json!(port));
-    Ok(())
 }
 
 /// What a service has and the update does not mention stays.
-fn carry_over(service: &mut Value, old: &Value, kind: &str) {
-    let old_kind = spec_text(old, "type");
-    let keeps_address = kind != "ExternalName" && old_kind != "ExternalName";
-    let unsaid = spec_text(service, "clusterIP").is_empty();
-    if keeps_address && unsaid {
-        for key in ["clusterIP", "clusterIPs"] {
-            let value = object::at(old, &["spec", key]).clone();
-            if !value.is_null() {
-                object::map_mut(service, "spec").insert(key.to_owned(), value);
-            }
-        }
-    }
-    for key in ["ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"] {
-        let value = object::at(old, &["spec", key]).clone();
-        if keeps_address && !value.is_null() {
-            object::map_mut(service, "spec").entry(key).or_insert(value);
-        }
-    }
-    let has_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    if !has_ports(kind) {
-        // Leaving these types gives the ports back, unless the caller insists on other ones.
-        if has_ports(old_kind) {
-            drop_old_ports(service, old);
-        }
+fn carry_over(service: &mut Value, old: &Value) {
+    let kind = kind_of(service).to_owned();
+    if kind == "ExternalName" || kind_of(old) == "ExternalName" {
         return;
     }
-    let old_ports = object::items(old, &["spec", "ports"]).to_vec();
+    let unsaid = spec_text(service, "clusterIP").is_empty()
+        && object::items(service, &["spec", "clusterIPs"]).is_empty();
+    let mut kept = vec!["ipFamilies", "ipFamilyPolicy"];
+    if unsaid {
+        kept.extend(["clusterIP", "clusterIPs"]);
+    }
+    if wants_health_check(service) {
+        kept.push("healthCheckNodePort");
+    }
+    for key in kept {
+        let value = object::at(old, &["spec", key]);
+        if !value.is_null() && object::at(service, &["spec", key]).is_null() {
+            object::map_mut(service, "spec").insert(key.to_owned(), value.clone());
+        }
+    }
+    if has_node_ports(&kind) && has_node_ports(kind_of(old)) {
+        keep_node_ports(service, old);
+    }
+}
+
+fn keep_node_ports(service: &mut Value, old: &Value) {
+    let old_ports = object::items(old, &["spec", "ports"]);
     let Some(Value::Array(ports)) = object::map_mut(service, "spec").get_mut("ports") else { return };
     for port in ports {
         if object::number(port, &["nodePort"]).unwrap_or_default() != 0 {
@@ -190,16 +186,127 @@ fn carry_over(service: &mut Value, old: &Value, kind: &str) {
     }
 }
 
-fn drop_old_ports(service: &mut Value, old: &Value) {
-    let old_ports = object::items(old, &["spec", "ports"]).to_vec();
-    let Some(Value::Array(ports)) = object::map_mut(service, "spec").get_mut("ports") else { return };
-    for port in ports {
-        let number = object::at(port, &["nodePort"]).clone();
-        if old_ports.iter().any(|old| object::at(old, &["nodePort"]) == &number) {
-            object::set(port, "nodePort", Value::Null);
+/// The families of a service. One without selector whose clients find its endpoints themselves may have both; nobody has to serve it.
+fn families(service: &mut Value) -> Result<(), Refused> {
+    let headless = object::items(service, &["spec", "clusterIPs"]).first() == Some(&json!(NONE));
+    let selects = matches!(object::at(service, &["spec", "selector"]), Value::Object(map) if !map.is_empty());
+    let spec = object::map_mut(service, "spec");
+    if headless && !selects {
+        let policy = spec.entry("ipFamilyPolicy").or_insert(json!("RequireDualStack")).clone();
+        let families = spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
+        if let Value::Array(families) = families
+            && families.len() == 1
+            && policy != "SingleStack"
+        {
+            let other = if families[..] == [json!("IPv4")] { "IPv6" } else { "IPv4" };
+            families.push(json!(other));
+        }
+        return Ok(());
+    }
+    if spec.get("ipFamilyPolicy") == Some(&json!("RequireDualStack")) {
+        let why = "this cluster is not configured for dual-stack services";
+        return Err(Refused::field("spec.ipFamilyPolicy", &json!("RequireDualStack"), why));
+    }
+    let listed = spec.get("ipFamilies").and_then(Value::as_array).cloned().unwrap_or_default();
+    let foreign = |family: &&Value| *family != "IPv4";
+    let causes: Vec<Cause> = listed
+        .iter()
+        .enumerate()
+        .filter(|(_, family)| foreign(family))
+        .map(|(index, family)| {
+            let path = FieldPath::new("spec.ipFamilies").index(index);
+            Cause::invalid(&path, family, "not configured on this cluster")
+        })
+        .collect();
+    if !causes.is_empty() {
+        return Err(Refused::Fields(causes));
+    }
+    spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
+    spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
+    Ok(())
+}
+
+fn address(service: &mut Value, allocation: &mut Allocation) -> Result<(), Refused> {
+    let first = object::items(service, &["spec", "clusterIPs"]).first().and_then(Value::as_str);
+    let wanted = first.filter(|first| !first.is_empty()).unwrap_or_default().to_owned();
+    match wanted.as_str() {
+        NONE => {}
+        "" => {
+            let given = allocation
+                .any_address()
+                .map_err(|error| Refused::Server(format!("failed to allocate a serviceIP: {error}")))?;
+            object::map_mut(service, "spec").insert("clusterIPs".to_owned(), json!([given]));
+        }
+        text => {
+            let address = text.parse().map_err(|_| {
+                let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+                Refused::field("spec.clusterIPs[0]", &json!(text), why)
+            })?;
+            allocation.address(address).map_err(|error| {
+                let shown = object::at(service, &["spec", "clusterIPs"]);
+                Refused::field("spec.clusterIPs", shown, &format!("failed to allocate IP {text}: {error}"))
+            })?;
         }
     }
-    let spec = object::map_mut(service, "spec");
-    spec.remove("allocateLoadBalancerNodePorts");
-    spec.remove("externalTrafficPolicy");
+    let first = object::items(service, &["spec", "clusterIPs"]).first().cloned().unwrap_or_default();
+    object::map_mut(service, "spec").entry("clusterIP").or_insert(first);
+    Ok(())
+}
+
+fn node_ports(service: &mut Value, kind: &str, allocation: &mut Allocation) -> Result<(), Refused> {
+    let wanted = object::at(service, &["spec", "allocateLoadBalancerNodePorts"]).as_bool();
+    let make = kind == "NodePort" || wanted != Some(false);
+    let Some(Value::Array(ports)) = object::map_mut(service, "spec").get_mut("ports") else { return Ok(()) };
+    // One port number may serve several protocols of the same service.
+    let mut given: Vec<(i64, String, i64)> = Vec::new();
+    for (index, port) in ports.iter_mut().enumerate() {
+        let protocol = object::text(port, &["protocol"]).to_owned();
+        let number = object::number(port, &["port"]).unwrap_or_default();
+        let asked = object::number(port, &["nodePort"]).unwrap_or_default();
+        if asked != 0 {
+            let shared = given.iter().any(|(_, other, port)| *port == asked && *other != protocol);
+            // A port given twice is for the rules to find.
+            if !shared && !given.iter().any(|(_, _, port)| *port == asked) {
+                let port = u16::try_from(asked).unwrap_or(0);
+                allocation.port(port).map_err(|error| {
+                    let field = format!("spec.ports[{index}].nodePort");
+                    Refused::field(&field, &json!(asked), &error.to_string())
+                })?;
+            }
+            given.push((number, protocol, asked));
+        } else if make {
+            let same = given
+                .iter()
+                .find(|(other, of, _)| *other == number && *of != protocol)
+                .map(|(_, _, port)| *port);
+            let port_number =
+                match same {
+                    Some(port) => port,
+                    None => i64::from(allocation.any_port().map_err(|error| {
+                        Refused::Server(format!("failed to allocate a nodePort: {error}"))
+                    })?),
+                };
+            object::set(port, "nodePort", json!(port_number));
+            given.push((number, protocol, port_number));
+        }
+    }
+    Ok(())
+}
+
+fn health_check_port(service: &mut Value, allocation: &mut Allocation) -> Result<(), Refused> {
+    if !wants_health_check(service) {
+        return Ok(());
+    }
+    let asked = object::number(service, &["spec", "healthCheckNodePort"]).unwrap_or_default();
+    if asked != 0 {
+        let port = u16::try_from(asked).unwrap_or(0);
+        return allocation.port(port).map_err(|error| {
+            Refused::Server(format!("failed to allocate requested HealthCheck NodePort {asked}: {error}"))
+        });
+    }
+    let port = allocation.any_port().map_err(|error| {
+        Refused::Server(format!("failed to allocate a HealthCheck NodePort {asked}: {error}"))
+    })?;
+    object::map_mut(service, "spec").insert("healthCheckNodePort".to_owned(), json!(port));
+    Ok(())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
 mod access;
+mod addresses;
 mod admission;
 mod aggregation;
 mod crud;
@@ -22,5 +23,6 @@ mod patches;
 mod policies;
 mod quota;
 mod stores;
+mod strategy;
 mod watches;
 mod workloads;

@@ -60,7 +60,9 @@ async fn a_pod_is_bound_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_of_a_pod_are_written_through_their_own_doors() {
     let server = start().await;
-    server.post(PODS, pod("p")).await.ok();
+    let mut burstable = pod("p");
+    burstable["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "50m"}});
+    server.post(PODS, burstable).await.ok();
     let path = format!("{PODS}/p");
     let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}});
     let patched = server.patch("strategic", &format!("{path}/ephemeralcontainers"), debugger).await.ok();
