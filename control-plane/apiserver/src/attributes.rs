@@ -300,6 +300,8 @@ pub struct ApiError {
     pub message: String,
     /// `metav1.StatusDetails`.
     pub details: Option<Value>,
+    /// `metadata.continue`: with it a list that is too old can be ended all the same.
+    pub continue_token: Option<String>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -328,17 +330,30 @@ fn details(group: &str, kind: &str, name: &str) -> Option<Value> {
 impl ApiError {
     /// An error without details.
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), message: message.into(), details: None }
+        Self { code, reason: reason.into(), message: message.into(), details: None, continue_token: None }
     }
 
     fn about(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Self {
-        Self { code, reason: Cow::Borrowed(reason), message, details }
+        Self { code, reason: Cow::Borrowed(reason), message, details, continue_token: None }
     }
 
     /// 404: the object is not there.
     pub fn not_found(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", qualified(group, resource));
         Self::about(404, "NotFound", message, details(group, resource, name))
+    }
+
+    /// 409: none of the names that were tried for an object without one is free.
+    pub fn no_free_name(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!(
+            "{} \"{name}\" already exists, the server was not able to generate a unique name for the object",
+            qualified(group, resource)
+        );
+        let mut details = details(group, resource, name);
+        if let Some(details) = details.as_mut() {
+            details["retryAfterSeconds"] = json!(1);
+        }
+        Self::about(409, "AlreadyExists", message, details)
     }
 
     /// 404: no such path or resource.
@@ -485,6 +500,9 @@ impl ApiError {
         }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
+        }
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = json!(token);
         }
         status
     }

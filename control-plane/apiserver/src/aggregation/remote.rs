@@ -9,8 +9,9 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use crate::attributes::{Objects, UserInfo, items, text};
-use crate::streaming::{endpoint, trusting};
+use crate::streaming::endpoint;
 use crate::tunnel::Kubelets;
+use crate::tunnel::trusting;
 
 const DEFAULT_PORT: u16 = 443;
 

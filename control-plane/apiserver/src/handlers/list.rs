@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
-use api_model::table::{self, IncludeObject};
+use api_model::table::IncludeObject;
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use kit::http::BoxError;
 use serde_json::{Value, json};
 
-use super::render::partial;
+use super::negotiate::Form;
+use super::render::{partial, table_of};
 use crate::registry::Served;
 use crate::registry::read::Listed;
 use crate::watch::Entry;
@@ -31,11 +32,14 @@ enum Item {
     Tail,
     /// In the version asked for, with kind and version.
     Versioned(Arc<Served>),
-    /// Its metadata.
-    Metadata,
+    /// Its metadata, in this version of `meta.k8s.io`.
+    Metadata(&'static str),
     /// A row.
-    Row(Arc<Served>, IncludeObject, jiff::Timestamp),
+    Row(Arc<Served>, Rows),
 }
+
+/// What rows carry, as of when, and in which form.
+pub type Rows = (IncludeObject, jiff::Timestamp, Form);
 
 /// The body of a list.
 pub struct ListBody {
@@ -86,17 +90,17 @@ impl ListBody {
     }
 
     /// A list of metadata.
-    pub fn metadata(listed: Listed) -> Self {
-        let head = head("PartialObjectMetadataList", "meta.k8s.io/v1", &listed, "\"items\"");
-        Self::new(head, listed, Item::Metadata)
+    pub fn metadata(listed: Listed, meta_version: &'static str) -> Self {
+        let head = head("PartialObjectMetadataList", meta_version, &listed, "\"items\"");
+        Self::new(head, listed, Item::Metadata(meta_version))
     }
 
     /// A table.
-    pub fn table(served: &Arc<Served>, listed: Listed, include: IncludeObject, now: jiff::Timestamp) -> Self {
-        let empty = table::table(&served.resource, &[], include, now);
+    pub fn table(served: &Arc<Served>, listed: Listed, rows: Rows) -> Self {
+        let empty = table_of(&served.resource, &[], rows);
         let columns = format!("\"columnDefinitions\":{},\"rows\"", empty["columnDefinitions"]);
-        let head = head("Table", "meta.k8s.io/v1", &listed, &columns);
-        Self::new(head, listed, Item::Row(served.clone(), include, now))
+        let head = head("Table", rows.2.meta_version(), &listed, &columns);
+        Self::new(head, listed, Item::Row(served.clone(), rows))
     }
 
     fn new(head: BytesMut, listed: Listed, item: Item) -> Self {
@@ -143,11 +147,11 @@ impl ListBody {
 
     /// Writes the next items; false when there are none.
     fn items(&mut self, out: &mut BytesMut) -> bool {
-        if let Item::Row(served, include, now) = &self.item {
+        if let Item::Row(served, rows) = &self.item {
             let some =
                 self.entries.by_ref().take(ROWS_TOGETHER).map(|entry| served.from_storage(entry.parse()));
             let objects: Vec<Value> = some.collect();
-            let made = table::table(&served.resource, &objects, *include, *now);
+            let made = table_of(&served.resource, &objects, *rows);
             for row in made["rows"].as_array().into_iter().flatten() {
                 comma(&mut self.first, out);
                 // Writing to memory does not fail.
@@ -162,7 +166,7 @@ impl ListBody {
                 out.put_u8(b'{');
                 entry.write_item_tail(out);
             }
-            Item::Metadata => out.put_slice(&partial(&entry.bytes())),
+            Item::Metadata(version) => out.put_slice(&partial(&entry.bytes(), version)),
             Item::Versioned(served) if served.is_storage_version() => entry.write(out),
             Item::Versioned(served) => {
                 let _ = serde_json::to_writer(out.writer(), &served.from_storage(entry.parse()));

@@ -94,6 +94,19 @@ impl Asked {
         self.headers().get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// Whether the answer is to be indented.
+    pub fn pretty(&self) -> bool {
+        self.query.pretty(self.user_agent())
+    }
+
+    /// The request itself, for who makes another connection of it; what stays here is empty.
+    pub fn take_request(&mut self) -> Request {
+        let body = self.body_mut();
+        let mut head = http::Request::new(()).into_parts().0;
+        std::mem::swap(&mut head, &mut self.head);
+        Request::from_parts(head, body)
+    }
+
     /// Takes the body as it comes.
     pub fn body_mut(&mut self) -> Body {
         std::mem::replace(self.body.get_mut(), kit::http::empty())
@@ -122,7 +135,10 @@ impl Api {
         } else {
             plain::serve(self, &mut asked).await
         };
-        let mut response = result.unwrap_or_else(|error| render::failed(&error, &asked.warnings));
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => render::failed_as(&self.registry.model, &error, asked.headers(), &asked.warnings),
+        };
         render::add_warnings(response.headers_mut(), &asked.notes.take_warnings());
         audit::annotate_all(|| asked.notes.annotations());
         response
@@ -137,7 +153,8 @@ fn attributes(info: &RequestInfo, query: &Query, user: &Arc<UserInfo>) -> Attrib
         query.get("fieldSelector").filter(|_| selecting).and_then(|text| FieldSelector::parse(text).ok());
     let selector = selector.unwrap_or_default();
     // A list or watch of one name is authorised by that name.
-    let name = match selector.exact("metadata.name") {
+    let named = selector.exact("metadata.name").filter(|name| path::not_a_name(name).is_none());
+    let name = match named {
         Some(name) if info.name.is_empty() => name.to_owned(),
         _ => info.name.clone(),
     };

@@ -17,7 +17,8 @@ use crate::registry::manage::Who;
 use crate::registry::modify::{self, Modify};
 use crate::registry::read::{ListOptions, Listed};
 use crate::registry::remove::{Removed, gone_status};
-use crate::registry::{Target, object};
+use crate::registry::{Served, Target, object};
+use crate::streaming::websocket;
 use crate::watch::{Entry, Filter};
 
 /// Objects of a collection that are deleted at once.
@@ -29,12 +30,13 @@ pub(super) fn renderer<'a>(
     asked: &Asked,
     target: &'a Target,
 ) -> Result<Renderer<'a>, ApiError> {
-    let offers = negotiate::Offers { shapes: true, binary: target.served.custom.is_none() };
+    let stream = asked.info.verb == "watch";
+    let offers = negotiate::Offers { shapes: true, binary: target.served.custom.is_none(), stream };
     Ok(Renderer {
         served: &target.served,
         model: &api.registry.model,
-        form: negotiate::choose(asked.headers(), asked.query.flag("pretty"), offers)?,
-        include: include(&asked.query),
+        form: negotiate::choose(asked.headers(), asked.pretty(), offers)?,
+        include: include(&asked.query)?,
         now: api.registry.clock.now(),
     })
 }
@@ -51,6 +53,7 @@ pub(super) async fn get(api: &Api, asked: &Asked, target: &Target) -> Result<Res
     Ok(answer(asked, &renderer, StatusCode::OK, renderer.versioned(&entry)))
 }
 
+/// Which objects a list, a watch or a deletion of many is about. All are refused in the same words.
 fn filter(asked: &Asked, target: &Target) -> Result<Filter, ApiError> {
     let mut filter = Filter::default();
     if target.served.resource.namespaced && !target.namespace.is_empty() {
@@ -62,8 +65,11 @@ fn filter(asked: &Asked, target: &Target) -> Result<Filter, ApiError> {
     }
     if let Some(text) = asked.query.get("fieldSelector") {
         let parsed = FieldSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
-        parsed.check(&target.served.resource).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        selectable(&parsed, &target.served)?;
         filter.name = parsed.exact("metadata.name").map(str::to_owned);
+        if !target.name.is_empty() && !parsed.is_everything() && filter.name.as_ref() != Some(&target.name) {
+            return Err(ApiError::bad_request("fieldSelector metadata.name doesn't match requested name"));
+        }
         filter.fields = (!parsed.is_everything()).then_some(parsed);
     }
     if !target.name.is_empty() {
@@ -72,11 +78,37 @@ fn filter(asked: &Asked, target: &Target) -> Result<Filter, ApiError> {
     Ok(filter)
 }
 
+/// Refuses fields that objects of this kind are not selected by, as whoever converts the kind's fields says it.
+fn selectable(selector: &FieldSelector, served: &Served) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    let known = &resource.field_labels;
+    let Some(unknown) = selector.requirements().iter().find(|one| !known.contains(&one.field)) else {
+        return Ok(());
+    };
+    let field = &unknown.field;
+    let only_metadata = served.custom.is_none() && known.iter().all(|label| label.starts_with("metadata."));
+    Err(ApiError::bad_request(match (resource.group.as_str(), resource.kind.as_str()) {
+        _ if only_metadata => {
+            format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        ("batch", "Job") => format!("field label {field:?} not supported for Job"),
+        ("resource.k8s.io", kind) => {
+            format!("field label not supported for {}, Kind={kind}: {field}", served.api_version())
+        }
+        _ => format!("field label not supported: {field}"),
+    }))
+}
+
 fn list_options(asked: &Asked, target: &Target) -> Result<ListOptions, ApiError> {
     let query = &asked.query;
+    if query.has("sendInitialEvents") && asked.info.verb != "watch" {
+        let path = api_model::FieldPath::new("sendInitialEvents");
+        let cause = api_model::Cause::forbidden(&path, "sendInitialEvents is forbidden for list");
+        return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]));
+    }
     Ok(ListOptions {
-        filter: filter(asked, target)?,
         limit: usize::try_from(query.number("limit")?.unwrap_or(0)).unwrap_or(0),
+        filter: filter(asked, target)?,
         continue_token: query.get("continue").map(str::to_owned),
         resource_version: query.get("resourceVersion").map(str::to_owned),
         version_match: query.get("resourceVersionMatch").map(str::to_owned),
@@ -92,7 +124,7 @@ pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Re
 }
 
 /// Follows changes.
-pub(super) async fn watch(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+pub(super) async fn watch(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let query = &asked.query;
     let options = streams::WatchOptions {
@@ -101,10 +133,12 @@ pub(super) async fn watch(api: &Api, asked: &Asked, target: &Target) -> Result<R
         bookmarks: query.flag("allowWatchBookmarks"),
         initial_events: query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents")),
         version_match: query.get("resourceVersionMatch").map(str::to_owned),
-        timeout_s: query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()),
+        continued: query.get("continue").is_some(),
+        timeout_s: query.number("timeoutSeconds")?.filter(|seconds| *seconds != 0),
     };
     let (form, include) = (renderer.form, renderer.include);
-    streams::watch(&api.registry, target.served.clone(), form, include, options).await
+    let answer = streams::watch(&api.registry, target.served.clone(), form, include, options).await?;
+    if websocket::is_asked(asked.headers()) { streams::over_socket(asked, answer) } else { Ok(answer) }
 }
 
 /// The object that a request carries, checked and without unknown fields.
@@ -122,7 +156,7 @@ async fn sent_object(
 /// Creates an object.
 pub(super) async fn create(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
-    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let options = WriteOptions::read("CreateOptions", &asked.query, asked.user_agent())?;
     let object = sent_object(api, asked, target, &options).await?;
     let who = Who::updates(&options.manager, "");
     let bytes = api.registry.create(target, object, &options, &who).await?;
@@ -132,7 +166,7 @@ pub(super) async fn create(api: &Api, asked: &mut Asked, target: &Target) -> Res
 /// Replaces an object, or the part that a subresource is.
 pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
-    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let options = WriteOptions::read("UpdateOptions", &asked.query, asked.user_agent())?;
     let object = sent_object(api, asked, target, &options).await?;
     let who = Who::updates(&options.manager, &target.subresource);
     let checked = modify::is_checked(&target.subresource);
@@ -154,11 +188,21 @@ pub(super) async fn update(api: &Api, asked: &mut Asked, target: &Target) -> Res
     }
 }
 
+/// The options of a deletion: in the body, or else in the query.
 async fn delete_options(api: &Api, asked: &mut Asked) -> Result<DeleteOptions, ApiError> {
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
-    let value = if bytes.is_empty() { None } else { Some(body::value(&api.registry.model, &media, &bytes)?) };
-    DeleteOptions::of(&asked.query, value.as_ref())
+    if bytes.is_empty() {
+        return DeleteOptions::of(&asked.query, None);
+    }
+    let value = body::value(&api.registry.model, &media, &bytes)?;
+    let (kind, version) = (object::text(&value, &["kind"]), object::text(&value, &["apiVersion"]));
+    if !value.is_object() || !matches!(kind, "" | "DeleteOptions") {
+        return Err(ApiError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme"
+        )));
+    }
+    DeleteOptions::of(&asked.query, Some(&value))
 }
 
 /// Deletes an object.
@@ -173,7 +217,7 @@ pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Res
     match removed {
         Removed::Gone(bytes) if !target.served.rules.returns_deleted => {
             let status = gone_status(target, &object::decode(&bytes).unwrap_or_default());
-            let bytes = status.to_string().into();
+            let bytes = serde_json::to_vec(&status).unwrap_or_default().into();
             Ok(respond(
                 renderer.model,
                 StatusCode::OK,
@@ -182,6 +226,9 @@ pub(super) async fn delete(api: &Api, asked: &mut Asked, target: &Target) -> Res
                 asked.headers(),
                 &asked.warnings,
             ))
+        }
+        Removed::Marked(bytes) if options.dependents_go => {
+            Ok(answer(asked, &renderer, StatusCode::ACCEPTED, bytes))
         }
         Removed::Gone(bytes) | Removed::Marked(bytes) => Ok(answer(asked, &renderer, StatusCode::OK, bytes)),
     }
@@ -198,11 +245,8 @@ pub(super) async fn delete_collection(
     target: &Target,
 ) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
-    let mut options = delete_options(api, asked).await?;
-    // Preconditions are about one object.
-    options.uid = None;
-    options.resource_version = None;
-    let list = ListOptions { resource_version: None, version_match: None, ..list_options(asked, target)? };
+    let list = list_options(asked, target)?;
+    let options = delete_options(api, asked).await?;
     let listed: Listed = api.registry.list(&target.served.storage, &list).await?;
     let each = |entry: &Arc<Entry>| Target {
         namespace: entry.namespace().to_owned(),

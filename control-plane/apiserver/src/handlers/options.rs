@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use api_model::{Cause, FieldPath};
 use serde_json::{Value, json};
 
 use crate::ApiError;
@@ -22,15 +23,22 @@ impl Query {
 
     /// The first value of a parameter; none when it is absent or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
+        self.raw(name).filter(|value| !value.is_empty())
     }
 
-    /// Whether a parameter says yes. A parameter without a value does.
+    /// The first value of a parameter, empty or not.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    /// All values of a parameter.
+    pub fn values(&self, name: &str) -> &[String] {
+        self.0.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a parameter says yes: it is there, and neither `0` nor `false`. One without a value says yes.
     pub fn flag(&self, name: &str) -> bool {
-        match self.0.get(name).and_then(|values| values.first()) {
-            None => false,
-            Some(value) => !matches!(value.as_str(), "false" | "0" | "False" | "f"),
-        }
+        self.raw(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// Whether the parameter is there.
@@ -43,27 +51,23 @@ impl Query {
     /// # Errors
     /// When it is none.
     pub fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!(
-                    "invalid value {text:?} for parameter {name}: not a whole number"
-                ))
-            }),
-        }
+        let Some(text) = self.raw(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|error: std::num::ParseIntError| {
+            let why = match error.kind() {
+                std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => {
+                    "value out of range"
+                }
+                _ => "invalid syntax",
+            };
+            ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+        })
     }
 
-    /// Whether the write is to be tried only.
-    ///
-    /// # Errors
-    /// When it is neither absent nor `All`.
-    pub fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
-            ))),
+    /// Whether the response is to be indented: `pretty` says so, or else a client that people read from.
+    pub fn pretty(&self, user_agent: &str) -> bool {
+        match self.get("pretty") {
+            Some(text) => matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+            None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|known| user_agent.starts_with(known)),
         }
     }
 
@@ -71,6 +75,19 @@ impl Query {
     pub fn all(&self) -> &HashMap<String, Vec<String>> {
         &self.0
     }
+}
+
+/// Whether a write is to be tried only; what is wrong goes to `causes`.
+fn dry_run(given: &[String], causes: &mut Vec<Cause>) -> bool {
+    if given.iter().any(|value| value != "All") {
+        causes.push(Cause::unsupported(&FieldPath::new("dryRun"), &json!(given), &["All"]));
+    }
+    !given.is_empty()
+}
+
+/// Refuses options of this kind when anything is wrong with them.
+fn refuse(kind: &str, causes: &[Cause]) -> Result<(), ApiError> {
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", kind, "", causes)) }
 }
 
 /// What to do about fields that the schema does not know.
@@ -86,20 +103,22 @@ pub enum FieldValidation {
 
 impl FieldValidation {
     /// From the query; `Warn` when nothing is said.
-    ///
-    /// # Errors
-    /// When the value is unknown.
-    pub fn of(query: &Query) -> Result<Self, ApiError> {
+    fn of(query: &Query, causes: &mut Vec<Cause>) -> Self {
         match query.get("fieldValidation") {
-            None | Some("Warn") => Ok(Self::Warn),
-            Some("Ignore") => Ok(Self::Ignore),
-            Some("Strict") => Ok(Self::Strict),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-            ))),
+            None | Some("Warn") => Self::Warn,
+            Some("Ignore") => Self::Ignore,
+            Some("Strict") => Self::Strict,
+            Some(other) => {
+                let path = FieldPath::new("fieldValidation");
+                causes.push(Cause::unsupported(&path, &json!(other), &["", "Ignore", "Strict", "Warn"]));
+                Self::Warn
+            }
         }
     }
 }
+
+/// The longest name of a field manager, in bytes.
+const MANAGER_BYTES_MAX: usize = 128;
 
 /// The options of a write.
 #[derive(Debug, Clone)]
@@ -126,28 +145,38 @@ pub struct Stated {
 }
 
 impl WriteOptions {
-    /// From the query; the manager's default is the first part of the user agent.
+    /// The options of a patch.
     ///
     /// # Errors
-    /// When a value is unknown.
+    /// When a value is refused.
     pub fn of(query: &Query, user_agent: &str) -> Result<Self, ApiError> {
-        let agent = user_agent.split('/').next().unwrap_or_default();
-        let manager = query.get("fieldManager").unwrap_or(agent);
-        if manager.len() > 128 {
-            return Err(ApiError::bad_request(
-                "fieldManager: Too long: may not be more than 128 bytes".to_owned(),
-            ));
+        Self::read("PatchOptions", query, user_agent)
+    }
+
+    /// From the query; the manager's default is the first part of the user agent. `kind` is that of the options,
+    /// for refusals.
+    ///
+    /// # Errors
+    /// When a value is refused.
+    pub fn read(kind: &str, query: &Query, user_agent: &str) -> Result<Self, ApiError> {
+        let mut causes = Vec::new();
+        let manager =
+            query.get("fieldManager").unwrap_or_else(|| user_agent.split('/').next().unwrap_or_default());
+        if query.has("fieldManager") {
+            check_manager(manager, &mut causes);
         }
-        Ok(Self {
-            dry_run: query.dry_run()?,
-            validation: FieldValidation::of(query)?,
-            manager: if manager.is_empty() { "unknown".to_owned() } else { manager.to_owned() },
+        let options = Self {
+            dry_run: dry_run(query.values("dryRun"), &mut causes),
+            validation: FieldValidation::of(query, &mut causes),
+            manager: if manager.is_empty() { "unknown".to_owned() } else { shortened(manager) },
             force: query.flag("force"),
             stated: Stated {
                 field_manager: query.get("fieldManager").map(str::to_owned),
                 field_validation: query.get("fieldValidation").map(str::to_owned),
             },
-        })
+        };
+        refuse(kind, &causes)?;
+        Ok(options)
     }
 
     /// Adds what the caller said to an options object.
@@ -172,6 +201,29 @@ impl WriteOptions {
     }
 }
 
+fn check_manager(manager: &str, causes: &mut Vec<Cause>) {
+    let path = FieldPath::new("fieldManager");
+    if manager.len() > MANAGER_BYTES_MAX {
+        causes.push(Cause::too_long(&path, MANAGER_BYTES_MAX));
+    }
+    // What cannot be printed: control characters, and blanks other than the plain one.
+    for (position, c) in
+        manager.char_indices().filter(|(_, c)| c.is_control() || (c.is_whitespace() && *c != ' '))
+    {
+        let why = format!("invalid character U+{:04X} (at position {position})", u32::from(c));
+        causes.push(Cause::invalid(&path, &json!(manager), &why));
+    }
+}
+
+/// A manager's name that is made of a user agent is cut, not refused.
+fn shortened(manager: &str) -> String {
+    let mut end = manager.len().min(MANAGER_BYTES_MAX);
+    while !manager.is_char_boundary(end) {
+        end -= 1;
+    }
+    manager[..end].to_owned()
+}
+
 /// What is to happen to dependents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
@@ -192,6 +244,8 @@ pub struct DeleteOptions {
     pub grace_period_s: Option<i64>,
     /// What becomes of dependents; none: the kind's own rule.
     pub propagation: Option<Propagation>,
+    /// The old way to say it was used, and said that dependents go: then an object that stays is answered with 202.
+    pub dependents_go: bool,
     /// Only when the object has this uid.
     pub uid: Option<String>,
     /// Only when it has this resource version.
@@ -214,51 +268,132 @@ impl DeleteOptions {
         }
     }
 
-    /// From the query and, when there is one, the body.
+    /// From the body or, when there is none, from the query.
     ///
     /// # Errors
-    /// When a value is unknown or the options contradict each other.
+    /// When a value is refused or the options contradict each other.
     pub fn of(query: &Query, body: Option<&Value>) -> Result<Self, ApiError> {
-        let empty = json!({});
-        let body = body.unwrap_or(&empty);
-        let text = |name: &str| body.get(name).and_then(Value::as_str).or_else(|| query.get(name));
-        let dry_run = match body.get("dryRun").and_then(Value::as_array).map(Vec::as_slice) {
-            None | Some([]) => query.dry_run()?,
-            Some([all]) if all == "All" => true,
-            Some(_) => {
-                return Err(ApiError::bad_request(
-                    "dryRun: Unsupported value: supported values: \"All\"".to_owned(),
-                ));
-            }
-        };
-        let orphan = body
-            .get("orphanDependents")
-            .and_then(Value::as_bool)
-            .or_else(|| query.has("orphanDependents").then(|| query.flag("orphanDependents")));
-        let propagation = match text("propagationPolicy") {
+        match body {
+            Some(body) => Self::read(body),
+            None => Self::read(&from_query(query)?),
+        }
+    }
+
+    fn read(body: &Value) -> Result<Self, ApiError> {
+        check_types(body)?;
+        let mut causes = Vec::new();
+        let orphan = body["orphanDependents"].as_bool();
+        let policy = body["propagationPolicy"].as_str();
+        let path = FieldPath::new("propagationPolicy");
+        if let (Some(policy), Some(_)) = (policy, orphan) {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            causes.push(Cause::invalid(&path, &json!(policy), why));
+        }
+        let propagation = match policy {
             None => orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background }),
             Some("Orphan") => Some(Propagation::Orphan),
             Some("Background") => Some(Propagation::Background),
             Some("Foreground") => Some(Propagation::Foreground),
             Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\""
-                )));
+                let known = ["Foreground", "Background", "Orphan", "nil"];
+                causes.push(Cause::unsupported(&path, &json!(other), &known));
+                None
             }
         };
-        let preconditions = body.get("preconditions");
-        let precondition = |name: &str| {
-            preconditions.and_then(|given| given.get(name)).and_then(Value::as_str).map(str::to_owned)
-        };
+        let listed = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let dry_run = dry_run(&listed.map(str::to_owned).collect::<Vec<_>>(), &mut causes);
+        check_unsafe(body, &mut causes);
+        refuse("DeleteOptions", &causes)?;
+        let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
         Ok(Self {
             dry_run,
-            grace_period_s: match body.get("gracePeriodSeconds").and_then(Value::as_i64) {
-                Some(seconds) => Some(seconds),
-                None => query.number("gracePeriodSeconds")?,
-            },
+            // Less than nothing means almost nothing.
+            grace_period_s: body["gracePeriodSeconds"]
+                .as_i64()
+                .map(|seconds| if seconds < 0 { 1 } else { seconds }),
             propagation,
+            dependents_go: orphan == Some(false),
             uid: precondition("uid"),
             resource_version: precondition("resourceVersion"),
         })
+    }
+}
+
+/// The options of a query, as a body would carry them.
+fn from_query(query: &Query) -> Result<Value, ApiError> {
+    let mut body = json!({});
+    if let Some(seconds) = query.number("gracePeriodSeconds")? {
+        body["gracePeriodSeconds"] = json!(seconds);
+    }
+    for flag in ["orphanDependents", UNSAFE] {
+        if query.has(flag) {
+            body[flag] = json!(query.flag(flag));
+        }
+    }
+    if let Some(policy) = query.raw("propagationPolicy") {
+        body["propagationPolicy"] = json!(policy);
+    }
+    if query.has("dryRun") {
+        body["dryRun"] = json!(query.values("dryRun"));
+    }
+    if let Some(uid) = query.get("uid") {
+        body["preconditions"] = json!({"uid": uid});
+    }
+    Ok(body)
+}
+
+/// Refuses values of the wrong type, as decoding into Go's struct does.
+fn check_types(body: &Value) -> Result<(), ApiError> {
+    let fields: [(&str, &str, fn(&Value) -> bool); 6] = [
+        ("gracePeriodSeconds", "int64", |value| value.is_i64()),
+        ("orphanDependents", "bool", Value::is_boolean),
+        ("propagationPolicy", "v1.DeletionPropagation", Value::is_string),
+        ("dryRun", "[]string", |value| {
+            value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
+        }),
+        ("preconditions", "v1.Preconditions", Value::is_object),
+        (UNSAFE, "bool", Value::is_boolean),
+    ];
+    for (name, wanted, fits) in fields {
+        let value = &body[name];
+        if !value.is_null() && !fits(value) {
+            return Err(ApiError::bad_request(format!(
+                "json: cannot unmarshal {} into Go struct field DeleteOptions.{name} of type {wanted}",
+                go_name(value)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What Go calls the type of a JSON value that does not fit.
+fn go_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Deletes what cannot be read; nothing here is stored that cannot, so it only must not contradict the rest.
+const UNSAFE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+
+fn check_unsafe(body: &Value, causes: &mut Vec<Cause>) {
+    if body[UNSAFE] != Value::Bool(true) {
+        return;
+    }
+    for field in ["dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions"] {
+        let given = match &body[field] {
+            Value::Null => false,
+            Value::Array(list) => !list.is_empty(),
+            _ => true,
+        };
+        if given {
+            let why = format!("cannot be set together with .{field}");
+            causes.push(Cause::invalid(&FieldPath::new(UNSAFE), &json!(true), &why));
+        }
     }
 }

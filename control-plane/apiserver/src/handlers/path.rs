@@ -27,10 +27,20 @@ pub struct RequestInfo {
     pub subresource: String,
     /// What follows the subresource, decoded, without a leading slash (proxies use it).
     pub rest: String,
+    /// Through one of the old `/watch/` paths.
+    pub followed: bool,
 }
 
-fn decoded(part: &str) -> String {
-    percent_decode_str(part).decode_utf8_lossy().into_owned()
+/// The path of a URL, decoded; none when it is not well encoded.
+pub fn decoded(path: &str) -> Option<String> {
+    let escapes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'%');
+    for (at, _) in escapes {
+        let digits = path.as_bytes().get(at + 1..at + 3)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+    }
+    Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
 }
 
 fn plain_verb(method: &Method) -> &'static str {
@@ -45,11 +55,13 @@ fn plain_verb(method: &Method) -> &'static str {
     }
 }
 
-/// Reads a request. `watch` tells whether the query asks to watch.
+/// Reads a request from its decoded path. `watch` tells whether the query asks to watch.
 pub fn parse(method: &Method, path: &str, watch: bool) -> RequestInfo {
     let mut info = RequestInfo { path: path.to_owned(), verb: plain_verb(method), ..Default::default() };
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let mut rest = match parts.as_slice() {
+        // A part that is empty is a name that nothing has.
+        ["api" | "apis", rest @ ..] if rest.iter().take(3).any(|part| part.is_empty()) => return info,
         ["api", version, rest @ ..] if !rest.is_empty() => {
             info.version = (*version).to_owned();
             rest
@@ -62,48 +74,59 @@ pub fn parse(method: &Method, path: &str, watch: bool) -> RequestInfo {
         _ => return info,
     };
     info.is_resource = true;
-    let mut watch = watch;
+    let mut followed = false;
     if let ["watch", inner @ ..] = rest
         && !inner.is_empty()
     {
-        watch = true;
+        followed = true;
         rest = inner;
     }
     match rest {
         // A namespace itself, or its own subresources; all else under it is a namespaced resource.
         ["namespaces", name, "status" | "finalize"] | ["namespaces", name] => {
-            info.namespace = decoded(name);
+            info.namespace = (*name).to_owned();
         }
         ["namespaces", namespace, inner @ ..] => {
-            info.namespace = decoded(namespace);
+            info.namespace = (*namespace).to_owned();
             rest = inner;
         }
         _ => {}
     }
-    info.resource = rest.first().map(|part| decoded(part)).unwrap_or_default();
-    info.name = rest.get(1).map(|part| decoded(part)).unwrap_or_default();
-    info.subresource = rest.get(2).map(|part| decoded(part)).unwrap_or_default();
+    let part = |at: usize| rest.get(at).map(|part| (*part).to_owned()).unwrap_or_default();
+    (info.resource, info.name, info.subresource) = (part(0), part(1), part(2));
     if rest.len() > 3 {
         info.rest = rest[3..].join("/");
         if path.ends_with('/') {
             info.rest.push('/');
         }
     }
-    info.verb = resource_verb(method, info.name.is_empty(), watch);
+    info.followed = followed;
+    info.verb = resource_verb(method, info.name.is_empty(), watch, followed);
     info
 }
 
-fn resource_verb(method: &Method, collection: bool, watch: bool) -> &'static str {
+fn resource_verb(method: &Method, collection: bool, watch: bool, followed: bool) -> &'static str {
     match method.as_str() {
         "POST" => "create",
         "PUT" => "update",
         "PATCH" => "patch",
         "DELETE" if collection => "deletecollection",
         "DELETE" => "delete",
-        "GET" | "HEAD" if watch => "watch",
+        "GET" | "HEAD" if followed || (watch && collection) => "watch",
         "GET" | "HEAD" if collection => "list",
         "GET" | "HEAD" => "get",
         _ => "",
+    }
+}
+
+/// Why a part of a path cannot be a name, in upstream's words; none when it can.
+pub fn not_a_name(part: &str) -> Option<&'static str> {
+    match part {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        part if part.contains('/') => Some("may not contain '/'"),
+        part if part.contains('%') => Some("may not contain '%'"),
+        _ => None,
     }
 }
 
@@ -142,5 +165,15 @@ mod tests {
         let proxy = get("/api/v1/nodes/n1/proxy/stats/summary");
         assert_eq!((&*proxy.subresource, &*proxy.rest), ("proxy", "stats/summary"));
         assert_eq!(parse(&Method::DELETE, "/api/v1/namespaces/a/pods", false).verb, "deletecollection");
+        assert_eq!(
+            parse(&Method::GET, "/api/v1/namespaces/a/pods/x", true).verb,
+            "get",
+            "one object is not watched so"
+        );
+        assert_eq!(get("/api/v1/watch/namespaces/a/pods/x").verb, "watch");
+        assert_eq!(get("/api/v1/pods/").resource, "pods");
+        assert!(!get("/api//v1/pods").is_resource);
+        assert_eq!(decoded("/api/v1/namespaces/a%2Fpods").as_deref(), Some("/api/v1/namespaces/a/pods"));
+        assert_eq!(decoded("/api/v1/%zz"), None);
     }
 }

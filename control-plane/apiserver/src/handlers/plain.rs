@@ -3,7 +3,7 @@
 use http::StatusCode;
 use kit::http::{Request, Response};
 
-use super::render::encoded;
+use super::render::{encoded, nothing_here};
 use super::{Api, Asked, health, metrics};
 use crate::ApiError;
 
@@ -12,21 +12,22 @@ use crate::ApiError;
 /// # Errors
 /// As the API answers them.
 pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
-    if !matches!(asked.info.verb, "get" | "head") {
-        return Err(ApiError::method_not_allowed());
-    }
     let path = asked.info.path.trim_end_matches('/').to_owned();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if matches!(parts.first(), Some(&("api" | "apis" | "openapi"))) {
         api.registry.sync_custom();
+    }
+    let routed = matches!(parts.first(), Some(&("api" | "apis" | "version" | ".well-known" | "openid")));
+    if routed && asked.info.verb != "get" {
+        return Err(ApiError::method_not_allowed());
     }
     let json = |value: serde_json::Value| -> Response {
         encoded(StatusCode::OK, "application/json", value.to_string().into(), asked.headers())
     };
     match parts.as_slice() {
         [] => Ok(json(api.discovery.paths())),
-        ["api" | "apis", ..] => api.discovery.serve(&parts, asked),
-        ["openapi", rest @ ..] => api.discovery.openapi(rest, asked),
+        ["api" | "apis", ..] => found(api.discovery.serve(&parts, asked)),
+        ["openapi", rest @ ..] => found(api.discovery.openapi(rest, asked)),
         ["version"] => Ok(json(api.discovery.version())),
         [kind @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
             Ok(health::serve(api, asked, kind, rest).await)
@@ -45,7 +46,15 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         ["openid", "v1", "jwks"] if api.tokens.is_discoverable() => {
             Ok(published("application/jwk-set+json", api.tokens.jwks().to_string()))
         }
-        _ => Err(ApiError::no_such_path()),
+        _ => Ok(nothing_here()),
+    }
+}
+
+/// What discovery does not know is answered as any path that nobody serves.
+fn found(answer: Result<Response, ApiError>) -> Result<Response, ApiError> {
+    match answer {
+        Err(error) if error.code == 404 => Ok(nothing_here()),
+        answer => answer,
     }
 }
 

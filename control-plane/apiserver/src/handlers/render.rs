@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use api_model::Model;
 use api_model::protobuf::{ListWriter, ProtobufError};
 use api_model::table::{IncludeObject, table};
+use api_model::{Cause, FieldPath, Model};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
@@ -15,14 +15,14 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::list::{Gzip, ListBody, list_meta};
-use super::negotiate::{Encoding, Form, Shape};
+use super::negotiate::{Encoding, Form, Offers, Shape, choose};
 use super::options::Query;
 use crate::ApiError;
 use crate::registry::read::Listed;
 use crate::registry::{Served, object};
 use crate::watch::Entry;
 
-/// Bodies from this size on are compressed for who asks; as upstream's.
+/// Bodies larger than this are compressed for who asks; as upstream's.
 const GZIP_BYTES_MIN: usize = 128 * 1024;
 
 /// What an object looks like in a response.
@@ -40,11 +40,20 @@ pub struct Renderer<'a> {
 }
 
 /// What the query says about table rows.
-pub fn include(query: &Query) -> IncludeObject {
+///
+/// # Errors
+/// When it says what is not known.
+pub fn include(query: &Query) -> Result<IncludeObject, ApiError> {
     match query.get("includeObject") {
-        Some("None") => IncludeObject::None,
-        Some("Object") => IncludeObject::Object,
-        _ => IncludeObject::Metadata,
+        None | Some("Metadata") => Ok(IncludeObject::Metadata),
+        Some("None") => Ok(IncludeObject::None),
+        Some("Object") => Ok(IncludeObject::Object),
+        Some(other) => {
+            let path = FieldPath::new("includeObject");
+            let why = "must be 'Metadata', 'Object', 'None', or empty";
+            let cause = Cause::invalid(&path, &json!(other), why);
+            Err(ApiError::invalid("meta.k8s.io", "TableOptions", "", &[cause]))
+        }
     }
 }
 
@@ -54,15 +63,34 @@ struct OnlyMetadata<'a> {
     metadata: &'a RawValue,
 }
 
-/// `PartialObjectMetadata` of an object's bytes.
-pub fn partial(bytes: &[u8]) -> Bytes {
+/// `PartialObjectMetadata` of an object's bytes, in this version of `meta.k8s.io`.
+pub fn partial(bytes: &[u8], meta_version: &str) -> Bytes {
     let metadata =
         serde_json::from_slice::<OnlyMetadata<'_>>(bytes).map(|only| only.metadata.get()).unwrap_or("{}");
-    let mut out = BytesMut::with_capacity(metadata.len() + 80);
-    out.put_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+    let mut out = BytesMut::with_capacity(metadata.len() + 90);
+    out.put_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
+    out.put_slice(meta_version.as_bytes());
+    out.put_slice(b"\",\"metadata\":");
     out.put_slice(metadata.as_bytes());
     out.put_slice(b"}");
     out.freeze()
+}
+
+/// The table of these objects, without metadata of its own.
+pub fn table_of(
+    resource: &api_model::Resource,
+    objects: &[Value],
+    (include, now, form): (IncludeObject, jiff::Timestamp, Form),
+) -> Value {
+    let mut made = table(resource, objects, include, now);
+    if form.beta {
+        made["apiVersion"] = json!(form.meta_version());
+        let rows = made["rows"].as_array_mut().into_iter().flatten();
+        for row in rows.filter(|row| row["object"]["kind"] == "PartialObjectMetadata") {
+            row["object"]["apiVersion"] = json!(form.meta_version());
+        }
+    }
+    made
 }
 
 impl Renderer<'_> {
@@ -78,11 +106,12 @@ impl Renderer<'_> {
     pub fn one(&self, bytes: Bytes) -> Bytes {
         match self.form.shape {
             Shape::Object => bytes,
-            Shape::Metadata => partial(&bytes),
+            Shape::Metadata => partial(&bytes, self.form.meta_version()),
             Shape::Table => {
                 let object = object::decode(&bytes).unwrap_or_default();
                 let version = object::resource_version(&object).to_owned();
-                let mut made = table(&self.served.resource, &[object], self.include, self.now);
+                let mut made =
+                    table_of(&self.served.resource, &[object], (self.include, self.now, self.form));
                 made["metadata"] = json!({"resourceVersion": version});
                 serde_json::to_vec(&made).unwrap_or_default().into()
             }
@@ -105,8 +134,8 @@ impl Renderer<'_> {
         }
         let body = match self.form.shape {
             Shape::Object => ListBody::objects(self.served, listed),
-            Shape::Metadata => ListBody::metadata(listed),
-            Shape::Table => ListBody::table(self.served, listed, self.include, self.now),
+            Shape::Metadata => ListBody::metadata(listed, self.form.meta_version()),
+            Shape::Table => ListBody::table(self.served, listed, (self.include, self.now, self.form)),
         };
         if self.form.encoding != Encoding::Json || self.form.pretty {
             return respond(self.model, StatusCode::OK, self.form, body.collect(), request, warnings);
@@ -119,7 +148,7 @@ impl Renderer<'_> {
     fn binary_list(&self, listed: &Listed) -> Result<Bytes, ProtobufError> {
         let (kind, version) = match self.form.shape {
             Shape::Object => (self.served.resource.list_kind(), self.served.api_version()),
-            Shape::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Metadata => ("PartialObjectMetadataList".to_owned(), self.form.meta_version().to_owned()),
             Shape::Table => {
                 return Err(ProtobufError::Unknown {
                     kind: "Table".into(),
@@ -131,7 +160,9 @@ impl Renderer<'_> {
         let mut items = Vec::with_capacity(listed.entries.len());
         for entry in &listed.entries {
             let object = match self.form.shape {
-                Shape::Metadata => object::decode(&partial(&entry.bytes())).unwrap_or_default(),
+                Shape::Metadata => {
+                    object::decode(&partial(&entry.bytes(), self.form.meta_version())).unwrap_or_default()
+                }
                 _ => self.served.from_storage(entry.parse()),
             };
             items.push(list.item(&object)?);
@@ -199,7 +230,7 @@ pub fn encoded(
     bytes: Bytes,
     request: &HeaderMap,
 ) -> Response {
-    let zipped = (bytes.len() >= GZIP_BYTES_MIN && wants_gzip(request)).then(|| gzip(&bytes)).flatten();
+    let zipped = (bytes.len() > GZIP_BYTES_MIN && wants_gzip(request)).then(|| gzip(&bytes)).flatten();
     let is_zipped = zipped.is_some();
     let mut response = kit::http::bytes_response(status, content_type, zipped.unwrap_or(bytes));
     mark(response.headers_mut(), is_zipped);
@@ -218,7 +249,7 @@ fn mark(headers: &mut HeaderMap, zipped: bool) {
 fn wants_gzip(request: &HeaderMap) -> bool {
     let accepted =
         request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accepted.split(',').any(|one| one.split(';').next().unwrap_or_default().trim() == "gzip")
+    accepted.split(',').any(|one| one.trim() == "gzip")
 }
 
 fn gzip(bytes: &[u8]) -> Option<Bytes> {
@@ -246,5 +277,35 @@ pub fn failed(error: &ApiError, warnings: &[String]) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     add_warnings(headers, warnings);
+    response
+}
+
+/// The same in the encoding that the client reads. Whoever accepts nothing that is offered is told so in JSON.
+pub fn failed_as(model: &Model, error: &ApiError, asked: &HeaderMap, warnings: &[String]) -> Response {
+    let mut response = failed(error, warnings);
+    let offers = Offers { shapes: false, binary: true, stream: false };
+    let Ok(form) = choose(asked, false, offers) else { return response };
+    if form.encoding == Encoding::Json {
+        return response;
+    }
+    let bytes = serde_json::to_vec(&error.status()).unwrap_or_default();
+    let made = respond(model, response.status(), form, bytes.into(), &HeaderMap::new(), &[]);
+    let (head, body) = made.into_parts();
+    *response.body_mut() = body;
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        match head.headers.get(&name) {
+            Some(value) => response.headers_mut().insert(name, value.clone()),
+            None => response.headers_mut().remove(name),
+        };
+    }
+    response
+}
+
+/// What is answered where nothing is served, and not even the group is known: plain text.
+pub fn nothing_here() -> Response {
+    let mut response =
+        kit::http::bytes_response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
 }

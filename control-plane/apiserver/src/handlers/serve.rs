@@ -65,7 +65,11 @@ impl Api {
         let begun = Instant::now();
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query());
-        let info = path::parse(&head.method, head.uri.path(), query.flag("watch"));
+        let Some(decoded) = path::decoded(head.uri.path()) else {
+            let (code, text) = (http::StatusCode::BAD_REQUEST, "400 Bad Request");
+            return kit::http::bytes_response(code, "text/plain; charset=utf-8", text);
+        };
+        let info = path::parse(&head.method, &decoded, query.flag("watch"));
         let running = self.metrics.begin(&info, &self.registry);
         let id = audit::id(&head.headers);
         let coming = Coming { head, body, query, info, id: id.clone() };

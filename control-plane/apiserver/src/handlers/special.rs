@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use kit::http::{Request, Response};
+use kit::http::Response;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::negotiate::{self, Form, Offers};
@@ -28,7 +29,7 @@ pub fn is_stream(info: &RequestInfo) -> bool {
 }
 
 fn plain_form(asked: &Asked) -> Result<Form, ApiError> {
-    negotiate::choose(asked.headers(), asked.query.flag("pretty"), Offers { shapes: false, binary: true })
+    negotiate::choose(asked.headers(), asked.pretty(), Offers { shapes: false, binary: true, stream: false })
 }
 
 fn answer(api: &Api, asked: &Asked, form: Form, status: StatusCode, bytes: Bytes) -> Response {
@@ -42,7 +43,7 @@ pub(super) async fn stream(api: &Api, asked: &mut Asked, target: &Target) -> Res
         let mut options = connect_options(asked, target);
         admit::judge(&api.registry, target, Operation::Connect, &mut options, false).await?;
     }
-    let rest = if asked.info.rest.is_empty() { String::new() } else { format!("/{}", asked.info.rest) };
+    let rest = rest_of(&asked.info);
     let connect = Connect {
         resource: &target.served.resource.plural,
         subresource: &target.subresource,
@@ -50,10 +51,33 @@ pub(super) async fn stream(api: &Api, asked: &mut Asked, target: &Target) -> Res
         name: &target.name,
         rest: &rest,
     };
-    let body = asked.body_mut();
-    let mut head = http::Request::new(()).into_parts().0;
-    std::mem::swap(&mut head, &mut asked.head);
-    Ok(api.streaming.serve(connect, Request::from_parts(head, body)).await)
+    let request = asked.take_request();
+    Ok(api.streaming.serve(connect, request).await)
+}
+
+/// What of a path is not encoded when it is sent on.
+const PATH: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+/// The path behind `/proxy`, with its leading slash; a trailing one stays.
+fn rest_of(info: &RequestInfo) -> String {
+    match info.rest.as_str() {
+        "" if info.path.ends_with('/') => "/".to_owned(),
+        "" => String::new(),
+        rest => format!("/{}", utf8_percent_encode(rest, &PATH)),
+    }
 }
 
 /// What is connected, as an object: the query's parameters with their types.
@@ -102,7 +126,7 @@ pub(super) async fn virtual_object(
         return Err(ApiError::method_not_allowed());
     }
     let form = plain_form(asked)?;
-    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let options = WriteOptions::read("CreateOptions", &asked.query, asked.user_agent())?;
     let media = body::content_type(asked.headers());
     let bytes = asked.take_body().await?;
     let mut object = body::object(
@@ -177,7 +201,7 @@ async fn bind_through_collection(
 /// `POST …/pods/<name>/binding`.
 pub(super) async fn bind(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
-    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let options = WriteOptions::read("CreateOptions", &asked.query, asked.user_agent())?;
     let binding = sent(api, asked, "Binding", "v1").await?;
     check_name(target, &binding)?;
     api.registry.bind(target, &binding, &options).await?;
@@ -187,16 +211,15 @@ pub(super) async fn bind(api: &Api, asked: &mut Asked, target: &Target) -> Resul
 /// `POST …/pods/<name>/eviction`.
 pub(super) async fn evict(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
-    let dry_run = asked.query.dry_run()?;
+    let options = WriteOptions::read("CreateOptions", &asked.query, asked.user_agent())?;
     let eviction = sent(api, asked, "Eviction", "policy/v1").await?;
     check_name(target, &eviction)?;
-    api.registry.evict(target, &eviction, dry_run).await?;
+    api.registry.evict(target, &eviction, &options).await?;
     Ok(answer(api, asked, form, StatusCode::CREATED, success()))
 }
 
 fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
-    let name = object::name(object);
-    if name.is_empty() || name == target.name {
+    if object::name(object) == target.name {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(
@@ -205,11 +228,28 @@ fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
     )))
 }
 
+/// A scale is written as any object is.
+fn check_scale_name(target: &Target, scale: &Value) -> Result<(), ApiError> {
+    let (name, have) = (object::name(scale), &target.name);
+    if name.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({have} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if name != have {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({have})"
+        )));
+    }
+    Ok(())
+}
+
 /// `POST …/serviceaccounts/<name>/token`.
 pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
+    let options = WriteOptions::read("CreateOptions", &asked.query, asked.user_agent())?;
     let mut request = sent(api, asked, "TokenRequest", "authentication.k8s.io/v1").await?;
-    admit::judge(&api.registry, target, Operation::Create, &mut request, asked.query.dry_run()?).await?;
+    admit::judge(&api.registry, target, Operation::Create, &mut request, &options).await?;
     api.registry.hub.fresh().await.map_err(crate::registry::behind)?;
     let made = api.tokens.issue(&*api.registry, &target.namespace, &target.name, request, &target.user)?;
     audit::annotate("authentication.kubernetes.io/issued-credential-id", || made.credential_id.clone());
@@ -228,10 +268,11 @@ pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Resu
 /// `PUT` and `PATCH …/scale`.
 pub(super) async fn set_scale(api: &Api, asked: &mut Asked, target: &Target) -> Result<Response, ApiError> {
     let form = plain_form(asked)?;
-    let options = WriteOptions::of(&asked.query, asked.user_agent())?;
+    let kind = if asked.info.verb == "update" { "UpdateOptions" } else { "PatchOptions" };
+    let options = WriteOptions::read(kind, &asked.query, asked.user_agent())?;
     let bytes = if asked.info.verb == "update" {
         let wanted = sent(api, asked, "Scale", "autoscaling/v1").await?;
-        check_name(target, &wanted)?;
+        check_scale_name(target, &wanted)?;
         api.registry.rescale(target, &options, &scale_schema(api)?, &mut |_| Ok(wanted.clone())).await?
     } else {
         let media = body::content_type(asked.headers());

@@ -8,23 +8,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::Stream;
+use futures::{SinkExt, Stream, StreamExt};
 use http::{HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
 use kit::http::{Body, BoxError, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep};
+use tokio_tungstenite::tungstenite::Message;
 
+use super::Asked;
 use super::negotiate::{Encoding, Form, Shape};
-use super::render::partial;
+use super::render::{partial, table_of};
 use crate::ApiError;
 use crate::registry::read::version;
-use crate::registry::{Registry, Served, behind};
+use crate::registry::{Registry, Served};
+use crate::streaming::websocket;
 use crate::watch::change::frame;
 use crate::watch::{Change, Filter, Hub, Kind, Start, Subscription};
-use api_model::table::{IncludeObject, table};
+use api_model::table::IncludeObject;
+use api_model::{Cause, FieldPath};
 
 /// How often a quiet watch is told where it stands.
 const BOOKMARK_S: u64 = 60;
+/// How long before its end a watch is told where it stands.
+const LAST_BOOKMARK_S: u64 = 2;
 /// The shortest time a watch lasts when the client does not say; as upstream, up to twice as long.
 const TIMEOUT_MIN_S: u64 = 1800;
 /// Events sent in one piece are at most about so many bytes.
@@ -43,8 +50,10 @@ pub struct WatchOptions {
     pub initial_events: Option<bool>,
     /// What the version means.
     pub version_match: Option<String>,
-    /// How long, in seconds.
-    pub timeout_s: Option<u64>,
+    /// Whether it carries a continue token, which only lists do.
+    pub continued: bool,
+    /// How long, in seconds; less than nothing ends at once.
+    pub timeout_s: Option<i64>,
 }
 
 /// Starts a watch.
@@ -59,7 +68,7 @@ pub async fn watch(
     options: WatchOptions,
 ) -> Result<Response, ApiError> {
     check(&options)?;
-    let wanted = version(options.resource_version.as_deref())?;
+    let wanted = wanted_version(&served, options.resource_version.as_deref())?;
     let cache = registry.hub.cache(&served.storage);
     let (start, progress) = match (options.initial_events, wanted) {
         (Some(true), wanted) => (Start::Snapshot, registry.reach(wanted).await?),
@@ -68,21 +77,23 @@ pub async fn watch(
             (Start::After(progress), progress)
         }
         (_, None | Some(0)) => (Start::Snapshot, registry.reach(wanted).await?),
-        (_, Some(version)) => {
-            registry.hub.reach(version).await.map_err(behind)?;
-            (Start::After(version), registry.hub.progress())
-        }
+        // A version that is not there yet is no error: its changes are waited for.
+        (_, Some(version)) => (Start::After(version), registry.hub.progress().max(version)),
     };
-    let mark_end = options.initial_events == Some(true);
-    let timeout_s = options.timeout_s.unwrap_or_else(|| TIMEOUT_MIN_S + rand::random_range(0..TIMEOUT_MIN_S));
+    let mark_end = options.initial_events == Some(true) && options.bookmarks;
+    let timeout_s = options.timeout_s.map(|seconds| u64::try_from(seconds).unwrap_or(0));
+    let timeout_s = timeout_s.unwrap_or_else(|| TIMEOUT_MIN_S + rand::random_range(0..TIMEOUT_MIN_S));
+    let end = Instant::now() + Duration::from_secs(timeout_s);
     let mut stream = WatchStream {
         subscription: None,
         first: VecDeque::new(),
         encoder: Encoder { served, form, include, headers_sent: false, registry: registry.clone() },
         hub: registry.hub.clone(),
-        bookmark: options.bookmarks.then(|| Box::pin(tokio::time::sleep(Duration::from_secs(BOOKMARK_S)))),
-        deadline: Box::pin(tokio::time::sleep(Duration::from_secs(timeout_s))),
+        bookmark: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(next_bookmark(end)))),
+        deadline: Box::pin(tokio::time::sleep_until(end)),
+        end,
         end_mark: None,
+        after: if let Start::After(version) = start { version } else { 0 },
         sent: progress,
     };
     match cache.subscribe(options.filter, start, progress) {
@@ -101,14 +112,32 @@ pub async fn watch(
     Ok(response(stream, form))
 }
 
+/// The version to watch from; a watch refuses what is none as a field of the kind.
+fn wanted_version(served: &Served, text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    version(text).map_err(|_| {
+        let path = FieldPath::new("resourceVersion");
+        let given = text.unwrap_or_default();
+        let why = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+        let cause = Cause::invalid(&path, &json!(given), &why);
+        ApiError::invalid(&served.resource.group, &served.resource.plural, "", &[cause])
+    })
+}
+
+/// About every minute, and once more shortly before the end.
+fn next_bookmark(end: Instant) -> Instant {
+    let now = Instant::now();
+    let last = end - Duration::from_secs(LAST_BOOKMARK_S);
+    let next = now + Duration::from_secs(BOOKMARK_S);
+    if last > now && last < next { last } else { next }
+}
+
 fn response(stream: WatchStream, form: Form) -> Response {
     let body: Body = kit::http::boxed(http_body_util::StreamBody::new(stream.into_frames()));
     let mut response = http::Response::new(body);
     *response.status_mut() = StatusCode::OK;
-    let content_type = match form.shape {
-        _ if form.encoding == Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
-        Shape::Object => "application/json",
-        _ => "application/json;stream=watch",
+    let content_type = match form.encoding {
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -116,23 +145,72 @@ fn response(stream: WatchStream, form: Form) -> Response {
     response
 }
 
-fn check(options: &WatchOptions) -> Result<(), ApiError> {
-    let forbidden = |field: &str, why: &str| {
-        let path = api_model::FieldPath::new(field);
-        Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[api_model::Cause::forbidden(&path, why)]))
+/// The same stream as messages of a WebSocket, an event each.
+///
+/// # Errors
+/// When the handshake is not one.
+pub fn over_socket(asked: &mut Asked, answer: Response) -> Result<Response, ApiError> {
+    let binary = answer.headers().get(header::CONTENT_TYPE).is_some_and(|value| value != "application/json");
+    let (response, socket) = websocket::accept(&mut asked.take_request(), None)?.split();
+    // Ends with the client, the watch or the connection, whichever is first.
+    tokio::spawn(async move {
+        match socket.await {
+            Ok(socket) => send_events(socket, answer.into_body(), binary).await,
+            Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+        }
+    });
+    Ok(response)
+}
+
+async fn send_events(socket: websocket::Socket, mut events: Body, binary: bool) {
+    let (mut to_client, mut from_client) = socket.split();
+    let send = async {
+        while let Some(Ok(frame)) = events.frame().await {
+            let Ok(bytes) = frame.into_data() else { continue };
+            let messages: Vec<Message> = if binary {
+                vec![Message::Binary(bytes)]
+            } else {
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                lines.map(|line| Message::text(String::from_utf8_lossy(line).into_owned())).collect()
+            };
+            for message in messages {
+                if to_client.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = to_client.send(Message::Close(None)).await;
     };
-    match (options.initial_events, options.version_match.as_deref()) {
-        (None, None) => Ok(()),
-        (None, Some(_)) => forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
-        (Some(_), Some("NotOlderThan")) => Ok(()),
-        (Some(_), _) => forbidden(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
+    let gone = async { while let Some(Ok(_)) = from_client.next().await {} };
+    tokio::select! {
+        () = send => {}
+        () = gone => {}
     }
+}
+
+/// Refuses options that go with nothing.
+fn check(options: &WatchOptions) -> Result<(), ApiError> {
+    let path = FieldPath::new("resourceVersionMatch");
+    let how = options.version_match.as_deref();
+    let mut causes = Vec::new();
+    if options.initial_events.is_some() && how != Some("NotOlderThan") {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        causes.push(Cause::forbidden(&path, why));
+    }
+    if let Some(how) = how {
+        if options.initial_events.is_none() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            causes.push(Cause::forbidden(&path, why));
+        }
+        if how != "NotOlderThan" {
+            causes.push(Cause::unsupported(&path, &json!(how), &["NotOlderThan"]));
+        }
+        if options.continued {
+            causes
+                .push(Cause::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+    }
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
 }
 
 /// An event about an object given as its JSON.
@@ -157,17 +235,21 @@ impl Encoder {
         let Some(entry) = change.entry(kind) else { return Bytes::new() };
         match self.form.shape {
             Shape::Metadata if self.form.encoding != Encoding::Protobuf => {
-                framed(kind.text(), &partial(&entry.bytes()))
+                framed(kind.text(), &partial(&entry.bytes(), self.form.meta_version()))
             }
             Shape::Metadata => {
-                let object = serde_json::from_slice(&partial(&entry.bytes())).unwrap_or_default();
+                let partial = partial(&entry.bytes(), self.form.meta_version());
+                let object = serde_json::from_slice(&partial).unwrap_or_default();
                 self.frame(kind.text(), &object)
             }
             Shape::Object => self.frame(kind.text(), &self.served.from_storage(entry.parse())),
             Shape::Table => {
                 let object = self.served.from_storage(entry.parse());
-                let now = self.registry.clock.now();
-                let mut made = table(&self.served.resource, &[object], self.include, now);
+                let mut made = table_of(
+                    &self.served.resource,
+                    &[object],
+                    (self.include, self.registry.clock.now(), self.form),
+                );
                 made["metadata"] = json!({"resourceVersion": entry.revision.to_string()});
                 if self.headers_sent {
                     made["columnDefinitions"] = Value::Null;
@@ -179,19 +261,18 @@ impl Encoder {
     }
 
     fn bookmark(&self, revision: u64, end_of_initial: bool) -> Bytes {
-        let mut meta = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut meta = json!({"resourceVersion": revision.to_string()});
         if end_of_initial {
             meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let (kind, version) = match self.form.shape {
             Shape::Object => (self.served.resource.kind.clone(), self.served.api_version()),
-            Shape::Metadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
-            Shape::Table => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Metadata => ("PartialObjectMetadata".to_owned(), self.form.meta_version().to_owned()),
+            Shape::Table => ("Table".to_owned(), self.form.meta_version().to_owned()),
         };
         let mut object = json!({"kind": kind, "apiVersion": version, "metadata": meta});
         if self.form.shape == Shape::Table {
-            let row =
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
+            let row = json!({"kind": "PartialObjectMetadata", "apiVersion": self.form.meta_version(), "metadata": meta});
             object["rows"] = json!([{"cells": [], "object": row}]);
             object["columnDefinitions"] = Value::Null;
         }
@@ -220,8 +301,12 @@ struct WatchStream {
     hub: Arc<Hub>,
     bookmark: Option<std::pin::Pin<Box<Sleep>>>,
     deadline: std::pin::Pin<Box<Sleep>>,
+    /// When it ends.
+    end: Instant,
     /// How many events of the snapshot are still to come before its end is marked, and its revision.
     end_mark: Option<(usize, u64)>,
+    /// Changes up to this revision are not asked for.
+    after: u64,
     sent: u64,
 }
 
@@ -252,14 +337,16 @@ impl WatchStream {
                 biased;
                 change = subscription.next() => {
                     let (kind, change) = change?;
-                    return Some(self.chunk(kind, &change));
+                    if change.revision > self.after {
+                        return Some(self.chunk(kind, &change));
+                    }
                 }
                 () = &mut self.deadline => return None,
                 () = tick(&mut self.bookmark) => {
                     if let Some(bookmark) = &mut self.bookmark {
-                        bookmark.as_mut().reset(Instant::now() + Duration::from_secs(BOOKMARK_S));
+                        bookmark.as_mut().reset(next_bookmark(self.end));
                     }
-                    if self.end_mark.is_none() && reached > self.sent {
+                    if self.end_mark.is_none() && reached >= self.sent {
                         self.sent = reached;
                         return Some(self.encoder.bookmark(reached, false));
                     }
@@ -291,6 +378,9 @@ impl WatchStream {
     }
 
     fn encode(&mut self, kind: Kind, change: &Change) -> Bytes {
+        if change.revision <= self.after {
+            return Bytes::new();
+        }
         self.sent = self.sent.max(change.revision);
         if let Some((left, _)) = &mut self.end_mark {
             *left = left.saturating_sub(1);

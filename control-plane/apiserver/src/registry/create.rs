@@ -47,16 +47,18 @@ impl Registry {
         if !object::name(&object).is_empty() || prefix.is_empty() {
             return self.create_once(target, object, options, who).await;
         }
-        let mut attempts = NAME_ATTEMPTS_MAX;
-        loop {
+        let mut name = String::new();
+        for _ in 0..NAME_ATTEMPTS_MAX {
             let mut candidate = object.clone();
-            object::set_meta(&mut candidate, "name", json!(generated_name(&prefix)));
-            attempts -= 1;
+            name = generated_name(&prefix);
+            object::set_meta(&mut candidate, "name", json!(name));
             match self.create_once(target, candidate, options, who).await {
-                Err(error) if error.reason == "AlreadyExists" && attempts > 0 => {}
+                Err(error) if error.reason == "AlreadyExists" => {}
                 result => return result,
             }
         }
+        let resource = &target.served.resource;
+        Err(ApiError::no_free_name(&resource.group, &resource.plural, &name))
     }
 
     /// A service that loses its turn to allocate to another server is made anew.

@@ -72,6 +72,21 @@ impl Served {
         format!("{}{}/", crate::watch::hub::ROOT, self.storage)
     }
 
+    /// What upstream's keys of these objects begin with, behind `/registry/`: some of its messages show them.
+    pub fn upstream_key(&self) -> String {
+        let (group, plural) = (self.resource.group.as_str(), self.resource.plural.as_str());
+        match (group, plural) {
+            ("", "nodes") => "minions".to_owned(),
+            ("", "services") => "services/specs".to_owned(),
+            ("", "endpoints") => "services/endpoints".to_owned(),
+            ("", "replicationcontrollers") => "controllers".to_owned(),
+            ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
+            ("apiregistration.k8s.io" | "apiextensions.k8s.io", _) => format!("{group}/{plural}"),
+            _ if self.custom.is_some() => format!("{group}/{plural}"),
+            _ => plural.to_owned(),
+        }
+    }
+
     /// The key of one object.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         if self.resource.namespaced {
@@ -165,6 +180,11 @@ impl Kinds {
             return Some(served.clone());
         }
         self.table.read().by_name.get(&name).cloned()
+    }
+
+    /// Whether a group's version is served by the server itself, whatever its resources.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.built_in.keys().any(|(known, of, _)| known == group && of == version)
     }
 
     /// The resource in whatever version, by group and plural; the storage version when there is a choice.

@@ -114,6 +114,16 @@ impl Target {
         ApiError::modified(&self.served.resource.group, &self.served.resource.plural, &self.name)
     }
 
+    /// That it is not the object with the uid that the caller has in mind, as a write says it.
+    pub fn another(&self, wanted_uid: &str, uid: &str) -> ApiError {
+        let namespace =
+            if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        self.conflict(&format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {uid}",
+            self.served.upstream_key(), self.name
+        ))
+    }
+
     /// That it cannot be done to it as it is.
     pub fn conflict(&self, why: &str) -> ApiError {
         ApiError::conflict(&self.served.resource.group, &self.served.resource.plural, &self.name, why)

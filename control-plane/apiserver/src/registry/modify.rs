@@ -132,26 +132,27 @@ fn check_identity(target: &Target, new: &mut Value, old: &Value) -> Result<(), A
     if !new.is_object() {
         return Err(ApiError::bad_request("the object provided is not an object"));
     }
-    let name = object::name(new);
+    let (name, have) = (object::name(new), object::name(old));
     if name.is_empty() {
-        object::set_meta(new, "name", json!(object::name(old)));
-    } else if name != object::name(old) {
         return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            object::name(old)
+            "the name of the object ({have} based on URL) was undeterminable: name must be provided"
         )));
     }
-    let namespace = object::namespace(new);
-    if !namespace.is_empty() && namespace != object::namespace(old) {
-        return Err(ApiError::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+    if name != have {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({have})"
+        )));
+    }
+    let (namespace, have) = (object::namespace(new), object::namespace(old));
+    if !namespace.is_empty() && namespace != have {
+        return Err(ApiError::bad_request(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the request ({have})"
+        )));
     }
     object::set_meta(new, "namespace", object::at(old, &["metadata", "namespace"]).clone());
     let (given, have) = (object::uid(new), object::uid(old));
     if !given.is_empty() && given != have {
-        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {have}");
-        return Err(target.conflict(&why));
+        return Err(target.another(given, have));
     }
     let version = object::resource_version(new);
     if version.is_empty() || version == "0" {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_model::{Cause, FieldPath};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,17 @@ pub struct Listed {
 
 #[derive(Serialize, Deserialize)]
 struct Token {
+    #[serde(default)]
     v: String,
-    rv: u64,
+    /// The revision of the list; less than 0: whatever there is when the rest is asked for.
+    #[serde(default)]
+    rv: i64,
+    #[serde(default)]
     start: String,
 }
+
+/// The revision of the rest of a list whose own revision is forgotten.
+const INCONSISTENT: i64 = -1;
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -55,10 +63,29 @@ fn encode(token: &Token) -> String {
 }
 
 fn decode(text: &str) -> Result<Token, ApiError> {
-    let wrong = || ApiError::bad_request("continue key is not valid");
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
-    let token: Token = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
-    if token.v == TOKEN_VERSION { Ok(token) } else { Err(wrong()) }
+    let wrong = |why: &str| {
+        ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| wrong(&illegal_base64(text, &error)))?;
+    let token: Token = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
+    if token.v != TOKEN_VERSION {
+        return Err(wrong(&format!("server does not recognize this encoded version {:?}", token.v)));
+    }
+    if token.rv == 0 {
+        return Err(wrong(&format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})")));
+    }
+    if token.start.is_empty() {
+        return Err(wrong(&format!("encoded start key empty (version {TOKEN_VERSION})")));
+    }
+    Ok(token)
+}
+
+fn illegal_base64(text: &str, error: &base64::DecodeError) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        _ => text.len(),
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 /// A resource version from a query; none when it is absent.
@@ -101,30 +128,47 @@ impl Registry {
     /// # Errors
     /// As the API answers them.
     pub async fn list(&self, storage: &str, options: &ListOptions) -> Result<Listed, ApiError> {
+        check_match(options)?;
         let wanted = version(options.resource_version.as_deref())?;
-        check_match(options, wanted)?;
-        let exact = match (&options.continue_token, options.version_match.as_deref()) {
-            (Some(token), _) => {
-                let token = decode(token)?;
-                Some((token.rv, Some(token.start)))
+        if let Some(token) = &options.continue_token {
+            let token = decode(token)?;
+            if wanted.is_some_and(|version| version != 0) {
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
             }
-            (None, Some("Exact")) => wanted.map(|version| (version, None)),
-            // With a limit and a version, upstream lists exactly that version, unless told otherwise.
-            (None, None) if options.limit > 0 => {
-                wanted.filter(|version| *version > 0).map(|version| (version, None))
-            }
-            _ => None,
-        };
-        match exact {
-            Some((revision, start)) => self.list_at(storage, options, revision, start).await,
-            None => {
-                let progress = self.reach(wanted).await?;
-                let cache = self.hub.cache(storage);
-                let (page, changed) = cache.list(&options.filter, None, options.limit);
-                let remaining = page.remaining as u64;
-                Ok(listed(options, page.entries, page.more, remaining, progress.max(changed)))
-            }
+            return match u64::try_from(token.rv) {
+                Ok(revision) => self.list_at(storage, options, revision, Some(token.start)).await,
+                Err(_) => self.list_now(storage, options, None, Some(&token.start), options.limit).await,
+            };
         }
+        match (options.version_match.as_deref(), wanted) {
+            (Some("Exact"), Some(version)) => self.list_at(storage, options, version, None).await,
+            // With a limit and a version, exactly that version is listed, unless told otherwise.
+            (None, Some(version)) if options.limit > 0 && version > 0 => {
+                self.list_at(storage, options, version, None).await
+            }
+            // Whoever takes anything gets everything.
+            (_, Some(0)) => self.list_now(storage, options, wanted, None, 0).await,
+            _ => self.list_now(storage, options, wanted, None, options.limit).await,
+        }
+    }
+
+    /// The list as it is, at least as new as `wanted`.
+    async fn list_now(
+        &self,
+        storage: &str,
+        options: &ListOptions,
+        wanted: Option<u64>,
+        start: Option<&str>,
+        limit: usize,
+    ) -> Result<Listed, ApiError> {
+        let progress = self.reach(wanted).await?;
+        let cache = self.hub.cache(storage);
+        let start = start.map(|start| format!("{}{start}", cache.prefix));
+        let (page, changed) = cache.list(&options.filter, start.as_deref(), limit);
+        let remaining = page.remaining as u64;
+        Ok(listed(options, page.entries, page.more, remaining, progress.max(changed)))
     }
 
     /// The list as it was at `revision`: from the cache when nothing has changed since, else from the store.
@@ -137,6 +181,7 @@ impl Registry {
     ) -> Result<Listed, ApiError> {
         self.hub.reach(revision).await.map_err(behind)?;
         let cache = self.hub.cache(storage);
+        let rest = start.clone();
         let start = start.map(|start| format!("{}{start}", cache.prefix));
         let (page, changed) = cache.list(&options.filter, start.as_deref(), options.limit);
         if changed <= revision {
@@ -152,9 +197,7 @@ impl Registry {
         };
         range.start_after = range.start_after.filter(|start| start.starts_with(&range.prefix));
         let found = self.store.range(range).await.map_err(|error| match error {
-            store::StoreError::Compacted { .. } if options.continue_token.is_some() => {
-                ApiError::expired(EXPIRED_TOKEN)
-            }
+            store::StoreError::Compacted { .. } => forgotten(rest),
             error => store_failed(&error),
         })?;
         let paths = cache.paths.read().clone();
@@ -184,34 +227,46 @@ fn listed(
         "" => entry.name().to_owned(),
         namespace => format!("{namespace}/{}", entry.name()),
     });
-    let token = last
-        .filter(|_| more)
-        .map(|start| encode(&Token { v: TOKEN_VERSION.to_owned(), rv: revision, start }));
+    let token = last.filter(|_| more).map(|start| {
+        encode(&Token {
+            v: TOKEN_VERSION.to_owned(),
+            rv: i64::try_from(revision).unwrap_or(INCONSISTENT),
+            start,
+        })
+    });
     let remaining = (more && !options.filter.selective()).then_some(remaining);
     Listed { entries, revision, continue_token: token, remaining }
 }
 
-fn check_match(options: &ListOptions, wanted: Option<u64>) -> Result<(), ApiError> {
-    let Some(how) = options.version_match.as_deref() else {
-        if options.continue_token.is_some() && wanted.is_some_and(|version| version != 0) {
-            return Err(ApiError::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
+/// That a revision is forgotten; whoever continues a list may go on without it.
+fn forgotten(rest: Option<String>) -> ApiError {
+    match rest {
+        None => ApiError::expired("The resourceVersion for the provided list is too old."),
+        Some(start) => {
+            let token = Token { v: TOKEN_VERSION.to_owned(), rv: INCONSISTENT, start };
+            ApiError { continue_token: Some(encode(&token)), ..ApiError::expired(EXPIRED_TOKEN) }
         }
-        return Ok(());
-    };
-    let forbidden = |why: &str| Err(ApiError::bad_request(format!("resourceVersionMatch: Forbidden: {why}")));
+    }
+}
+
+/// Refuses a `resourceVersionMatch` that goes with nothing.
+fn check_match(options: &ListOptions) -> Result<(), ApiError> {
+    let Some(how) = options.version_match.as_deref() else { return Ok(()) };
+    let path = FieldPath::new("resourceVersionMatch");
+    let mut causes = Vec::new();
+    if options.resource_version.is_none() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        causes.push(Cause::forbidden(&path, why));
+    }
     if options.continue_token.is_some() {
-        return forbidden("resourceVersionMatch is forbidden when continue is provided");
+        causes.push(Cause::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
     }
-    match (how, wanted) {
-        (_, None) => forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        ("Exact", Some(0)) => {
-            forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
-        }
-        ("Exact" | "NotOlderThan", Some(_)) => Ok(()),
-        _ => Err(ApiError::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {how:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
-        ))),
+    if !matches!(how, "Exact" | "NotOlderThan") {
+        causes.push(Cause::unsupported(&path, &serde_json::json!(how), &["Exact", "NotOlderThan", ""]));
     }
+    if how == "Exact" && options.resource_version.as_deref() == Some("0") {
+        let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        causes.push(Cause::forbidden(&path, why));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
 }

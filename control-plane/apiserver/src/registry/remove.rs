@@ -35,11 +35,11 @@ impl Registry {
             admit::validate(self, target, Operation::Delete, None, Some(&old), options).await?;
             let plan = deletion::plan(&target.served, &old, options, self.clock.now());
             if options.dry_run {
-                return Ok(tried(&plan, &current));
+                return Ok(tried(target, &plan, &current));
             }
             let mut beside = Vec::new();
             let (value, shown) = match plan {
-                Plan::Nothing => return Ok(Removed::Marked(current.bytes())),
+                Plan::Nothing => return Ok(Removed::Marked(as_asked(target, &current))),
                 Plan::Remove => {
                     beside = self.with_service(&target.served, Some(&old), None);
                     (None, None)
@@ -56,7 +56,7 @@ impl Registry {
                     }
                     return Ok(match shown {
                         Some(marked) => Removed::Marked(splice(&marked, revision)),
-                        None => Removed::Gone(current.bytes()),
+                        None => Removed::Gone(as_asked(target, &current.deleted_at(revision))),
                     });
                 }
                 Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
@@ -66,26 +66,36 @@ impl Registry {
     }
 }
 
-fn tried(plan: &Plan, current: &Arc<Entry>) -> Removed {
+/// The entry's bytes in the version of the request.
+fn as_asked(target: &Target, entry: &Entry) -> Bytes {
+    if target.served.is_storage_version() {
+        return entry.bytes();
+    }
+    serde_json::to_vec(&target.served.from_storage(entry.parse())).unwrap_or_default().into()
+}
+
+fn tried(target: &Target, plan: &Plan, current: &Arc<Entry>) -> Removed {
     match plan {
-        Plan::Remove => Removed::Gone(current.bytes()),
-        Plan::Nothing => Removed::Marked(current.bytes()),
+        Plan::Remove => Removed::Gone(as_asked(target, current)),
+        Plan::Nothing => Removed::Marked(as_asked(target, current)),
         Plan::Mark(new) => Removed::Marked(splice(&object::encode(new), current.revision)),
     }
 }
 
 fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
+    let resource = &target.served.resource;
+    let refused = |why: String| Err(ApiError::conflict(&resource.group, &resource.kind, &target.name, &why));
     let have = object::uid(old);
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != have) {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}");
-        return Err(target.conflict(&why));
+        return refused(format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({have}). The object might have been deleted and then recreated"
+        ));
     }
     let have = object::resource_version(old);
     if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != have) {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {have}"
-        );
-        return Err(target.conflict(&why));
+        return refused(format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({have}). The object might have been modified"
+        ));
     }
     Ok(())
 }

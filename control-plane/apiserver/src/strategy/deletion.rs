@@ -27,24 +27,50 @@ pub fn plan(served: &Served, old: &Value, options: &DeleteOptions, now: jiff::Ti
     set_dependents_finalizers(served, &mut new, options);
     let is_namespace = served.storage == "core/namespaces";
     let held = !object::finalizers(&new).is_empty() || (is_namespace && namespaces::held(&new));
-    let grace_s = if served.rules.graceful { pods::grace_period_s(old, options.grace_period_s) } else { 0 };
-    if !held && grace_s == 0 {
+    let grace = grace(served, old, options, now);
+    let had_s = object::number(old, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
+    if !held && grace.map_or(had_s, |grace| grace.seconds) == 0 {
         return Plan::Remove;
     }
-    let marked = object::terminating(old);
-    let had_s = object::number(old, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
-    if !marked || (served.rules.graceful && grace_s < had_s) {
-        let at = now.checked_add(jiff::SignedDuration::from_secs(grace_s)).unwrap_or(now);
-        object::set_meta(&mut new, "deletionTimestamp", json!(object::timestamp(at)));
-        object::set_meta(&mut new, "deletionGracePeriodSeconds", json!(grace_s));
-        if let Some(generation) = object::number(old, &["metadata", "generation"]) {
-            object::set_meta(&mut new, "generation", json!(generation + 1));
-        }
+    if let Some(grace) = grace {
+        object::set_meta(&mut new, "deletionTimestamp", json!(object::timestamp(grace.end)));
+        object::set_meta(&mut new, "deletionGracePeriodSeconds", json!(grace.seconds));
+    }
+    if !object::terminating(old)
+        && let Some(generation) = object::number(old, &["metadata", "generation"])
+    {
+        object::set_meta(&mut new, "generation", json!(generation + 1));
     }
     if is_namespace {
         object::map_mut(&mut new, "status").insert("phase".to_owned(), json!("Terminating"));
     }
     if new == *old { Plan::Nothing } else { Plan::Mark(new) }
+}
+
+/// When an object is to go.
+#[derive(Debug, Clone, Copy)]
+struct Grace {
+    end: jiff::Timestamp,
+    seconds: i64,
+}
+
+/// The grace that this deletion gives; none when an earlier one gave less, which stays.
+fn grace(served: &Served, old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Option<Grace> {
+    let after = |from: jiff::Timestamp, seconds: i64| {
+        let end = from.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(from);
+        Grace { end, seconds }
+    };
+    if !object::terminating(old) {
+        let seconds =
+            if served.rules.graceful { pods::grace_period_s(old, options.grace_period_s) } else { 0 };
+        return Some(after(now, seconds));
+    }
+    let had_s = object::number(old, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
+    let had_end: Option<jiff::Timestamp> = object::text(old, &["metadata", "deletionTimestamp"]).parse().ok();
+    let wanted_s = options.grace_period_s.filter(|wanted| served.rules.graceful && *wanted < had_s)?;
+    // The shorter time counts from when the object was first deleted.
+    let first = had_end.and_then(|end| end.checked_sub(jiff::SignedDuration::from_secs(had_s)).ok());
+    Some(after(first.unwrap_or(now), wanted_s))
 }
 
 fn set_dependents_finalizers(served: &Served, object: &mut Value, options: &DeleteOptions) {

@@ -82,6 +82,31 @@ const RETURNS_DELETED: &[&str] = &[
     "volumeattachments",
     "csinodes",
     "csidrivers",
+    "volumeattributesclasses",
+];
+
+/// Kinds that a PUT without a resource version does not change.
+const NEEDS_VERSION: &[(&str, &str)] = &[
+    ("certificates.k8s.io", "clustertrustbundles"),
+    ("certificates.k8s.io", "podcertificaterequests"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("policy", "poddisruptionbudgets"),
+    ("storage.k8s.io", "csinodes"),
+    ("storage.k8s.io", "csidrivers"),
+    ("storage.k8s.io", "csistoragecapacities"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("storage.k8s.io", "volumeattributesclasses"),
+];
+
+/// Groups all of whose kinds are such.
+const NEED_VERSION: &[&str] = &[
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "coordination.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "storagemigration.k8s.io",
 ];
 
 /// Kinds that a PUT may create.
@@ -90,6 +115,7 @@ const CREATE_ON_UPDATE: &[(&str, &str)] = &[
     ("", "events"),
     ("events.k8s.io", "events"),
     ("", "limitranges"),
+    ("", "services"),
     ("coordination.k8s.io", "leases"),
     ("rbac.authorization.k8s.io", "roles"),
     ("rbac.authorization.k8s.io", "rolebindings"),
@@ -115,7 +141,7 @@ impl Rules {
             returns_deleted: RETURNS_DELETED.contains(&plural),
             orphans_dependents: name == ("", "replicationcontrollers") || name == ("batch", "jobs"),
             create_on_update: CREATE_ON_UPDATE.contains(&name),
-            needs_version: matches!(group, "apiregistration.k8s.io" | "apiextensions.k8s.io"),
+            needs_version: NEED_VERSION.contains(&group) || NEEDS_VERSION.contains(&name),
             relaxed: event || name == ("coordination.k8s.io", "leases"),
             ttl_s: event.then_some(EVENT_TTL_S),
         }

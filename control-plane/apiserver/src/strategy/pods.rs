@@ -111,7 +111,9 @@ pub fn keep_all_but_ephemeral_containers(new: &mut Value, old: &Value) {
     let managed = object::at(new, &["metadata", "managedFields"]).clone();
     let mut kept = old.clone();
     object::set_meta(&mut kept, "managedFields", managed);
-    object::map_mut(&mut kept, "spec").insert("ephemeralContainers".to_owned(), containers);
+    if let Some(spec) = kept.get_mut("spec") {
+        object::set(spec, "ephemeralContainers", containers);
+    }
     *new = kept;
 }
 

@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()
@@ -63,13 +63,7 @@ pub(super) fn check_protocols(headers: &HeaderMap, kind: Kind) -> Result<(), Api
     if !has_token(headers, header::UPGRADE, "websocket") {
         return Ok(());
     }
-    let offered: Vec<&str> = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
+    let offered = super::websocket::offered(headers);
     if offered.is_empty() || offered.iter().any(|one| kind.spoken(one)) {
         return Ok(());
     }

@@ -1,15 +1,19 @@
 //! What is answered by a kubelet, a pod or a service instead of the store: logs, exec, attach, port-forward and proxies.
 //!
-//! Everything goes through the tunnels. Bytes are passed on as they come: SPDY and WebSocket are spoken between the client and the
-//! kubelet, this server only connects them. A client that offers only protocols a kubelet cannot speak is refused, so that it falls back.
+//! Everything goes through the tunnels. Where client and kubelet speak the same protocol, bytes are passed on as they come. The newer
+//! WebSocket protocols, which kubelets do not speak, are translated into SPDY. A client that offers only protocols that neither knows is
+//! refused, so that it falls back.
 
 mod exec;
 pub(crate) mod forward;
 mod log;
 mod proxy;
+mod spdy;
 mod target;
+mod translate;
+pub(crate) mod websocket;
 
-pub(crate) use proxy::{endpoint, trusting};
+pub(crate) use proxy::endpoint;
 
 use std::sync::Arc;
 

@@ -1,16 +1,13 @@
 //! `pods/proxy`, `services/proxy` and `nodes/proxy`: HTTP to what runs in the cluster.
 
-use std::sync::Arc;
-
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use kit::http::{Request, Response};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::Value;
 
 use super::forward;
 use super::{Connect, Streaming};
 use crate::attributes::{ApiError, Objects, items, text};
-use crate::tunnel::KubeletError;
+use crate::tunnel::{KubeletError, trusting_anybody};
 
 /// `scheme:name:port` taken apart; scheme and port may be missing.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,10 +46,11 @@ pub(crate) struct Place {
 impl Streaming {
     pub(super) async fn proxy(&self, connect: Connect<'_>, request: Request) -> Result<Response, ApiError> {
         let wanted = address(connect.name)?;
-        let mut path = if connect.rest.is_empty() { "/".to_owned() } else { connect.rest.to_owned() };
-        if let Some(query) = request.uri().query() {
-            path = format!("{path}?{query}");
-        }
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let here = request.uri().path().to_owned();
+        let rest = if connect.rest.is_empty() { "/" } else { connect.rest };
+        let prefix = here.strip_suffix(rest).unwrap_or(&here).to_owned();
+        let path = format!("{rest}{query}");
         let kubelet = connect.resource == "nodes" && matches!(wanted.port, "" | "10250");
         if connect.resource == "nodes" && self.objects.get("", "nodes", "", wanted.name).is_none() {
             return Err(ApiError::not_found("", "nodes", wanted.name));
@@ -66,7 +64,22 @@ impl Streaming {
                 port: number(wanted.port).unwrap_or(10250),
             },
         };
-        let (onward, client) = forward::onward(request, &path)?;
+        // Links on a page at no path would lead beside it.
+        if connect.rest.is_empty() && !forward::wants_upgrade(request.headers()) {
+            return Ok(moved(&format!("{here}/{query}")));
+        }
+        let host = request.headers().get(header::HOST).cloned();
+        let (mut onward, client) = forward::onward(request, &path)?;
+        let sought = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+        for (name, value) in [
+            ("x-forwarded-uri", here.as_str()),
+            ("x-forwarded-host", &sought),
+            ("x-forwarded-proto", "https"),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                onward.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
         let sent = if kubelet {
             self.kubelets.send(&place.node, onward).await
         } else if wanted.https {
@@ -76,7 +89,11 @@ impl Streaming {
             self.kubelets.send_plain(&place.node, &place.host, place.port, onward).await
         };
         let answer = sent.map_err(|error| no_answer(&place, &error))?;
-        Ok(forward::answer(answer, client))
+        let mut response = forward::answer(answer, client);
+        let hosts =
+            [sought.as_str(), &place.host, &format!("{}:{}", place.host, place.port)].map(str::to_owned);
+        rewrite(response.headers_mut(), &prefix, &hosts);
+        Ok(response)
     }
 
     fn pod_place(&self, namespace: &str, wanted: &Address<'_>) -> Result<Place, ApiError> {
@@ -132,6 +149,48 @@ fn ready_endpoint(slice: &Value, port_name: &str) -> Option<Place> {
     Some(Place { node: text(endpoint, "/nodeName").to_owned(), host, port })
 }
 
+fn moved(to: &str) -> Response {
+    let mut response = kit::http::status(StatusCode::MOVED_PERMANENTLY);
+    if let Ok(value) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+/// Headers by which whoever is proxied to would say what pages of this server may do.
+const NOT_ANSWERED: [HeaderName; 4] = [
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+];
+
+/// A redirection to a place of the same server is one to a place behind the proxy's path.
+fn rewrite(headers: &mut HeaderMap, prefix: &str, hosts: &[String]) {
+    for name in NOT_ANSWERED {
+        headers.remove(name);
+    }
+    let Some(location) = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let path = match location.split_once("://") {
+        None => location,
+        Some((_, rest)) => {
+            let at = rest.find('/').unwrap_or(rest.len());
+            let (host, path) = rest.split_at(at);
+            if !hosts.iter().any(|known| known == host) {
+                return;
+            }
+            if path.is_empty() { "/" } else { path }
+        }
+    };
+    if !path.starts_with('/') || path.starts_with("//") {
+        return;
+    }
+    let to = if path.starts_with(prefix) { path.to_owned() } else { format!("{prefix}{path}") };
+    if let Ok(value) = HeaderValue::from_str(&to) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
 fn number(port: &str) -> Option<u16> {
     port.parse().ok().filter(|port| *port != 0)
 }
@@ -139,74 +198,4 @@ fn number(port: &str) -> Option<u16> {
 fn no_answer(place: &Place, error: &KubeletError) -> ApiError {
     let chain = kit::Chain(error);
     ApiError::unavailable(format!("error trying to reach service: {}:{}: {chain}", place.host, place.port))
-}
-
-/// Proxies to `https:` pods and services check no certificate, as upstream's do: nobody vouches for what runs in a pod.
-fn trusting_anybody() -> Arc<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let schemes = provider.signature_verification_algorithms;
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .map(|builder| {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(schemes)))
-                .with_no_client_auth()
-        });
-    // The default provider supports the default versions; if it did not, nothing would be trusted.
-    Arc::new(config.unwrap_or_else(|_| {
-        rustls::ClientConfig::builder()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth()
-    }))
-}
-
-/// The same, showing who we are.
-pub(crate) fn trusting(
-    identity: &kit::tls::ClientIdentity,
-) -> Result<Arc<rustls::ClientConfig>, kit::tls::TlsError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let schemes = provider.signature_verification_algorithms;
-    let chain = kit::tls::certificates(&identity.chain_pem)?;
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(rustls::DEFAULT_VERSIONS)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(schemes)))
-        .with_client_auth_cert(chain, kit::tls::key(&identity.key_pem)?)?;
-    Ok(Arc::new(config))
-}
-
-#[derive(Debug)]
-struct Anybody(rustls::crypto::WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
-    }
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

@@ -205,6 +205,7 @@ async fn proxies_reach_pods_services_and_kubelets() {
         (("services", "s", "proxy", "/"), 200, "pod /?q=1"),
         (("services", "s:web", "proxy", "/x"), 200, "pod /x?q=1"),
         (("services", "http:s:80", "proxy", "/x"), 200, "pod /x?q=1"),
+        (("services", "s", "proxy", ""), 301, ""),
         (("services", "s:other", "proxy", ""), 503, "no service port \"other\" found for service \"s\""),
         (("services", "gone", "proxy", ""), 404, "services \"gone\" not found"),
         (("nodes", "n1", "proxy", "/stats/summary"), 200, "/stats/summary?q=1 false"),
@@ -265,13 +266,12 @@ async fn exec_and_port_forward_are_passed_on_byte_for_byte() {
     assert_eq!(all.unwrap(), "/exec/a/p/c?input=1&output=1&command=sh&command=%2Dc\nping");
     let all = upgraded(&world, "portforward", "ports=80", &spdy).await;
     assert_eq!(all.unwrap(), "/portForward/a/p?port=80\nping");
-    let old = [("upgrade", "websocket"), ("sec-websocket-protocol", "v5.channel.k8s.io, v4.channel.k8s.io")];
+    let old =
+        [("upgrade", "websocket"), ("sec-websocket-protocol", "v4.base64.channel.k8s.io, v4.channel.k8s.io")];
     assert!(upgraded(&world, "exec", "command=sh&stdout=true", &old).await.is_ok());
-    let new = [("upgrade", "websocket"), ("sec-websocket-protocol", "v5.channel.k8s.io")];
-    let (code, _) = upgraded(&world, "exec", "command=sh&stdout=true", &new).await.unwrap_err();
+    let unknown = [("upgrade", "websocket"), ("sec-websocket-protocol", "v9.channel.k8s.io")];
+    let (code, _) = upgraded(&world, "exec", "command=sh&stdout=true", &unknown).await.unwrap_err();
     assert_eq!(code, 400, "kubectl falls back to SPDY");
-    let tunnelled = [("upgrade", "websocket"), ("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io")];
-    assert_eq!(upgraded(&world, "portforward", "", &tunnelled).await.unwrap_err().0, 400);
     let none = upgraded(&world, "exec", "command=sh", &spdy).await.unwrap_err();
     assert!(none.1.contains("at least 1 of stdin, stdout, stderr"), "{none:?}");
     let (code, said) = upgraded(&world, "exec", "command=simulated&stdout=true", &spdy).await.unwrap_err();

@@ -23,3 +23,6 @@ pub use change::{Change, Kind};
 pub use entry::Entry;
 pub use filter::Filter;
 pub use hub::Hub;
+
+#[cfg(test)]
+mod tests;

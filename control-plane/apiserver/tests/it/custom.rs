@@ -31,7 +31,7 @@ fn definition() -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definition_is_served_as_soon_as_it_is_there() {
     let server = start().await;
-    server.get(WIDGETS).await.refused(404);
+    assert_eq!(server.get(WIDGETS).await.status, 404);
     let made = server.post(DEFINITIONS, definition()).await.ok();
     assert_eq!(made["status"]["conditions"][1]["type"], "Established");
     let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"},
@@ -77,5 +77,5 @@ async fn the_objects_go_with_their_definition() {
         panic!("the watch ended");
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
-    server.get(WIDGETS).await.refused(404);
+    assert_eq!(server.get(WIDGETS).await.status, 404);
 }

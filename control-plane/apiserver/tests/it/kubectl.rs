@@ -14,10 +14,10 @@ use crate::harness::{Server, start};
 
 const NAME: &str = "cluster.test";
 
-struct Kubectl {
+pub struct Kubectl {
     program: PathBuf,
     home: tempfile::TempDir,
-    _server: Server,
+    pub server: Server,
 }
 
 fn find() -> Option<PathBuf> {
@@ -33,7 +33,7 @@ fn base64_of(text: &str) -> String {
 }
 
 impl Kubectl {
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let Some(program) = find() else {
             eprintln!("SKIPPED: no kubectl found");
             return None;
@@ -63,26 +63,46 @@ impl Kubectl {
         let home = tempfile::tempdir().unwrap();
         let text = kubeconfig(address, server.authority.certificate_pem(), &admin);
         std::fs::write(home.path().join("config"), text).unwrap();
-        Some(Self { program, home, _server: server })
+        Some(Self { program, home, server })
     }
 
     async fn run(&self, arguments: &str, input: &str) -> (bool, String) {
-        let mut child = tokio::process::Command::new(&self.program)
+        self.run_with(&[], arguments, input).await
+    }
+
+    /// A command that is not started yet.
+    pub fn command(&self, arguments: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.program);
+        command
             .args(shlex(arguments))
             .env("KUBECONFIG", self.home.path().join("config"))
             .env("HOME", self.home.path())
-            .current_dir(self.home.path())
+            .current_dir(self.home.path());
+        command
+    }
+
+    /// Runs a command with more in its environment; gives whether it went well and all it wrote.
+    pub async fn run_with(
+        &self,
+        environment: &[(&str, &str)],
+        arguments: &str,
+        input: &str,
+    ) -> (bool, String) {
+        let mut command = self.command(arguments);
+        command
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
-        drop(stdin);
-        let output =
-            tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+        let write = async move {
+            // A command that takes no input may be gone before it is written.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        };
+        let (output, ()) =
+            tokio::join!(tokio::time::timeout(Duration::from_secs(120), child.wait_with_output()), write);
+        let output = output.unwrap().unwrap();
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), text)

@@ -10,10 +10,16 @@ mod crud;
 mod custom;
 mod deletion;
 mod discovery;
+mod every_verb;
+mod evictions;
+mod far_kubelet;
+mod far_spdy;
 mod field_validation;
+mod front;
 mod harness;
 mod hostile;
 mod kubectl;
+mod kubectl_streams;
 mod lists;
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 #[path = "../../../../fuzz/src/lib.rs"]
@@ -22,7 +28,11 @@ mod ownership;
 mod patches;
 mod policies;
 mod quota;
+mod refusals;
 mod stores;
 mod strategy;
+mod streams;
+mod versions;
+mod watchers;
 mod watches;
 mod workloads;

@@ -98,31 +98,6 @@ async fn autoscalers_have_two_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn budgets_stop_evictions() {
-    let server = start().await;
-    let mut running = pod("p");
-    running["spec"]["nodeName"] = json!("n1");
-    let mut running = server.post(PODS, running).await.ok();
-    running["status"]["phase"] = json!("Running");
-    server.put(&format!("{PODS}/p/status"), running).await.ok();
-    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
-    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
-        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
-    let mut budget = server.post(budgets, budget).await.ok();
-    budget["status"] = json!({"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1});
-    let mut budget = server.put(&format!("{budgets}/b/status"), budget).await.ok();
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
-    let refused = server.post(&format!("{PODS}/p/eviction"), eviction.clone()).await;
-    assert_eq!(refused.body["details"]["causes"][0]["reason"], "DisruptionBudget");
-    refused.refused(429);
-    budget["status"]["disruptionsAllowed"] = json!(1);
-    server.put(&format!("{budgets}/b/status"), budget).await.ok();
-    server.post(&format!("{PODS}/p/eviction"), eviction).await.ok();
-    assert!(server.get(&format!("{PODS}/p")).await.ok()["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(server.get(&format!("{budgets}/b")).await.ok()["status"]["disruptionsAllowed"], 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scale_is_a_view_of_the_object() {
     let server = start().await;
     let path = "/apis/apps/v1/namespaces/default/deployments";

@@ -1,0 +1,224 @@
+//! A kubelet for one test: it speaks the kubelet's protocols and runs commands of its own.
+//!
+//! `cat` gives back its input, `exit N` fails, `both` writes to both outputs, `size` tells the terminal's first size, `big N` writes N
+//! megabytes, `refused` does not start. A port gives back what is sent to it; port 1 refuses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use kit::http::{Request, Response, ServiceFn};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::far_spdy::{Event, Events, Writer, serve};
+use crate::harness::Server;
+
+/// Opens the tunnel of `n1` with such a kubelet at its end, and makes the node and a pod `p` that runs there.
+pub async fn start(server: &Server) {
+    let serving = server
+        .authority
+        .issue(&kit::pki::Leaf {
+            common_name: "system:node:n1".into(),
+            organizations: vec!["system:nodes".into()],
+            dns_names: vec!["n1".into()],
+            addresses: vec![],
+            usage: kit::pki::Usage::Server,
+            valid: Duration::from_secs(3600),
+        })
+        .unwrap();
+    let certificates = kit::tls::Certificates::new();
+    certificates.set_default(&serving.certificate_pem, &serving.key_pem).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    kit::serve::tls(
+        listener,
+        kit::tls::server(certificates).unwrap(),
+        Arc::new(ServiceFn(answer)),
+        &server.tasks,
+    );
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let tunnels = server.api.tunnels().clone();
+    let runs = tunnels.clone();
+    server.tasks.spawn("tunnel", async move { runs.run("n1", near).await });
+    server.tasks.spawn("carry", async move {
+        let dial = move |_| async move { TcpStream::connect(("127.0.0.1", port)).await };
+        drop(kit::tunnel::carry(far, dial).await);
+    });
+    tunnels.changed().wait_for(|_| !tunnels.nodes().is_empty()).await.unwrap();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    server.post("/api/v1/nodes", node).await.ok();
+    let mut pod = crate::harness::pod("p");
+    pod["spec"]["nodeName"] = json!("n1");
+    let mut pod = server.post(crate::harness::PODS, pod).await.ok();
+    pod["status"]["phase"] = json!("Running");
+    pod["status"]["podIP"] = json!("10.244.0.9");
+    pod["status"]["containerStatuses"] = json!([{"name": "c", "image": "nginx", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]);
+    server.put(&format!("{}/p/status", crate::harness::PODS), pod).await.ok();
+}
+
+async fn answer(mut request: Request) -> Response {
+    let uri = request.uri().clone();
+    let query: Vec<(String, String)> =
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let flag = |name: &str| query.iter().any(|(key, value)| key == name && value == "1");
+    let command: Vec<String> =
+        query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone()).collect();
+    if uri.path().starts_with("/containerLogs/") {
+        return kit::http::bytes_response(
+            StatusCode::OK,
+            "text/plain",
+            format!("one\ntwo {}\n", uri.query().unwrap_or_default()),
+        );
+    }
+    if uri.path().starts_with("/echo") {
+        return kit::http::bytes_response(
+            StatusCode::OK,
+            "text/plain",
+            format!("{} {}", request.method(), uri.path()),
+        );
+    }
+    if command.first().is_some_and(|first| first == "refused") {
+        return kit::http::bytes_response(StatusCode::NOT_FOUND, "text/plain", "container not found (\"c\")");
+    }
+    let protocols =
+        request.headers().get_all("x-stream-protocol-version").iter().filter_map(|value| value.to_str().ok());
+    let offered: Vec<&str> = protocols.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let forwards = uri.path().starts_with("/portForward/");
+    let spoken = if forwards { "portforward.k8s.io" } else { "v4.channel.k8s.io" };
+    let is_spdy = request.headers().get("upgrade").is_some_and(|value| value == "SPDY/3.1");
+    if !is_spdy || !offered.contains(&spoken) {
+        return kit::http::bytes_response(
+            StatusCode::BAD_REQUEST,
+            "text/plain",
+            format!("unable to upgrade: {offered:?}"),
+        );
+    }
+    let tty = flag("tty");
+    let streams =
+        1 + [flag("input"), flag("output"), flag("error") && !tty, tty].into_iter().filter(|is| *is).count();
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let events = serve(TokioIo::new(upgraded.await.unwrap()));
+        if forwards { forward(events).await } else { run(events, &command, streams).await }
+    });
+    let mut response = kit::http::status(StatusCode::SWITCHING_PROTOCOLS);
+    for (name, value) in
+        [("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", spoken)]
+    {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
+
+type Connection = Events<TokioIo<Upgraded>>;
+
+async fn run(mut events: Connection, command: &[String], wanted: usize) {
+    let mut streams: HashMap<String, u32> = HashMap::new();
+    let mut early = Vec::new();
+    while streams.len() < wanted {
+        match events.next().await {
+            Some(Event::Opened { id, headers }) => drop(streams.insert(headers["streamtype"].clone(), id)),
+            Some(event) => early.push(event),
+            None => return,
+        }
+    }
+    let writer = events.writer.clone();
+    let out = streams.get("stdout").copied();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let code = match words.as_slice() {
+        ["cat"] => {
+            cat(&mut events, early, &writer, streams["stdin"], out.unwrap()).await;
+            0
+        }
+        ["exit", code] => code.parse().unwrap(),
+        ["both"] => {
+            writer.send(out.unwrap(), b"out\n", false).await;
+            writer.send(streams["stderr"], b"err\n", false).await;
+            0
+        }
+        ["big", megabytes] => {
+            let piece = vec![b'x'; 32 * 1024];
+            for _ in 0..megabytes.parse::<usize>().unwrap() * 32 {
+                writer.send(out.unwrap(), &piece, false).await;
+            }
+            0
+        }
+        ["size"] => {
+            let size = size(&mut events, early, streams["resize"]).await;
+            writer.send(out.unwrap(), &size, false).await;
+            0
+        }
+        _ => 127,
+    };
+    for name in ["stdout", "stderr"] {
+        if let Some(id) = streams.get(name) {
+            writer.send(*id, &[], true).await;
+        }
+    }
+    let status = match code {
+        0 => json!({"metadata": {}, "status": "Success"}),
+        code => json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "message": format!("command terminated with non-zero exit code: exit status {code}"),
+            "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]}}),
+    };
+    writer.send(streams["error"], status.to_string().as_bytes(), true).await;
+    while events.next().await.is_some() {}
+}
+
+async fn cat(events: &mut Connection, early: Vec<Event>, writer: &Writer, from: u32, to: u32) {
+    let mut early = early.into_iter();
+    loop {
+        let event = match early.next() {
+            Some(event) => Some(event),
+            None => events.next().await,
+        };
+        match event {
+            Some(Event::Data { id, bytes }) if id == from => writer.send(to, &bytes, false).await,
+            Some(Event::Ended { id }) if id == from => return,
+            None => return,
+            _ => {}
+        }
+    }
+}
+
+async fn size(events: &mut Connection, early: Vec<Event>, from: u32) -> Vec<u8> {
+    let mut early = early.into_iter();
+    loop {
+        let event = match early.next() {
+            Some(event) => Some(event),
+            None => events.next().await,
+        };
+        match event {
+            Some(Event::Data { id, bytes }) if id == from => return bytes,
+            None => return Vec::new(),
+            _ => {}
+        }
+    }
+}
+
+async fn forward(mut events: Connection) {
+    let writer = events.writer.clone();
+    let mut kinds: HashMap<u32, (String, String, String)> = HashMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Opened { id, headers } => {
+                let of = |name: &str| headers.get(name).cloned().unwrap_or_default();
+                kinds.insert(id, (of("streamtype"), of("port"), of("requestid")));
+            }
+            Event::Data { id, bytes } if kinds[&id].0 == "data" => writer.send(id, &bytes, false).await,
+            Event::Ended { id } if kinds[&id].0 == "data" => {
+                writer.send(id, &[], true).await;
+                let error = kinds.iter().find(|(_, kind)| kind.0 == "error" && kind.2 == kinds[&id].2);
+                if let Some((error, _)) = error {
+                    writer.send(*error, &[], true).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
