@@ -29,7 +29,7 @@ pub use error::EvalError;
 pub use escape::{escape, unescape};
 pub use eval::{Bindings, Budget, CALL_COST_MAX};
 pub use library::authz::{Authorizer, Check, Decision, Question};
-pub use shape::{FieldShape, Shape, cardinality};
+pub use shape::{FieldShape, Shape};
 pub use source::{CompileError, Issue};
 pub use types::{ObjectType, Type};
 pub use value::{List, Map, Opaque, Record, Text, Value};

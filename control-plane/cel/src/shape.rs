@@ -100,6 +100,11 @@ impl Shape {
         Some(Arc::new(shape))
     }
 
+    /// How many such values fit into a request at most.
+    pub fn most_in_a_request(&self) -> u64 {
+        REQUEST_BYTES_MAX / (self.min_bytes + 1)
+    }
+
     /// The shape of the items of a list or of the values of a map.
     pub fn element(&self) -> Option<&Arc<Shape>> {
         match &self.kind {
@@ -230,18 +235,4 @@ fn text(schema: &Json) -> Shape {
             Shape::of(ShapeKind::String, Type::String, max.unwrap_or(REQUEST_BYTES_MAX - 2), 2)
         }
     }
-}
-
-/// How often a rule may be asked for one object at most, where it stands below lists and maps: as many items as fit into a request.
-pub fn cardinality(parents: u64, schema: &Json, shape: Option<&Shape>) -> u64 {
-    let own = match (schema["type"].as_str(), shape) {
-        (Some("array"), Some(shape)) if shape.element().is_some() => shape.max_elements,
-        (Some("object"), Some(shape)) if shape.element().is_some() => shape.max_elements,
-        (Some("array"), _) => count(schema, "maxItems").unwrap_or((REQUEST_BYTES_MAX - 2) / 2),
-        (Some("object"), _) if schema["additionalProperties"].is_object() => {
-            count(schema, "maxProperties").unwrap_or((REQUEST_BYTES_MAX - 2) / 7)
-        }
-        _ => return parents,
-    };
-    parents.saturating_mul(own)
 }

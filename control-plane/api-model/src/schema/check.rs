@@ -1,5 +1,6 @@
 //! Shape validation: types, required fields, formats and, for custom kinds, value limits.
 
+use super::same::Same;
 use super::types::{Constraints, Field, NodeId, NodeKind, Scalar};
 use super::{Schema, Types};
 use crate::cause::Cause;
@@ -14,6 +15,15 @@ impl Schema {
     /// kind judge those, each in its own words. Definitions of custom kinds: required texts and structs too. Custom kinds: everything their schema says,
     /// except CEL rules.
     pub fn validate(&self, object: &Value) -> Vec<Cause> {
+        self.judge(object, None)
+    }
+
+    /// The same for an object that replaces `old`. Custom kinds: what was wrong before and is as it was is tolerated.
+    pub fn validate_update(&self, object: &Value, old: &Value) -> Vec<Cause> {
+        self.judge(object, Some(old).filter(|_| self.name().is_none()))
+    }
+
+    fn judge(&self, object: &Value, old: Option<&Value>) -> Vec<Cause> {
         let built_in = self.name().is_some();
         let mut checker = Checker {
             types: self.types(),
@@ -22,7 +32,7 @@ impl Schema {
             built_in,
             judged_by_rules: self.name().is_some_and(|name| !name.starts_with("apiextensions-apiserver.")),
         };
-        checker.node(self.id(), object, false);
+        checker.node(self.id(), object, old, false);
         checker.causes
     }
 }
@@ -36,7 +46,10 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn node(&mut self, id: NodeId, value: &Value, in_status: bool) {
+    fn node(&mut self, id: NodeId, value: &Value, old: Option<&Value>, in_status: bool) {
+        if old == Some(value) {
+            return;
+        }
         let node = self.types.node(id);
         if let Some(constraints) = &node.constraints {
             if value.is_null() && constraints.nullable {
@@ -47,7 +60,10 @@ impl Checker<'_> {
         match (&node.kind, value) {
             (NodeKind::Any, _) => {}
             (NodeKind::Scalar(scalar), value) => self.scalar(*scalar, value),
-            (NodeKind::Struct { fields, rest, .. }, Value::Object(map)) => {
+            (NodeKind::Struct { fields, rest, embedded, .. }, Value::Object(map)) => {
+                if *embedded && !self.built_in && !self.path.is_empty() {
+                    self.whole_object(map);
+                }
                 for field in fields {
                     match map.get(&*field.name) {
                         None => self.absent(field, in_status),
@@ -55,7 +71,8 @@ impl Checker<'_> {
                         Some(value) => {
                             let mark = self.path.len();
                             self.path.push_field(&field.name);
-                            self.node(field.node, value, in_status || &*field.name == "status");
+                            let old = old.and_then(|old| old.get(&*field.name));
+                            self.node(field.node, value, old, in_status || &*field.name == "status");
                             self.path.truncate(mark);
                         }
                     }
@@ -64,20 +81,21 @@ impl Checker<'_> {
                     for (key, value) in
                         map.iter().filter(|(key, _)| super::types::find(fields, key).is_none())
                     {
-                        self.below(key, *rest, value, in_status);
+                        self.below(key, *rest, value, old, in_status);
                     }
                 }
             }
             (NodeKind::Map(item), Value::Object(map)) => {
                 for (key, value) in map {
-                    self.below(key, *item, value, in_status);
+                    self.below(key, *item, value, old, in_status);
                 }
             }
             (NodeKind::List { item, list, .. }, Value::Array(items)) => {
+                let same = Same::of(list, old);
                 for (index, value) in items.iter().enumerate() {
                     let mark = self.path.len();
                     self.path.push_index(index);
-                    self.node(*item, value, in_status);
+                    self.node(*item, value, same.find(value), in_status);
                     self.path.truncate(mark);
                 }
                 if !self.built_in {
@@ -89,10 +107,26 @@ impl Checker<'_> {
         }
     }
 
-    fn below(&mut self, key: &str, id: NodeId, value: &Value, in_status: bool) {
+    /// An object inside another says what it is.
+    fn whole_object(&mut self, map: &serde_json::Map<String, Value>) {
+        let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default();
+        for key in ["apiVersion", "kind"] {
+            if text(key).is_empty() {
+                self.causes.push(Cause::required(&self.path.child(key), "must not be empty"));
+            }
+        }
+        let kind = text("kind");
+        let wrong = crate::validation::names::dns1035_label(&kind.to_lowercase());
+        if !kind.is_empty() && !wrong.is_empty() {
+            let detail = format!("may have mixed case, but should otherwise match: {}", wrong.join(","));
+            self.causes.push(Cause::invalid_str(&self.path.child("kind"), kind, &detail));
+        }
+    }
+
+    fn below(&mut self, key: &str, id: NodeId, value: &Value, old: Option<&Value>, in_status: bool) {
         let mark = self.path.len();
         self.path.push_field(key);
-        self.node(id, value, in_status);
+        self.node(id, value, old.and_then(|old| old.get(key)), in_status);
         self.path.truncate(mark);
     }
 

@@ -10,14 +10,16 @@ mod check;
 mod default;
 mod hooks;
 mod prune;
+mod same;
 mod types;
 mod value;
 pub(crate) mod zero;
 
 pub mod custom;
 
+pub use same::Same;
 pub(crate) use types::find;
-pub use types::{Constraints, Field, ListType, Node, NodeId, NodeKind, Scalar, Types};
+pub use types::{Constraints, Field, Judge, ListType, Node, NodeId, NodeKind, Scalar, Types};
 pub use zero::Zero;
 
 use std::fmt;

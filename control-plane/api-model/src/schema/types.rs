@@ -150,13 +150,28 @@ pub struct Constraints {
     /// Declared a text or a whole number.
     pub int_or_string: bool,
     /// Value-only schemas: all, any, exactly one, none of them must hold.
-    pub all_of: Vec<Value>,
+    pub all_of: Vec<Judge>,
     /// At least one must hold.
-    pub any_of: Vec<Value>,
+    pub any_of: Vec<Judge>,
     /// Exactly one must hold.
-    pub one_of: Vec<Value>,
+    pub one_of: Vec<Judge>,
     /// Must not hold.
-    pub not: Option<Value>,
+    pub not: Option<Box<Judge>>,
+}
+
+/// A schema inside `allOf`, `anyOf`, `oneOf` or `not`: it judges values and declares nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Judge {
+    /// Type that values must have.
+    pub kind: Option<String>,
+    /// Fields that must be there.
+    pub required: Vec<String>,
+    /// Judges of fields that are there.
+    pub properties: Vec<(String, Judge)>,
+    /// Judge of all items.
+    pub items: Option<Box<Judge>>,
+    /// Limits on the value itself.
+    pub limits: Option<Box<Constraints>>,
 }
 
 impl Node {
