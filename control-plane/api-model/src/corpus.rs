@@ -1,7 +1,7 @@
 //! Reads the corpus notation (written by `cargo xtask corpus`, which documents it).
 
 use crate::model::ModelError;
-use crate::resource::{ALL_VERBS, Column, Group, Resource, Subresource, name_column};
+use crate::resource::{ALL_VERBS, Column, Group, Resource, Subresource};
 use crate::schema::{Field, ListType, Node, NodeId, NodeKind, Scalar, Schema, Types};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +14,18 @@ pub(crate) struct Corpus {
     pub gvks: HashMap<NodeId, String>,
     pub resources: Vec<Resource>,
     pub groups: Vec<Group>,
+    pub queries: Vec<Query>,
+    /// What columns that most kinds have say, by their name.
+    pub usual: Usual,
+}
+
+/// A query parameter, as OpenAPI shows it.
+pub(crate) struct Query {
+    /// The verb it goes with, or the subresource.
+    pub usage: String,
+    pub name: String,
+    pub kind: String,
+    pub description: String,
 }
 
 /// Parses the text.
@@ -24,8 +36,17 @@ pub(crate) fn parse(text: &str) -> Result<Corpus, ModelError> {
     let (order, gvks) = reader.types(types_text)?;
     reader.types.set_status_apart(true);
     let types = Arc::new(reader.types);
-    let (resources, groups) = read_resources(resources_text, &types, &gvks)?;
-    Ok(Corpus { types, order, gvks, resources, groups })
+    let mut corpus = Corpus {
+        types,
+        order,
+        gvks,
+        resources: Vec::new(),
+        groups: Vec::new(),
+        queries: Vec::new(),
+        usual: Usual::new(),
+    };
+    corpus.read_resources(resources_text)?;
+    Ok(corpus)
 }
 
 fn bad(what: impl Into<String>) -> ModelError {
@@ -190,31 +211,50 @@ impl Reader {
     }
 }
 
-fn read_resources(
-    text: &str,
-    types: &Arc<Types>,
-    gvks: &HashMap<NodeId, String>,
-) -> Result<(Vec<Resource>, Vec<Group>), ModelError> {
-    let by_gvk: HashMap<&str, NodeId> = gvks.iter().map(|(id, gvk)| (gvk.as_str(), *id)).collect();
-    let (mut resources, mut groups): (Vec<Resource>, Vec<Group>) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("group ") {
-            let mut words = rest.split(' ').map(str::to_owned);
-            let name = words.next().filter(|n| n != "core").unwrap_or_default();
-            groups.push(Group { name, versions: words.collect() });
-        } else if let Some(rest) = line.strip_prefix('\t') {
-            let resource = resources.last_mut().ok_or_else(|| bad(line))?;
-            detail(resource, rest)?;
-        } else {
-            let group = groups.last().ok_or_else(|| bad(line))?;
-            let mut resource = resource(line, group)?;
-            let gvk = format!("{}/{}/{}", resource.group, resource.version, resource.kind);
-            let id = by_gvk.get(gvk.as_str()).ok_or_else(|| bad(format!("no type for {gvk}")))?;
-            resource.schema = Arc::new(Schema::new(types.clone(), *id));
-            resources.push(resource);
+impl Corpus {
+    fn read_resources(&mut self, text: &str) -> Result<(), ModelError> {
+        let by_gvk: HashMap<&str, NodeId> = self.gvks.iter().map(|(id, gvk)| (gvk.as_str(), *id)).collect();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("query ") {
+                self.queries.push(query(rest).ok_or_else(|| bad(line))?);
+            } else if let Some((word, about)) =
+                line.strip_prefix("about ").and_then(|rest| rest.split_once(" \""))
+            {
+                self.usual.insert(word.to_owned(), json_text(about).ok_or_else(|| bad(line))?.into());
+            } else if let Some(rest) = line.strip_prefix("group ") {
+                let mut words = rest.split(' ').map(str::to_owned);
+                let name = words.next().filter(|n| n != "core").unwrap_or_default();
+                self.groups.push(Group { name, versions: words.collect() });
+            } else if let Some(rest) = line.strip_prefix('\t') {
+                let resource = self.resources.last_mut().ok_or_else(|| bad(line))?;
+                detail(resource, rest, &self.usual)?;
+            } else {
+                let group = self.groups.last().ok_or_else(|| bad(line))?;
+                let mut resource = resource(line, group)?;
+                let gvk = format!("{}/{}/{}", resource.group, resource.version, resource.kind);
+                let id = by_gvk.get(gvk.as_str()).ok_or_else(|| bad(format!("no type for {gvk}")))?;
+                resource.schema = Arc::new(Schema::new(self.types.clone(), *id));
+                self.resources.push(resource);
+            }
         }
+        Ok(())
     }
-    Ok((resources, groups))
+}
+
+/// Descriptions by a column's name.
+type Usual = HashMap<String, Arc<str>>;
+
+/// A JSON text without its first quote.
+fn json_text(rest: &str) -> Option<String> {
+    serde_json::from_str(&format!("\"{rest}")).ok()
+}
+
+fn query(line: &str) -> Option<Query> {
+    let (head, about) = line.split_once(" \"")?;
+    let words: Vec<&str> = head.split(' ').collect();
+    let [usage, name, kind] = words[..] else { return None };
+    let (usage, name, kind) = (usage.to_owned(), name.to_owned(), kind.to_owned());
+    Some(Query { usage, name, kind, description: json_text(about)? })
 }
 
 fn verbs(letters: &str) -> Vec<String> {
@@ -257,6 +297,7 @@ fn resource(line: &str, group: &Group) -> Result<Resource, ModelError> {
         columns: Vec::new(),
         field_labels: vec!["metadata.name".into(), "metadata.namespace".into()],
         custom: false,
+        storage_version: String::new(),
     };
     let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
     for word in words {
@@ -267,13 +308,17 @@ fn resource(line: &str, group: &Group) -> Result<Resource, ModelError> {
             Some(("cat", names)) => resource.categories = list(names),
             Some(("singular", name)) => resource.singular = name.to_owned(),
             Some(("verbs", letters)) => resource.verbs = verbs(letters),
+            Some(("storage", version)) => resource.storage_version = version.to_owned(),
             _ => return Err(bad(line)),
         }
+    }
+    if resource.storage_version.is_empty() {
+        resource.storage_version.clone_from(&resource.version);
     }
     Ok(resource)
 }
 
-fn detail(resource: &mut Resource, line: &str) -> Result<(), ModelError> {
+fn detail(resource: &mut Resource, line: &str, usual: &Usual) -> Result<(), ModelError> {
     let (word, rest) = line.split_once(' ').ok_or_else(|| bad(line))?;
     match word {
         "sub" => {
@@ -295,24 +340,35 @@ fn detail(resource: &mut Resource, line: &str) -> Result<(), ModelError> {
             });
         }
         "fields" => resource.field_labels.extend(rest.split(", ").map(str::to_owned)),
-        "columns" => resource.columns = rest.split(", ").map(column).collect(),
+        "col" => resource.columns.push(column(rest, usual).ok_or_else(|| bad(line))?),
         _ => return Err(bad(line)),
     }
     Ok(())
 }
 
-fn column(word: &str) -> Column {
-    let name = word.trim_end_matches(['#', '*']);
-    let marks = &word[name.len()..];
-    let mut column = name_column();
-    if name != "Name" {
-        column.name = name.to_owned();
-        column.format = String::new();
-        column.description = String::new();
-    }
-    if marks.contains('#') {
-        column.kind = "integer".to_owned();
-    }
-    column.priority = i64::from(marks.contains('*'));
-    column
+/// `<name>[*] [<type>[:<format>] "<description>"]`.
+fn column(line: &str, usual: &Usual) -> Option<Column> {
+    let (name, kind, description) = match line.split_once(" \"") {
+        Some((head, about)) => {
+            let (name, kind) = head.rsplit_once(' ')?;
+            (name, kind, json_text(about)?.into())
+        }
+        None => {
+            let kind = match line.trim_end_matches('*') {
+                "Name" => "string:name",
+                "Created At" => "date",
+                _ => "string",
+            };
+            (line, kind, usual.get(line.trim_end_matches('*'))?.clone())
+        }
+    };
+    let (kind, format) = kind.split_once(':').unwrap_or((kind, ""));
+    Some(Column {
+        name: name.trim_end_matches('*').to_owned(),
+        kind: kind.to_owned(),
+        format: format.to_owned(),
+        description,
+        priority: i64::from(name.ends_with('*')),
+        json_path: String::new(),
+    })
 }

@@ -15,7 +15,7 @@ pub mod decode;
 pub mod duration;
 pub mod merge;
 pub mod model;
-mod openapi;
+pub mod openapi;
 pub mod path;
 pub mod pattern;
 pub mod protobuf;

@@ -1,19 +1,22 @@
 //! The model of one Kubernetes minor version: every resource a default server of it serves.
 
-use crate::corpus::{self, Corpus};
+use crate::corpus::{self, Corpus, Query};
 use crate::openapi::Documents;
 use crate::protobuf::Messages;
 use crate::resource::{Group, Resource};
 use crate::schema::{NodeId, Schema, Types};
-use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// Minor versions whose corpus is built in, oldest first.
+pub const MINORS: [&str; 3] = ["1.34", "1.35", "1.36"];
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No corpus for that minor version is built in.
-    #[error("kubernetes {0} is not known; known: 1.35")]
+    #[error("kubernetes {0} is not known; known: {known}", known = MINORS.join(", "))]
     UnknownMinor(String),
     /// The built-in corpus is damaged.
     #[error("the corpus is damaged at: {0}")]
@@ -29,7 +32,32 @@ pub struct Model {
     documents: Documents,
     numbers: &'static str,
     messages: OnceLock<Messages>,
+    digest: OnceLock<String>,
 }
+
+/// The three files of a corpus: types and resources, prose, field numbers.
+type Files = (&'static str, &'static [u8], &'static str);
+
+fn files(minor: &str) -> Option<Files> {
+    macro_rules! files {
+        ($minor:literal) => {
+            (
+                include_str!(concat!("../corpus/", $minor, ".model")),
+                include_bytes!(concat!("../corpus/", $minor, ".prose.zst")),
+                include_str!(concat!("../corpus/", $minor, ".protobuf")),
+            )
+        };
+    }
+    Some(match minor {
+        "1.34" => files!("1.34"),
+        "1.35" => files!("1.35"),
+        "1.36" => files!("1.36"),
+        _ => return None,
+    })
+}
+
+/// The models in use: whoever asks for one of them shares it.
+static LOADED: Mutex<Vec<Weak<Model>>> = Mutex::new(Vec::new());
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -38,33 +66,58 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// Reads the corpus of a minor version (`1.35`). Takes a few milliseconds; keep the result and share it.
+    /// The model of a minor version (`1.35`): the one that is in use, or read anew. Reading takes some milliseconds; a model
+    /// that nobody holds any more is let go.
+    ///
+    /// # Errors
+    /// When the minor version is none of [`MINORS`].
     pub fn load(minor: &str) -> Result<Arc<Model>, ModelError> {
-        let (text, prose, numbers): (&str, &'static [u8], &'static str) = match minor {
-            "1.35" => (
-                include_str!("../corpus/1.35.model"),
-                include_bytes!("../corpus/1.35.prose.zst"),
-                include_str!("../corpus/1.35.protobuf"),
-            ),
-            _ => return Err(ModelError::UnknownMinor(minor.to_owned())),
-        };
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|model| model.strong_count() > 0);
+        if let Some(found) = loaded.iter().filter_map(Weak::upgrade).find(|model| model.minor == minor) {
+            return Ok(found);
+        }
+        let model = Arc::new(Self::read(minor)?);
+        loaded.push(Arc::downgrade(&model));
+        Ok(model)
+    }
+
+    fn read(minor: &str) -> Result<Model, ModelError> {
+        let (text, prose, numbers) =
+            files(minor).ok_or_else(|| ModelError::UnknownMinor(minor.to_owned()))?;
         let corpus = corpus::parse(text)?;
         let key = |r: &Resource, name: &str| (r.group.clone(), r.version.clone(), name.to_owned());
         let numbered = || corpus.resources.iter().enumerate();
-        Ok(Arc::new(Model {
+        Ok(Model {
             minor: minor.to_owned(),
             by_plural: numbered().map(|(i, r)| (key(r, &r.plural), i)).collect(),
             by_kind: numbered().map(|(i, r)| (key(r, &r.kind), i)).collect(),
             documents: Documents::new(prose),
             numbers,
             messages: OnceLock::new(),
+            digest: OnceLock::new(),
             corpus,
-        }))
+        })
     }
 
     /// The minor version, `1.35`.
     pub fn minor(&self) -> &str {
         &self.minor
+    }
+
+    /// A hash of all that is in the corpus and of what makes documents of it: what is derived from a model with the same
+    /// digest is the same.
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| {
+            let mut hash = Sha256::new();
+            hash.update(env!("CARGO_PKG_VERSION"));
+            if let Some((text, prose, numbers)) = files(&self.minor) {
+                hash.update(text);
+                hash.update(prose);
+                hash.update(numbers);
+            }
+            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        })
     }
 
     /// Every resource of every group and version, in discovery order.
@@ -110,34 +163,19 @@ impl Model {
         Some(Schema::new(self.corpus.types.clone(), id))
     }
 
-    /// The OpenAPI v3 document of a group and version (`api/v1`, `apis/apps/v1`), made at the first request and kept.
-    pub fn openapi_v3(&self, path: &str) -> Option<Bytes> {
-        self.documents.v3(self, path)
-    }
-
-    /// The paths [`Self::openapi_v3`] answers.
-    pub fn openapi_v3_paths(&self) -> Vec<String> {
-        let mut paths = vec!["api".to_owned(), "apis".to_owned(), "version".to_owned()];
-        for group in &self.corpus.groups {
-            for version in &group.versions {
-                paths.push(if group.name.is_empty() {
-                    format!("api/{version}")
-                } else {
-                    format!("apis/{}/{version}", group.name)
-                });
-            }
-        }
-        paths
-    }
-
-    /// The OpenAPI v2 document as JSON, made at the first request and kept.
-    pub fn openapi_v2(&self) -> Bytes {
-        self.documents.v2(self)
-    }
-
     /// Field numbers of the binary form, read at the first use and kept.
     pub(crate) fn messages(&self) -> &Messages {
         self.messages.get_or_init(|| Messages::parse(self.numbers))
+    }
+
+    /// What a column says that most kinds have (`Name`, `Age`, `Created At`).
+    pub(crate) fn usual_column(&self, name: &str) -> Arc<str> {
+        self.corpus.usual.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Query parameters of a verb, or of a subresource that connects.
+    pub(crate) fn queries<'a>(&'a self, usage: &'a str) -> impl Iterator<Item = &'a Query> {
+        self.corpus.queries.iter().filter(move |query| query.usage == usage)
     }
 
     pub(crate) fn documents(&self) -> &Documents {

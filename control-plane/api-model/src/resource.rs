@@ -35,6 +35,8 @@ pub struct Resource {
     pub field_labels: Vec<String>,
     /// From a CustomResourceDefinition.
     pub custom: bool,
+    /// The version upstream stores its objects in, which its `storageVersionHash` tells.
+    pub storage_version: String,
 }
 
 /// A subresource.
@@ -62,7 +64,7 @@ pub struct Column {
     /// `name` for the first column.
     pub format: String,
     /// Documentation.
-    pub description: String,
+    pub description: Arc<str>,
     /// 0 always shown, 1 only wide.
     pub priority: i64,
     /// Where a custom kind's column is read from; empty for built-in kinds.
@@ -149,42 +151,50 @@ impl Resource {
                 root.as_ref(),
                 found.pointer("/subresources/status").is_some(),
             ),
-            columns: custom_columns(&found["additionalPrinterColumns"]),
+            columns: custom_columns(&found["additionalPrinterColumns"], &|name| model.usual_column(name)),
             field_labels: labels,
             custom: true,
+            storage_version: storage_version(spec).unwrap_or_else(|| version.to_owned()),
             group,
             kind,
         })
     }
 }
 
+/// The version of a definition that says `storage`.
+fn storage_version(spec: &Value) -> Option<String> {
+    let versions = spec["versions"].as_array()?;
+    let stored = versions.iter().find(|version| version["storage"] == Value::Bool(true))?;
+    stored["name"].as_str().map(str::to_owned)
+}
+
 fn custom_subresources(declared: &Value, group: &str, version: &str, kind: &str) -> Vec<Subresource> {
     let verbs: Vec<String> = ["get", "patch", "update"].iter().map(|v| (*v).to_owned()).collect();
     let mut all = Vec::new();
+    if declared.get("status").is_some() {
+        let (group, version, kind) = (group.to_owned(), version.to_owned(), kind.to_owned());
+        all.push(Subresource { name: "status".into(), group, version, kind, verbs: verbs.clone() });
+    }
     if declared.get("scale").is_some() {
         all.push(Subresource {
             name: "scale".into(),
             group: "autoscaling".into(),
             version: "v1".into(),
             kind: "Scale".into(),
-            verbs: verbs.clone(),
+            verbs,
         });
-    }
-    if declared.get("status").is_some() {
-        let (group, version, kind) = (group.to_owned(), version.to_owned(), kind.to_owned());
-        all.push(Subresource { name: "status".into(), group, version, kind, verbs });
     }
     all
 }
 
-fn custom_columns(declared: &Value) -> Vec<Column> {
-    let mut columns = vec![name_column()];
+fn custom_columns(declared: &Value, usual: &dyn Fn(&str) -> Arc<str>) -> Vec<Column> {
+    let mut columns = vec![name_column(usual("Name"))];
     match declared.as_array() {
         Some(declared) if !declared.is_empty() => columns.extend(declared.iter().map(|c| Column {
             name: c["name"].as_str().unwrap_or_default().to_owned(),
             kind: c["type"].as_str().unwrap_or("string").to_owned(),
             format: c["format"].as_str().unwrap_or_default().to_owned(),
-            description: c["description"].as_str().unwrap_or_default().to_owned(),
+            description: c["description"].as_str().unwrap_or_default().into(),
             priority: c["priority"].as_i64().unwrap_or(0),
             json_path: c["jsonPath"].as_str().unwrap_or_default().to_owned(),
         })),
@@ -192,7 +202,7 @@ fn custom_columns(declared: &Value) -> Vec<Column> {
             name: "Age".into(),
             kind: "date".into(),
             format: String::new(),
-            description: "Time since the object was created.".into(),
+            description: usual("Age"),
             priority: 0,
             json_path: ".metadata.creationTimestamp".into(),
         }),
@@ -200,12 +210,13 @@ fn custom_columns(declared: &Value) -> Vec<Column> {
     columns
 }
 
-pub(crate) fn name_column() -> Column {
+/// The column that all kinds begin with.
+pub(crate) fn name_column(description: Arc<str>) -> Column {
     Column {
         name: "Name".into(),
         kind: "string".into(),
         format: "name".into(),
-        description: "Name of the object, unique within its namespace.".into(),
+        description,
         priority: 0,
         json_path: String::new(),
     }

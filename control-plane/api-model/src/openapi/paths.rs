@@ -1,274 +1,201 @@
-//! Paths and operations of a resource.
+//! Which paths a resource has, and which operations each.
 
 use super::META;
+use super::operation::{Call, Operations, Subject};
 use super::schemas::{Style, custom_name};
 use crate::model::Model;
-use crate::resource::Resource;
+use crate::resource::{Resource, Subresource};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// What a body or an answer is: a reference, already written out.
-struct Kinds {
-    own: String,
-    list: String,
+/// The paths of a document in the making, and the types they speak of.
+pub(super) struct Paths<'a> {
+    pub model: &'a Model,
+    pub style: Style,
+    pub paths: Map<String, Value>,
+    /// Names of definitions, without `io.k8s.`.
+    pub roots: BTreeSet<String>,
+    /// Parameters that operations share; only where the style has such a place.
+    pub shared: Map<String, Value>,
 }
 
-/// Adds the paths of a resource and the names of the types they speak of.
-pub(super) fn resource(
-    model: &Model,
-    r: &Resource,
-    style: Style,
-    paths: &mut Map<String, Value>,
-    roots: &mut BTreeSet<String>,
-) {
-    let root = format!("/{}", r.group_path());
-    let collection = if r.namespaced {
-        format!("{root}/namespaces/{{namespace}}/{}", r.plural)
-    } else {
-        format!("{root}/{}", r.plural)
-    };
-    let kinds = kinds(r, style, roots);
-    let has = |verb: &str| r.verbs.iter().any(|v| v == verb);
-    let op = |verb: &str| operation(style, r, verb, (&r.group, &r.version, &r.kind), &kinds);
-    let mut all = Map::new();
-    for (verb, method) in [("list", "get"), ("create", "post"), ("deletecollection", "delete")] {
-        if has(verb) {
-            all.insert(method.into(), op(verb));
+/// How many a path speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// All of one namespace, or of the cluster.
+    Collection,
+    /// All of all namespaces.
+    Everywhere,
+    /// One.
+    Item,
+}
+
+impl<'a> Paths<'a> {
+    pub fn new(model: &'a Model, style: Style) -> Self {
+        // Kinds every group and version speaks beside its own.
+        const COMMON: [&str; 5] = ["DeleteOptions", "Status", "WatchEvent", "Patch", "APIResourceList"];
+        let roots = COMMON.iter().map(|kind| format!("{META}{kind}")).collect();
+        Self { model, style, paths: Map::new(), roots, shared: Map::new() }
+    }
+
+    /// Adds the paths of a resource and its subresources.
+    pub fn resource(&mut self, r: &Resource) {
+        let (root, watch) = (format!("/{}", r.group_path()), watch_root(r));
+        let namespace = if r.namespaced { "/namespaces/{namespace}" } else { "" };
+        let subject = self.subject(r);
+        let has = |verb: &str| r.verbs.iter().any(|known| known == verb);
+        let collection = format!("{root}{namespace}/{}", r.plural);
+        let calls = [("list", "get"), ("create", "post"), ("deletecollection", "delete")];
+        self.add(
+            r,
+            &collection,
+            Place::Collection,
+            &subject,
+            calls.into_iter().filter(|(verb, _)| has(verb)),
+        );
+        if r.namespaced && has("list") {
+            self.add(r, &format!("{root}/{}", r.plural), Place::Everywhere, &subject, [("list", "get")]);
         }
-    }
-    insert(paths, &collection, all, r.namespaced, false, style);
-    if r.namespaced && has("list") {
-        let all = Map::from_iter([("get".to_owned(), op("list"))]);
-        insert(paths, &format!("{root}/{}", r.plural), all, false, false, style);
-    }
-    let mut one = Map::new();
-    for (verb, method) in [("get", "get"), ("update", "put"), ("patch", "patch"), ("delete", "delete")] {
-        if has(verb) {
-            one.insert(method.into(), op(verb));
+        let calls = [("get", "get"), ("update", "put"), ("patch", "patch"), ("delete", "delete")];
+        let item = format!("{collection}/{{name}}");
+        self.add(r, &item, Place::Item, &subject, calls.into_iter().filter(|(verb, _)| has(verb)));
+        for sub in &r.subresources {
+            self.subresource(r, sub, &item);
         }
-    }
-    let item = format!("{collection}/{{name}}");
-    insert(paths, &item, one, r.namespaced, true, style);
-    for s in &r.subresources {
-        let gvk = (s.group.as_str(), s.version.as_str(), s.kind.as_str());
-        let name = model.kind_schema(&s.group, &s.version, &s.kind).and_then(|k| k.name().map(str::to_owned));
-        let own = match name {
-            Some(name) => {
-                roots.insert(name.clone());
-                style.reference(&name)
+        if has("watch") && !r.custom {
+            let collection = format!("{watch}{namespace}/{}", r.plural);
+            self.add(r, &collection, Place::Collection, &subject, [("watchlist", "get")]);
+            self.add(r, &format!("{collection}/{{name}}"), Place::Item, &subject, [("watch", "get")]);
+            if r.namespaced {
+                self.add(
+                    r,
+                    &format!("{watch}/{}", r.plural),
+                    Place::Everywhere,
+                    &subject,
+                    [("watchlist", "get")],
+                );
             }
-            None if s.kind == r.kind => kinds.own.clone(),
+        }
+    }
+
+    fn subresource(&mut self, r: &Resource, sub: &Subresource, item: &str) {
+        let gvk = (sub.group.clone(), sub.version.clone(), sub.kind.clone());
+        let known = self.model.kind_schema(&sub.group, &sub.version, &sub.kind);
+        let own = match known.and_then(|schema| schema.name().map(str::to_owned)) {
+            Some(name) => {
+                self.roots.insert(name.clone());
+                self.style.reference(&name)
+            }
+            None if sub.kind == r.kind => self.style.reference_full(&custom_name(r)),
             None => String::new(),
         };
-        let kinds = Kinds { list: own.clone(), own };
-        let mut operations = Map::new();
-        for verb in &s.verbs {
-            let method = match verb.as_str() {
-                "create" => "post",
-                "update" => "put",
-                other => other,
-            };
-            operations.insert(method.to_owned(), operation(style, r, verb, gvk, &kinds));
+        let subject = Subject { list: own.clone(), own, gvk, part: sub.name.clone(), below: false };
+        let path = format!("{item}/{}", sub.name);
+        if sub.kind.ends_with("Options") {
+            // What connects answers to every method that the other side may want.
+            const METHODS: [&str; 7] = ["delete", "get", "head", "options", "patch", "post", "put"];
+            let all = sub.verbs.iter().any(|verb| verb == "delete");
+            let methods = METHODS.into_iter().filter(|method| all || matches!(*method, "get" | "post"));
+            let calls: Vec<_> = methods.map(|method| ("connect", method)).collect();
+            self.add(r, &path, Place::Item, &subject, calls.clone());
+            if sub.name == "proxy" {
+                let below = Subject { below: true, ..subject };
+                self.add(r, &format!("{path}/{{path}}"), Place::Item, &below, calls);
+            }
+            return;
         }
-        insert(paths, &format!("{item}/{}", s.name), operations, r.namespaced, true, style);
+        let calls = sub.verbs.iter().map(|verb| match verb.as_str() {
+            "create" => ("create", "post"),
+            "update" => ("update", "put"),
+            "patch" => ("patch", "patch"),
+            _ => ("get", "get"),
+        });
+        self.add(r, &path, Place::Item, &subject, calls.collect::<Vec<_>>());
     }
-}
 
-fn kinds(r: &Resource, style: Style, roots: &mut BTreeSet<String>) -> Kinds {
-    let Some(name) = r.schema.name() else {
-        let name = custom_name(r);
-        return Kinds {
-            own: style.reference_full(&name),
-            list: style.reference_full(&format!("{name}List")),
+    fn subject(&mut self, r: &Resource) -> Subject {
+        let gvk = (r.group.clone(), r.version.clone(), r.kind.clone());
+        let (own, list) = match r.schema.name() {
+            Some(name) => {
+                let list = format!("{name}List");
+                self.roots.insert(name.to_owned());
+                let references = (self.style.reference(name), self.style.reference(&list));
+                self.roots.insert(list);
+                references
+            }
+            None => {
+                let name = custom_name(r);
+                (self.style.reference_full(&name), self.style.reference_full(&format!("{name}List")))
+            }
         };
-    };
-    roots.insert(name.to_owned());
-    roots.insert(format!("{name}List"));
-    Kinds { own: style.reference(name), list: style.reference(&format!("{name}List")) }
-}
-
-fn insert(
-    paths: &mut Map<String, Value>,
-    path: &str,
-    mut operations: Map<String, Value>,
-    namespaced: bool,
-    named: bool,
-    style: Style,
-) {
-    if operations.is_empty() {
-        return;
+        Subject { own, list, gvk, part: String::new(), below: false }
     }
-    let mut parameters = Vec::new();
-    for (wanted, name) in [(named, "name"), (namespaced, "namespace")] {
-        if wanted {
-            let mut parameter = json!({"name": name, "in": "path", "required": true, "uniqueItems": true});
-            typed(&mut parameter, "string", style);
-            parameters.push(parameter);
+
+    fn add(
+        &mut self,
+        r: &Resource,
+        path: &str,
+        place: Place,
+        subject: &Subject,
+        calls: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) {
+        let mut item = Map::new();
+        let mut operations = Operations { model: self.model, style: self.style, shared: &mut self.shared };
+        let everywhere = place == Place::Everywhere;
+        for (verb, method) in calls {
+            let call = Call { verb, method, everywhere };
+            item.insert(method.to_owned(), operations.operation(r, subject, call));
         }
-    }
-    operations.insert("parameters".into(), Value::Array(parameters));
-    paths.insert(path.to_owned(), Value::Object(operations));
-}
-
-fn typed(parameter: &mut Value, kind: &str, style: Style) {
-    match style {
-        Style::V2 => parameter["type"] = json!(kind),
-        Style::V3 => parameter["schema"] = json!({"type": kind, "uniqueItems": true}),
-    }
-}
-
-/// Query parameters of a verb, with their types.
-fn query(verb: &str) -> &'static [(&'static str, &'static str)] {
-    match verb {
-        "list" | "watch" => &[
-            ("allowWatchBookmarks", "boolean"),
-            ("continue", "string"),
-            ("fieldSelector", "string"),
-            ("labelSelector", "string"),
-            ("limit", "integer"),
-            ("pretty", "string"),
-            ("resourceVersion", "string"),
-            ("resourceVersionMatch", "string"),
-            ("sendInitialEvents", "boolean"),
-            ("timeoutSeconds", "integer"),
-            ("watch", "boolean"),
-        ],
-        "create" | "update" => &[
-            ("dryRun", "string"),
-            ("fieldManager", "string"),
-            ("fieldValidation", "string"),
-            ("pretty", "string"),
-        ],
-        "patch" => &[
-            ("dryRun", "string"),
-            ("fieldManager", "string"),
-            ("fieldValidation", "string"),
-            ("force", "boolean"),
-            ("pretty", "string"),
-        ],
-        "delete" => &[
-            ("dryRun", "string"),
-            ("gracePeriodSeconds", "integer"),
-            ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-            ("orphanDependents", "boolean"),
-            ("pretty", "string"),
-            ("propagationPolicy", "string"),
-        ],
-        "deletecollection" => &[
-            ("continue", "string"),
-            ("dryRun", "string"),
-            ("fieldSelector", "string"),
-            ("gracePeriodSeconds", "integer"),
-            ("labelSelector", "string"),
-            ("limit", "integer"),
-            ("orphanDependents", "boolean"),
-            ("pretty", "string"),
-            ("propagationPolicy", "string"),
-            ("resourceVersion", "string"),
-            ("timeoutSeconds", "integer"),
-        ],
-        _ => &[("pretty", "string")],
-    }
-}
-
-const JSON: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const PATCHES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-];
-
-fn operation(style: Style, r: &Resource, verb: &str, gvk: (&str, &str, &str), kinds: &Kinds) -> Value {
-    let action = match verb {
-        "create" => "post",
-        "update" => "put",
-        other => other,
-    };
-    let mut parameters: Vec<Value> = query(verb)
-        .iter()
-        .map(|(name, kind)| {
-            let mut parameter = json!({"name": name, "in": "query", "uniqueItems": true});
-            typed(&mut parameter, kind, style);
-            parameter
-        })
-        .collect();
-    let body = match verb {
-        "create" | "update" => Some(kinds.own.clone()).filter(|own| !own.is_empty()),
-        "patch" => Some(style.reference(&format!("{META}Patch"))),
-        "delete" | "deletecollection" => Some(style.reference(&format!("{META}DeleteOptions"))),
-        _ => None,
-    };
-    let answer = match verb {
-        "list" => kinds.list.clone(),
-        "delete" | "deletecollection" => style.reference(&format!("{META}Status")),
-        _ => kinds.own.clone(),
-    };
-    let consumes: Vec<&str> = match verb {
-        // Custom kinds have no merge keys.
-        "patch" => PATCHES.iter().copied().filter(|p| !(r.custom && p.contains("strategic"))).collect(),
-        _ => vec!["*/*"],
-    };
-    let mut operation = json!({
-        "operationId": format!("{action}{}{}", camel(&r.group_path()), gvk.2),
-        "description": format!("{verb} {}", r.plural),
-        "tags": [camel(&r.group_path())],
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": {"group": gvk.0, "version": gvk.1, "kind": gvk.2},
-    });
-    match style {
-        Style::V2 => {
-            if let Some(body) = body {
-                parameters.push(json!({"name": "body", "in": "body", "required": verb != "delete", "schema": {"$ref": body}}));
-            }
-            operation["consumes"] = json!(consumes);
-            operation["produces"] = json!(JSON);
+        if item.is_empty() {
+            return;
         }
-        Style::V3 => {
-            if let Some(body) = body {
-                let content: Map<String, Value> =
-                    consumes.iter().map(|c| ((*c).to_owned(), json!({"schema": {"$ref": body}}))).collect();
-                operation["requestBody"] =
-                    json!({"content": content, "required": !verb.starts_with("delete")});
+        let mut parameters = Vec::new();
+        // What all operations of a path take stands with the path.
+        if everywhere || path.starts_with(&format!("{}/", watch_root(r))) {
+            parameters.extend(operations.queries("list"));
+        } else if !item.values().any(|operation| operation["x-kubernetes-action"] == "connect") {
+            parameters.extend(operations.queries("get"));
+        }
+        for (wanted, name) in [(place == Place::Item, "name"), (r.namespaced && !everywhere, "namespace")] {
+            if wanted {
+                parameters.push(operations.path_parameter(name, &subject.gvk.2));
             }
         }
-    }
-    operation["responses"] = responses(style, verb, &answer);
-    operation["parameters"] = Value::Array(parameters);
-    operation
-}
-
-fn responses(style: Style, verb: &str, answer: &str) -> Value {
-    let mut ok = json!({"description": "OK"});
-    if !answer.is_empty() {
-        match style {
-            Style::V2 => ok["schema"] = json!({"$ref": answer}),
-            Style::V3 => {
-                let content: Map<String, Value> =
-                    JSON.iter().map(|c| ((*c).to_owned(), json!({"schema": {"$ref": answer}}))).collect();
-                ok["content"] = Value::Object(content);
-            }
+        if subject.below {
+            parameters.push(operations.path_parameter("path", ""));
         }
+        if !subject.part.is_empty() {
+            parameters.extend(operations.connect_queries(&subject.part));
+        }
+        parameters.sort_by(|a, b| order(a).cmp(order(b)));
+        item.insert("parameters".into(), Value::Array(parameters));
+        self.paths.insert(path.to_owned(), Value::Object(item));
     }
-    let mut responses = Map::from_iter([("401".to_owned(), json!({"description": "Unauthorized"}))]);
-    if matches!(verb, "create" | "update" | "patch") {
-        responses.insert("201".into(), ok.clone());
+
+    /// Adds a path that says what is served.
+    pub fn discovery(&mut self, path: &str, tag: &str, id: &str, description: &str, kind: &str) {
+        self.roots.insert(format!("{META}{kind}"));
+        let mut operations = Operations { model: self.model, style: self.style, shared: &mut self.shared };
+        let get = operations.discovery(tag, id, description, &self.style.reference(&format!("{META}{kind}")));
+        self.paths.insert(path.to_owned(), json!({"get": get}));
     }
-    responses.insert("200".into(), ok);
-    Value::Object(responses)
+
+    /// Adds a path that answers with text or JSON of no kind of the API's.
+    pub fn plain(&mut self, path: &str, tag: &str, id: &str, description: &str, answer: &Value) {
+        let mut operations = Operations { model: self.model, style: self.style, shared: &mut self.shared };
+        self.paths.insert(path.to_owned(), json!({"get": operations.plain(tag, id, description, answer)}));
+    }
 }
 
-/// A GET without parameters, of discovery documents.
-pub(super) fn plain_get(description: &str, kind: Option<&str>) -> Value {
-    let answer = kind.map(|kind| Style::V3.reference(&format!("{META}{kind}"))).unwrap_or_default();
-    json!({"description": description, "responses": responses(Style::V3, "get", &answer)})
+fn watch_root(r: &Resource) -> String {
+    let (first, rest) = if r.group.is_empty() {
+        ("api", r.version.clone())
+    } else {
+        ("apis", format!("{}/{}", r.group, r.version))
+    };
+    format!("/{first}/{}/watch", rest)
 }
 
-fn camel(path: &str) -> String {
-    path.split(['/', '.'])
-        .map(|word| {
-            let mut chars = word.chars();
-            chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-        })
-        .collect()
+fn order(parameter: &Value) -> &str {
+    parameter["name"].as_str().or_else(|| parameter["$ref"].as_str()?.rsplit('/').next()).unwrap_or_default()
 }

@@ -246,27 +246,3 @@ pub(super) fn custom_name(resource: &Resource) -> String {
     let group: Vec<&str> = resource.group.split('.').rev().collect();
     format!("{}.{}.{}", group.join("."), resource.version, resource.kind)
 }
-
-/// The components of a custom kind and its list.
-pub(super) fn custom(resource: &Resource, schema: &Value) -> [(String, Value); 2] {
-    let gvk = |kind: &str| json!([{"group": resource.group, "version": resource.version, "kind": kind}]);
-    let meta =
-        |kind: &str| json!({"allOf": [{"$ref": Style::V3.reference(&format!("{}{kind}", super::META))}]});
-    let mut own = match schema {
-        Value::Object(map) => map.clone(),
-        _ => Map::from_iter([("type".to_owned(), json!("object"))]),
-    };
-    let properties = own.entry("properties").or_insert_with(|| json!({}));
-    if let Value::Object(properties) = properties {
-        properties.insert("apiVersion".into(), json!({"type": "string"}));
-        properties.insert("kind".into(), json!({"type": "string"}));
-        properties.insert("metadata".into(), meta("ObjectMeta"));
-    }
-    own.insert("x-kubernetes-group-version-kind".into(), gvk(&resource.kind));
-    let name = custom_name(resource);
-    let list = json!({"type": "object", "required": ["items"], "properties": {
-            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": meta("ListMeta"),
-            "items": {"type": "array", "items": {"allOf": [{"$ref": Style::V3.reference_full(&name)}]}}},
-        "x-kubernetes-group-version-kind": gvk(&resource.list_kind())});
-    [(name.clone(), Value::Object(own)), (format!("{name}List"), list)]
-}

@@ -18,8 +18,8 @@ pub(super) fn object(messages: &Messages, bytes: &[u8], depth: usize) -> Result<
     let Some(at) = messages.of_kind(&api_version, &kind) else {
         return Err(ProtobufError::Unknown { kind, api_version });
     };
-    let value =
-        message(messages, at, envelope.raw, depth).ok_or(ProtobufError::Broken("a field is broken"))?;
+    let value = message(messages, at, envelope.raw, depth)
+        .ok_or(ProtobufError::Broken("a field is broken or not known"))?;
     let mut map = match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -41,8 +41,13 @@ pub(super) fn message(messages: &Messages, at: usize, mut bytes: &[u8], depth: u
     let mut out = Map::new();
     while !bytes.is_empty() {
         let (number, wire) = field(&mut bytes)?;
-        // A field of a newer version is dropped, as Go does.
-        let Some(known) = message.fields.iter().find(|field| field.number == number) else { continue };
+        let Some(known) = message.fields.iter().find(|field| field.number == number) else {
+            if message.unnumbered.is_empty() {
+                // A field of a newer version is dropped, as Go does.
+                continue;
+            }
+            return None;
+        };
         add(messages, &mut out, known, wire, depth)?;
     }
     Some(Value::Object(out))

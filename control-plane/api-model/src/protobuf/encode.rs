@@ -42,6 +42,11 @@ pub(super) fn message(
             .ok_or_else(|| ProtobufError::Value(message.name.to_owned()));
     }
     let object = value.as_object().ok_or_else(wrong)?;
+    if let Some(name) =
+        message.unnumbered.iter().find(|name| object.get(**name).is_some_and(|value| !value.is_null()))
+    {
+        return Err(ProtobufError::Unnumbered(format!("{}.{name}", message.name)));
+    }
     let mut out = Vec::new();
     for field in &message.fields {
         let here = |error: ProtobufError| match error {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 const META: &str = "apimachinery.pkg.apis.meta.v1";
+/// Kinds that say what is served; `v1` is all of their version.
+const DISCOVERY: [&str; 4] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions"];
 
 /// How a field stands on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Message {
     /// Its full name, as the corpus has it.
     pub name: &'static str,
     pub fields: Vec<Field>,
+    /// Fields whose numbers are not known.
+    pub unnumbered: Vec<&'static str>,
 }
 
 /// All messages of a minor version.
@@ -58,7 +62,9 @@ impl Messages {
         let mut all: Vec<Message> = Vec::with_capacity(names.len());
         for line in text.lines() {
             if let Some(name) = line.strip_prefix("type ") {
-                all.push(Message { name, fields: Vec::new() });
+                all.push(Message { name, fields: Vec::new(), unnumbered: Vec::new() });
+            } else if let (Some(name), Some(message)) = (line.strip_prefix("\t? "), all.last_mut()) {
+                message.unnumbered.push(name);
             } else if let (Some(line), Some(message)) = (line.strip_prefix('\t'), all.last_mut()) {
                 message.fields.extend(field(line, &names));
             }
@@ -82,6 +88,7 @@ impl Messages {
             return Some(*at);
         }
         let package = match group {
+            "" if DISCOVERY.contains(&kind) => META.trim_end_matches(".v1"),
             "" => "api.core",
             "meta.k8s.io" => "apimachinery.pkg.apis.meta",
             "apiextensions.k8s.io" => "apiextensions-apiserver.pkg.apis.apiextensions",
@@ -121,11 +128,17 @@ mod tests {
 
     #[test]
     fn every_line_of_the_corpus_is_read() {
-        let text = include_str!("../../corpus/1.35.protobuf");
-        let messages = Messages::parse(text);
-        let fields: usize = messages.all.iter().map(|message| message.fields.len()).sum();
-        assert_eq!(fields, text.lines().filter(|line| line.starts_with('\t')).count());
-        assert_eq!(messages.all.len(), messages.names.len());
+        for text in [
+            include_str!("../../corpus/1.34.protobuf"),
+            include_str!("../../corpus/1.35.protobuf"),
+            include_str!("../../corpus/1.36.protobuf"),
+        ] {
+            let messages = Messages::parse(text);
+            let fields = |message: &Message| message.fields.len() + message.unnumbered.len();
+            let fields: usize = messages.all.iter().map(fields).sum();
+            assert_eq!(fields, text.lines().filter(|line| line.starts_with('\t')).count());
+            assert_eq!(messages.all.len(), messages.names.len());
+        }
     }
 
     #[test]

@@ -8,14 +8,15 @@
 //! [`decode`] of what [`encode`] wrote is the object again, but for what the form cannot say: empty lists and maps,
 //! digits of a time beyond those its kind shows, and `kind` and `apiVersion` of a list's items.
 //!
-//! Custom kinds have no binary form.
+//! Custom kinds have no binary form. Nor has an object that sets a field whose number the corpus does not know; a message that
+//! has such fields and comes with a number that is not known is not read, for it may be one of them.
 
 mod decode;
 mod encode;
 mod list;
 mod messages;
 mod special;
-mod wire;
+pub(crate) mod wire;
 
 pub use list::ListWriter;
 pub(crate) use messages::Messages;
@@ -40,6 +41,9 @@ pub enum ProtobufError {
         /// Its group and version.
         api_version: String,
     },
+    /// A field has a number that is not known here: the object has no binary form that loses nothing.
+    #[error("the number of {0} is not known")]
+    Unnumbered(String),
     /// A field's value does not fit its type.
     #[error("the value of {0} does not fit its type")]
     Value(String),

@@ -85,19 +85,19 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Writes a number; negative ones in two's complement.
-pub(super) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
     put_varint(out, field << 3);
     put_varint(out, number);
 }
 
 /// Writes a number that may have a fraction.
-pub(super) fn put_double(out: &mut Vec<u8>, field: u64, number: f64) {
+pub(crate) fn put_double(out: &mut Vec<u8>, field: u64, number: f64) {
     put_varint(out, field << 3 | 1);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Writes bytes, a text or a message.
-pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_length(out, field, bytes.len());
     out.extend_from_slice(bytes);
 }

@@ -1,5 +1,6 @@
 //! Rows of workloads: apps, batch, replication controllers, autoscalers, disruption budgets.
 
+use super::autoscaler;
 use super::cells::{Cells, Row, containers, label_list, selector, shown, text};
 use crate::duration;
 use serde_json::Value;
@@ -14,7 +15,7 @@ pub(super) fn cells(kind: (&str, &str), row: &Row<'_>) -> Option<Cells> {
         ("apps", "ControllerRevision") => revision(row),
         ("batch", "Job") => job(row),
         ("batch", "CronJob") => cron_job(row),
-        ("autoscaling", "HorizontalPodAutoscaler") => autoscaler(row),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaler::cells(row),
         ("policy", "PodDisruptionBudget") => vec![
             row.name(),
             row.shown_or("/spec/minAvailable", "N/A"),
@@ -40,7 +41,12 @@ fn deployment(row: &Row<'_>) -> Cells {
         row.age(),
         names,
         images,
-        selector(row.at("/spec/selector")),
+        // Of all kinds the only one that shows an empty selector as nothing.
+        match selector(row.at("/spec/selector")) {
+            Value::String(text) if text == "<none>" => "".into(),
+            Value::String(text) if text == "<error>" => "<invalid>".into(),
+            selector => selector,
+        },
     ]
 }
 
@@ -144,8 +150,12 @@ fn cron_job(row: &Row<'_>) -> Cells {
     vec![
         row.name(),
         row.text("/spec/schedule").into(),
-        row.text_or("/spec/timeZone", "<none>"),
-        if row.flag("/spec/suspend") { "True".into() } else { "False".into() },
+        row.shown_or("/spec/timeZone", "<none>"),
+        match row.at("/spec/suspend") {
+            None => "<unset>".into(),
+            Some(_) if row.flag("/spec/suspend") => "True".into(),
+            Some(_) => "False".into(),
+        },
         row.list("/status/active").len().into(),
         last.into(),
         row.age(),
@@ -153,60 +163,4 @@ fn cron_job(row: &Row<'_>) -> Cells {
         images,
         selector(row.at("/spec/jobTemplate/spec/selector")),
     ]
-}
-
-fn autoscaler(row: &Row<'_>) -> Cells {
-    let target =
-        format!("{}/{}", row.text("/spec/scaleTargetRef/kind"), row.text("/spec/scaleTargetRef/name"));
-    vec![
-        row.name(),
-        target.into(),
-        targets(row),
-        row.shown_or("/spec/minReplicas", "<unset>"),
-        row.number("/spec/maxReplicas").into(),
-        row.number("/status/currentReplicas").into(),
-        row.age(),
-    ]
-}
-
-/// `cpu: 10%/80%` for each metric, at most two.
-fn targets(row: &Row<'_>) -> Value {
-    if let Some(wanted) = row.at("/spec/targetCPUUtilizationPercentage") {
-        let current = row
-            .at("/status/currentCPUUtilizationPercentage")
-            .map_or("<unknown>".to_owned(), |c| format!("{c}%"));
-        return format!("cpu: {current}/{wanted}%").into();
-    }
-    let metrics = row.list("/spec/metrics");
-    let current = row.list("/status/currentMetrics");
-    let all: Vec<String> = metrics.iter().enumerate().map(|(i, m)| metric(m, current.get(i))).collect();
-    match all.len() {
-        0 => "<none>".into(),
-        1 | 2 => all.join(", ").into(),
-        more => format!("{} + {} more...", all[..2].join(", "), more - 2).into(),
-    }
-}
-
-fn metric(spec: &Value, current: Option<&Value>) -> String {
-    let (key, part) = match text(spec, "/type") {
-        "Resource" => ("resource", "/resource"),
-        "ContainerResource" => ("containerResource", "/containerResource"),
-        "Pods" => ("pods", "/pods"),
-        "Object" => ("object", "/object"),
-        "External" => ("external", "/external"),
-        _ => return "<unknown type>".to_owned(),
-    };
-    let named = matches!(key, "resource" | "containerResource");
-    let prefix = if named { format!("{}: ", text(spec, &format!("{part}/name"))) } else { String::new() };
-    let now = |field: &str| current.and_then(|c| c.pointer(&format!("{part}/current/{field}")));
-    let want = |field: &str| spec.pointer(&format!("{part}/target/{field}"));
-    if let Some(average) = want("averageUtilization") {
-        let now = now("averageUtilization").map_or("<unknown>".to_owned(), |n| format!("{n}%"));
-        return format!("{prefix}{now}/{average}%");
-    }
-    let average = if want("averageValue").is_some() { " (avg)" } else { "" };
-    let field = if average.is_empty() { "value" } else { "averageValue" };
-    let now = now(field).map_or("<unknown>".to_owned(), shown);
-    let average = if key == "pods" || named { "" } else { average };
-    format!("{prefix}{now}/{}{average}", want(field).map_or("<auto>".to_owned(), shown))
 }

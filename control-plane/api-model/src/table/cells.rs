@@ -59,6 +59,16 @@ impl<'a> Row<'a> {
         self.at(pointer).map_or_else(|| otherwise.to_owned(), shown).into()
     }
 
+    /// A truth value, as one; `otherwise` when absent.
+    pub fn truth_or(&self, pointer: &str, otherwise: bool) -> Value {
+        Value::Bool(self.at(pointer).and_then(Value::as_bool).unwrap_or(otherwise))
+    }
+
+    /// The first of these texts that is not empty.
+    pub fn first_text(&self, pointers: &[&str]) -> &'a str {
+        pointers.iter().map(|pointer| self.text(pointer)).find(|text| !text.is_empty()).unwrap_or_default()
+    }
+
     pub fn labels(&self) -> Option<&'a Map<String, Value>> {
         self.at("/metadata/labels").and_then(Value::as_object)
     }
@@ -113,8 +123,6 @@ pub(super) fn selector(object: Option<&Value>) -> Value {
 /// Names and images of a pod template's containers.
 pub(super) fn containers(template: Option<&Value>) -> (Value, Value) {
     let containers = list(template.and_then(|t| t.pointer("/spec/containers")));
-    (
-        joined(containers.iter().map(|c| text(c, "/name")), ""),
-        joined(containers.iter().map(|c| text(c, "/image")), ""),
-    )
+    let all = |pointer: &str| containers.iter().map(|c| text(c, pointer)).collect::<Vec<_>>().join(",");
+    (all("/name").into(), all("/image").into())
 }

@@ -3,6 +3,7 @@
 use super::cells::{Cells, Row, containers, first_three, joined, label_list, list, shown, text};
 use super::{node, pod};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub(super) fn cells(kind: (&str, &str), row: &Row<'_>) -> Option<Cells> {
     Some(match kind {
@@ -36,10 +37,7 @@ fn keys(value: Option<&Value>) -> usize {
 
 fn service(row: &Row<'_>) -> Cells {
     let kind = row.text("/spec/type");
-    let internal = match list(row.at("/spec/clusterIPs")).first().and_then(Value::as_str) {
-        Some(ip) => ip,
-        None => row.text("/spec/clusterIP"),
-    };
+    let internal = list(row.at("/spec/clusterIPs")).first().and_then(Value::as_str).unwrap_or_default();
     vec![
         row.name(),
         kind.into(),
@@ -56,15 +54,22 @@ fn external_ip(row: &Row<'_>, kind: &str) -> Value {
     match kind {
         "ExternalName" => row.text("/spec/externalName").into(),
         "LoadBalancer" => {
-            let ingress = row.list("/status/loadBalancer/ingress").iter();
-            let balanced = ingress.map(|i| match text(i, "/ip") {
-                "" => text(i, "/hostname"),
-                ip => ip,
-            });
-            joined(balanced.chain(given), "<pending>")
+            let balanced = balanced(row);
+            joined(balanced.into_iter().chain(given), "<pending>")
         }
-        _ => joined(given, "<none>"),
+        "ClusterIP" | "NodePort" => joined(given, "<none>"),
+        _ => "<unknown>".into(),
     }
+}
+
+/// Addresses of a load balancer, or names where there is no address: each once, in order.
+pub(super) fn balanced<'a>(row: &Row<'a>) -> BTreeSet<&'a str> {
+    let ingress = row.list("/status/loadBalancer/ingress").iter();
+    let shown = ingress.map(|i| match text(i, "/ip") {
+        "" => text(i, "/hostname"),
+        ip => ip,
+    });
+    shown.filter(|shown| !shown.is_empty()).collect()
 }
 
 fn ports(row: &Row<'_>) -> Value {
@@ -83,105 +88,110 @@ fn ports(row: &Row<'_>) -> Value {
 }
 
 fn endpoints(row: &Row<'_>) -> Value {
+    if row.list("/subsets").is_empty() {
+        return "<none>".into();
+    }
     let mut all = Vec::new();
     for subset in row.list("/subsets") {
+        let addresses = || list(subset.get("addresses")).iter().map(|address| text(address, "/ip"));
         let ports = list(subset.get("ports"));
-        for address in list(subset.get("addresses")) {
-            let ip = text(address, "/ip");
-            if ports.is_empty() {
-                all.push(ip.to_owned());
-            }
-            for port in ports {
-                let number = port.get("port").map(shown).unwrap_or_default();
-                all.push(if ip.contains(':') {
-                    format!("[{ip}]:{number}")
-                } else {
-                    format!("{ip}:{number}")
-                });
-            }
+        if ports.is_empty() {
+            all.extend(addresses().map(str::to_owned));
+        }
+        for port in ports {
+            let number = port.get("port").map(shown).unwrap_or_default();
+            let with_port = |ip: &str| {
+                if ip.contains(':') { format!("[{ip}]:{number}") } else { format!("{ip}:{number}") }
+            };
+            all.extend(addresses().map(with_port));
         }
     }
-    first_three(&all, "<none>")
+    first_three(&all, "")
 }
 
 fn event(row: &Row<'_>) -> Cells {
     let new = row.at("/regarding").is_some();
     let object = if new { "/regarding" } else { "/involvedObject" };
     let at = |field: &str| row.text(&format!("{object}/{field}"));
-    let first_of =
-        |pointers: &[&'static str]| pointers.iter().copied().find(|p| row.at(p).is_some()).unwrap_or("/none");
-    let first = first_of(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
-    let last =
-        first_of(&["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"]);
-    let first_seen = row.since(first);
-    let last_seen = if last == "/none" { first_seen.clone() } else { row.since(last) };
-    let count =
-        ["/series/count", "/count", "/deprecatedCount"].iter().find_map(|p| row.at(p)?.as_i64()).unwrap_or(1);
+    let seen = |pointers: &[&str]| pointers.iter().find(|p| row.at(p).is_some()).map(|p| row.since(p));
+    let unknown = || "<unknown>".to_owned();
+    let first = seen(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]).unwrap_or_else(unknown);
+    let last = match row.at("/series") {
+        Some(_) => seen(&["/series/lastObservedTime"]).unwrap_or_else(unknown),
+        None => seen(&["/lastTimestamp", "/deprecatedLastTimestamp"]).unwrap_or_else(|| first.clone()),
+    };
+    let count = match row.at("/series") {
+        Some(_) => row.number("/series/count"),
+        // An event that stands alone has no count in the newer group.
+        None => row.number("/count").max(row.number("/deprecatedCount")).max(1),
+    };
     let target = match at("name") {
         "" => at("kind").to_lowercase(),
         name => format!("{}/{name}", at("kind").to_lowercase()),
     };
-    let component = first_of(&[
-        "/source/component",
-        "/deprecatedSource/component",
-        "/reportingComponent",
-        "/reportingController",
-    ]);
-    let host = first_of(&["/source/host", "/deprecatedSource/host", "/reportingInstance"]);
-    let source = match (row.text(component), row.text(host)) {
+    let component =
+        ["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"];
+    let host = ["/source/host", "/deprecatedSource/host", "/reportingInstance"];
+    let source = match (row.first_text(&component), row.first_text(&host)) {
         (component, "") => component.to_owned(),
         (component, host) => format!("{component}, {host}"),
     };
     let message = if new { row.text("/note") } else { row.text("/message") };
     vec![
-        last_seen.into(),
+        last.into(),
         row.text("/type").into(),
         row.text("/reason").into(),
         target.into(),
         at("fieldPath").into(),
         source.into(),
         message.trim().into(),
-        first_seen.into(),
+        first.into(),
         count.into(),
         row.name(),
     ]
 }
 
-/// `RWO,ROX`, each once.
+/// `RWO,ROX`, each once, in this order.
 fn access_modes(modes: &[Value]) -> Value {
-    let short = |mode: &str| {
-        Some(match mode {
-            "ReadWriteOnce" => "RWO",
-            "ReadOnlyMany" => "ROX",
-            "ReadWriteMany" => "RWX",
-            "ReadWriteOncePod" => "RWOP",
-            _ => return None,
-        })
-    };
-    joined(modes.iter().filter_map(Value::as_str).filter_map(short), "")
+    const SHORT: [(&str, &str); 4] = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let has = |mode: &str| modes.iter().any(|known| known == mode);
+    joined(SHORT.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short), "")
 }
 
 fn attributes_class(row: &Row<'_>) -> Value {
-    row.text_or("/spec/volumeAttributesClassName", "<unset>")
+    row.shown_or("/spec/volumeAttributesClassName", "<unset>")
+}
+
+/// The storage class: an old annotation wins over the field.
+fn class(row: &Row<'_>) -> Value {
+    match row.at("/metadata/annotations/volume.beta.kubernetes.io~1storage-class") {
+        Some(class) => class.clone(),
+        None => row.text("/spec/storageClassName").into(),
+    }
 }
 
 fn volume(row: &Row<'_>) -> Cells {
-    let claim = match (row.text("/spec/claimRef/namespace"), row.text("/spec/claimRef/name")) {
-        ("", "") => String::new(),
-        (namespace, name) => format!("{namespace}/{name}"),
+    let claim = match row.at("/spec/claimRef") {
+        None => String::new(),
+        Some(claim) => format!("{}/{}", text(claim, "/namespace"), text(claim, "/name")),
     };
     vec![
         row.name(),
-        row.shown_or("/spec/capacity/storage", ""),
+        row.shown_or("/spec/capacity/storage", "0"),
         access_modes(row.list("/spec/accessModes")),
         row.text("/spec/persistentVolumeReclaimPolicy").into(),
         phase(row),
         claim.into(),
-        row.text("/spec/storageClassName").into(),
+        class(row),
         attributes_class(row),
         row.text("/status/reason").into(),
         row.age(),
-        row.text_or("/spec/volumeMode", "<unset>"),
+        row.shown_or("/spec/volumeMode", "<unset>"),
     ]
 }
 
@@ -197,11 +207,7 @@ fn claim(row: &Row<'_>) -> Cells {
     let (capacity, modes) = if volume.is_empty() {
         ("".into(), "".into())
     } else {
-        (row.shown_or("/status/capacity/storage", ""), access_modes(row.list("/status/accessModes")))
-    };
-    let class = match row.text("/spec/storageClassName") {
-        "" => row.text("/metadata/annotations/volume.beta.kubernetes.io~1storage-class"),
-        class => class,
+        (row.shown_or("/status/capacity/storage", "0"), access_modes(row.list("/status/accessModes")))
     };
     vec![
         row.name(),
@@ -209,16 +215,16 @@ fn claim(row: &Row<'_>) -> Cells {
         volume.into(),
         capacity,
         modes,
-        class.into(),
+        class(row),
         attributes_class(row),
         row.age(),
-        row.text_or("/spec/volumeMode", "<unset>"),
+        row.shown_or("/spec/volumeMode", "<unset>"),
     ]
 }
 
 fn quota(row: &Row<'_>) -> Cells {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
-    let hard = row.at("/status/hard").or_else(|| row.at("/spec/hard")).and_then(Value::as_object);
+    let hard = row.at("/status/hard").and_then(Value::as_object);
     for (name, hard) in hard.into_iter().flatten() {
         let used = row.at("/status/used").and_then(|u| u.get(name)).map_or_else(|| "0".to_owned(), shown);
         let line = format!("{name}: {used}/{}", shown(hard));
@@ -231,8 +237,8 @@ fn component(row: &Row<'_>) -> Cells {
     let healthy = row.list("/conditions").iter().find(|c| text(c, "/type") == "Healthy");
     let status = match healthy.map(|c| text(c, "/status")) {
         Some("True") => "Healthy",
-        Some("False") => "Unhealthy",
-        _ => "Unknown",
+        Some(_) => "Unhealthy",
+        None => "Unknown",
     };
     let part = |pointer: &str| -> Value { healthy.map_or("", |c| text(c, pointer)).into() };
     vec![row.name(), status.into(), part("/message"), part("/error")]

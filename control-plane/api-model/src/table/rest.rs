@@ -1,13 +1,13 @@
 //! Rows of the other groups: networking, storage, certificates, RBAC, leases, admission, and so on.
 
 use super::cells::{Cells, Row, first_three, joined, list, selector, shown, text};
+use super::core::balanced;
 use crate::duration;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 pub(super) fn cells(kind: (&str, &str), row: &Row<'_>) -> Option<Cells> {
     let created = || -> Value { row.text("/metadata/creationTimestamp").into() };
-    let flag = |pointer: &str| row.shown_or(pointer, "false");
+    let flag = |pointer: &str| row.truth_or(pointer, false);
     Some(match kind.1 {
         "EndpointSlice" => endpoint_slice(row),
         "Ingress" => ingress(row),
@@ -24,7 +24,10 @@ pub(super) fn cells(kind: (&str, &str), row: &Row<'_>) -> Option<Cells> {
             flag("/status/attached"),
             row.age(),
         ],
-        "VolumeAttributesClass" => vec![row.name(), row.text("/driverName").into(), row.age()],
+        "VolumeAttributesClass" => {
+            let marks = ["/metadata/annotations/volumeattributesclass.alpha.kubernetes.io~1is-default-class"];
+            vec![name_or_default(row, &marks), row.text("/driverName").into(), row.age()]
+        }
         "CSINode" => vec![row.name(), row.list("/spec/drivers").len().into(), row.age()],
         "CSIDriver" => csi_driver(row),
         "CSIStorageCapacity" => {
@@ -45,16 +48,10 @@ pub(super) fn cells(kind: (&str, &str), row: &Row<'_>) -> Option<Cells> {
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
             vec![row.name(), row.list("/webhooks").len().into(), row.age()]
         }
-        "ValidatingAdmissionPolicy" => policy(row),
-        "ValidatingAdmissionPolicyBinding" => {
-            let param = match row.text("/spec/paramRef/name") {
-                "" => "<unset>".into(),
-                name => match row.text("/spec/paramRef/namespace") {
-                    "" => format!("*/{name}"),
-                    namespace => format!("{namespace}/{name}"),
-                },
-            };
-            vec![row.name(), row.text("/spec/policyName").into(), param.into(), row.age()]
+        "ValidatingAdmissionPolicy" => policy(row, "/spec/validations"),
+        "MutatingAdmissionPolicy" => policy(row, "/spec/mutations"),
+        "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
+            vec![row.name(), row.text("/spec/policyName").into(), parameter(row).into(), row.age()]
         }
         "APIService" => api_service(row),
         "FlowSchema" => flow_schema(row),
@@ -76,11 +73,11 @@ fn texts(items: &[Value]) -> impl Iterator<Item = &str> {
 }
 
 fn endpoint_slice(row: &Row<'_>) -> Cells {
-    let ports: Vec<String> = row
-        .list("/ports")
-        .iter()
-        .map(|p| p.get("port").filter(|v| !v.is_null()).map_or("*".to_owned(), shown))
-        .collect();
+    let number = |port: &Value| {
+        let named = || port.get("name").and_then(Value::as_str).unwrap_or("*").to_owned();
+        port.get("port").filter(|v| !v.is_null()).map_or_else(named, shown)
+    };
+    let ports: Vec<String> = row.list("/ports").iter().map(number).collect();
     let addresses: Vec<String> = row
         .list("/endpoints")
         .iter()
@@ -96,23 +93,22 @@ fn endpoint_slice(row: &Row<'_>) -> Cells {
 }
 
 fn ingress(row: &Row<'_>) -> Cells {
-    let class = match row.text("/spec/ingressClassName") {
-        "" => row.text_or("/metadata/annotations/kubernetes.io~1ingress.class", "<none>"),
-        class => class.into(),
-    };
-    let hosts: Vec<String> = row
-        .list("/spec/rules")
-        .iter()
-        .map(|r| text(r, "/host"))
-        .filter(|h| !h.is_empty())
-        .map(str::to_owned)
-        .collect();
-    let addresses = row.list("/status/loadBalancer/ingress").iter().map(|i| match text(i, "/ip") {
-        "" => text(i, "/hostname"),
-        ip => ip,
-    });
     let ports = if row.list("/spec/tls").is_empty() { "80" } else { "80, 443" };
-    vec![row.name(), class, first_three(&hosts, "*"), joined(addresses, ""), ports.into(), row.age()]
+    let class = row.shown_or("/spec/ingressClassName", "<none>");
+    vec![row.name(), class, hosts(row), joined(balanced(row), ""), ports.into(), row.age()]
+}
+
+/// The first three hosts; what comes after them is counted by rules, with a host or without.
+fn hosts(row: &Row<'_>) -> Value {
+    let rules = row.list("/spec/rules");
+    let mut shown: Vec<&str> = Vec::new();
+    for rule in rules {
+        if shown.len() == 3 {
+            return format!("{} + {} more...", shown.join(","), rules.len() - 3).into();
+        }
+        shown.extend(Some(text(rule, "/host")).filter(|host| !host.is_empty()));
+    }
+    joined(shown, "*")
 }
 
 fn parameters(row: &Row<'_>) -> Value {
@@ -128,39 +124,55 @@ fn parameters(row: &Row<'_>) -> Value {
 }
 
 fn parent_ref(row: &Row<'_>) -> Value {
+    if row.at("/spec/parentRef").is_none() {
+        return "<none>".into();
+    }
     let part = |name: &str| row.text(&format!("/spec/parentRef/{name}"));
-    let mut name = part("resource").to_owned();
+    let mut shown = part("resource").to_lowercase();
     if !part("group").is_empty() {
-        name = format!("{name}.{}", part("group"));
+        shown = format!("{shown}.{}", part("group").to_lowercase());
     }
-    for step in [part("namespace"), part("name")].into_iter().filter(|s| !s.is_empty()) {
-        name = format!("{name}/{step}");
+    if !part("namespace").is_empty() {
+        shown = format!("{shown}/{}", part("namespace"));
     }
-    name.into()
+    format!("{shown}/{}", part("name")).into()
+}
+
+/// The name, marked when one of these annotations makes the class the default.
+fn name_or_default(row: &Row<'_>, marks: &[&str]) -> Value {
+    let name = row.text("/metadata/name");
+    if marks.iter().any(|mark| row.text(mark) == "true") {
+        format!("{name} (default)").into()
+    } else {
+        name.into()
+    }
 }
 
 fn storage_class(row: &Row<'_>) -> Cells {
-    let default = row.text("/metadata/annotations/storageclass.kubernetes.io~1is-default-class") == "true";
-    let name = row.text("/metadata/name");
+    let marks = [
+        "/metadata/annotations/storageclass.kubernetes.io~1is-default-class",
+        "/metadata/annotations/storageclass.beta.kubernetes.io~1is-default-class",
+    ];
     vec![
-        if default { format!("{name} (default)").into() } else { name.into() },
+        name_or_default(row, &marks),
         row.text("/provisioner").into(),
         row.text_or("/reclaimPolicy", "Delete"),
         row.text_or("/volumeBindingMode", "Immediate"),
-        row.shown_or("/allowVolumeExpansion", "false"),
+        row.truth_or("/allowVolumeExpansion", false),
         row.age(),
     ]
 }
 
 fn csi_driver(row: &Row<'_>) -> Cells {
     let audiences: Vec<&str> = row.list("/spec/tokenRequests").iter().map(|t| text(t, "/audience")).collect();
+    let audiences = row.at("/spec/tokenRequests").map_or("<unset>".to_owned(), |_| audiences.join(","));
     vec![
         row.name(),
-        row.shown_or("/spec/attachRequired", "true"),
-        row.shown_or("/spec/podInfoOnMount", "false"),
-        row.shown_or("/spec/storageCapacity", "false"),
-        joined(audiences, "<unset>"),
-        row.shown_or("/spec/requiresRepublish", "false"),
+        row.truth_or("/spec/attachRequired", true),
+        row.truth_or("/spec/podInfoOnMount", false),
+        row.truth_or("/spec/storageCapacity", false),
+        audiences.into(),
+        row.truth_or("/spec/requiresRepublish", false),
         joined(texts(row.list("/spec/volumeLifecycleModes")), "<none>"),
         row.age(),
     ]
@@ -214,12 +226,36 @@ fn binding(row: &Row<'_>) -> Cells {
     vec![row.name(), role.into(), row.age(), subjects("User"), subjects("Group"), subjects("ServiceAccount")]
 }
 
-fn policy(row: &Row<'_>) -> Cells {
-    let kind = match (row.text("/spec/paramKind/apiVersion"), row.text("/spec/paramKind/kind")) {
-        ("", "") => "<unset>".to_owned(),
-        (version, kind) => format!("{version}/{kind}"),
+fn policy(row: &Row<'_>, rules: &str) -> Cells {
+    let kind = match row.at("/spec/paramKind") {
+        None => "<unset>".to_owned(),
+        Some(kind) => format!("{}/{}", text(kind, "/apiVersion"), text(kind, "/kind")),
     };
-    vec![row.name(), row.list("/spec/validations").len().into(), kind.into(), row.age()]
+    vec![row.name(), row.list(rules).len().into(), kind.into(), row.age()]
+}
+
+/// What a policy's binding takes its parameters from.
+fn parameter(row: &Row<'_>) -> String {
+    match (row.text("/spec/paramRef/name"), row.text("/spec/paramRef/namespace")) {
+        ("", _) => row.at("/spec/paramRef/selector").map_or("<unset>".to_owned(), go_selector),
+        (name, "") => format!("*/{name}"),
+        (name, namespace) => format!("{namespace}/{name}"),
+    }
+}
+
+/// A label selector as Go's generated code prints the struct.
+fn go_selector(selector: &Value) -> String {
+    let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    let labels: String = labels.map(|(key, value)| format!("{key}: {},", shown(value))).collect();
+    let requirement = |one: &Value| {
+        let values = list(one.get("values")).iter().map(shown).collect::<Vec<_>>().join(" ");
+        let (key, operator) = (text(one, "/key"), text(one, "/operator"));
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{values}],}},")
+    };
+    let requirements: String = list(selector.get("matchExpressions")).iter().map(requirement).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
 }
 
 fn api_service(row: &Row<'_>) -> Cells {
@@ -240,45 +276,38 @@ fn flow_schema(row: &Row<'_>) -> Cells {
     let dangling = row.list("/status/conditions").iter().find(|c| text(c, "/type") == "Dangling");
     vec![
         row.name(),
-        row.text_or("/spec/priorityLevelConfiguration/name", "<none>"),
+        row.text("/spec/priorityLevelConfiguration/name").into(),
         row.number("/spec/matchingPrecedence").into(),
-        row.text_or("/spec/distinguisherMethod/type", "<none>"),
+        row.shown_or("/spec/distinguisherMethod/type", "<none>"),
         row.age(),
         dangling.map_or("?", |c| text(c, "/status")).into(),
     ]
 }
 
 fn priority_level(row: &Row<'_>) -> Cells {
-    let limited = "/spec/limited";
-    let queuing = format!("{limited}/limitResponse/queuing");
-    let shares = match row.text("/spec/type") {
-        "Limited" => row.shown_or(&format!("{limited}/nominalConcurrencyShares"), "<none>"),
-        _ => row.shown_or("/spec/exempt/nominalConcurrencyShares", "<none>"),
+    let at = |pointer: &str| {
+        row.at(&format!("/spec/limited/{pointer}")).cloned().unwrap_or_else(|| "<none>".into())
     };
-    let queue = |field: &str| row.shown_or(&format!("{queuing}/{field}"), "<none>");
     vec![
         row.name(),
         row.text("/spec/type").into(),
-        shares,
-        queue("queues"),
-        queue("handSize"),
-        queue("queueLengthLimit"),
+        at("nominalConcurrencyShares"),
+        at("limitResponse/queuing/queues"),
+        at("limitResponse/queuing/handSize"),
+        at("limitResponse/queuing/queueLengthLimit"),
         row.age(),
     ]
 }
 
 fn claim_state(row: &Row<'_>) -> Value {
-    let mut states = BTreeSet::new();
-    if row.at("/metadata/deletionTimestamp").is_some() {
-        states.insert("deleted");
-    }
-    if row.at("/status/allocation").is_none() {
-        states.insert("pending");
-    } else {
-        states.insert("allocated");
-        if !row.list("/status/reservedFor").is_empty() {
-            states.insert("reserved");
-        }
-    }
-    joined(states, "")
+    let deleted = row.at("/metadata/deletionTimestamp").is_some();
+    let allocated = row.at("/status/allocation").is_some();
+    let reserved = allocated && !row.list("/status/reservedFor").is_empty();
+    let states = [
+        (deleted, "deleted"),
+        (!allocated && !deleted, "pending"),
+        (allocated, "allocated"),
+        (reserved, "reserved"),
+    ];
+    joined(states.iter().filter(|(is, _)| *is).map(|(_, state)| *state), "")
 }

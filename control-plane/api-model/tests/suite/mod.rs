@@ -24,6 +24,13 @@ pub fn model() -> &'static Arc<Model> {
     MODEL.get_or_init(|| Model::load("1.35").expect("the built-in corpus"))
 }
 
+/// The models of all minor versions.
+pub fn models() -> &'static [Arc<Model>] {
+    static MODELS: OnceLock<Vec<Arc<Model>>> = OnceLock::new();
+    let load = |minor: &&str| Model::load(minor).expect("the built-in corpus");
+    MODELS.get_or_init(|| api_model::model::MINORS.iter().map(load).collect())
+}
+
 pub fn resource(group: &str, plural: &str) -> &'static Resource {
     model().resource(group, "v1", plural).expect(plural)
 }

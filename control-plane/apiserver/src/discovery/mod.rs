@@ -3,10 +3,12 @@
 mod aggregated;
 mod extensions;
 mod openapi;
+mod tag;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use base64::Engine;
+use http::{HeaderMap, StatusCode, header};
 use kit::http::Response;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -15,8 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::ApiError;
 use crate::aggregation::Aggregator;
 use crate::handlers::Asked;
-use crate::handlers::negotiate::accepted;
-use crate::handlers::render::encoded;
+use crate::handlers::negotiate::{Encoding, Offers, accepted, choose};
+use crate::handlers::render::respond;
 use crate::registry::{Registry, Served};
 
 /// Answers questions about what is served.
@@ -26,32 +28,13 @@ pub struct Discovery {
     advertise: String,
     aggregator: Arc<Aggregator>,
     aggregated: Mutex<Option<aggregated::Made>>,
+    documents: openapi::Documents,
 }
 
 /// A group with its versions, preferred first.
 pub(crate) struct Group {
     pub name: String,
     pub versions: Vec<String>,
-}
-
-/// `"<hash>"`, as ETags are.
-pub(crate) fn etag(bytes: &[u8]) -> String {
-    format!("\"{}\"", hash(bytes))
-}
-
-pub(crate) fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect()
-}
-
-/// The response, or 304 when the client has it.
-pub(crate) fn tagged(tag: &str, request: &HeaderMap, make: impl FnOnce() -> Response) -> Response {
-    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut response = if known == Some(tag) { kit::http::status(StatusCode::NOT_MODIFIED) } else { make() };
-    if let Ok(value) = HeaderValue::from_str(tag) {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
-    response
 }
 
 /// How finished a version is: `v2` before `v1` before `v1beta2` before `v1alpha1`.
@@ -78,7 +61,14 @@ impl Discovery {
         advertise: String,
         aggregator: Arc<Aggregator>,
     ) -> Self {
-        Self { registry, version: version.to_owned(), advertise, aggregator, aggregated: Mutex::new(None) }
+        Self {
+            registry,
+            version: version.to_owned(),
+            advertise,
+            aggregator,
+            aggregated: Mutex::new(None),
+            documents: openapi::Documents::default(),
+        }
     }
 
     /// The groups but the core one.
@@ -129,8 +119,8 @@ impl Discovery {
     pub fn serve(&self, parts: &[&str], asked: &Asked) -> Result<Response, ApiError> {
         let value = match parts {
             ["api" | "apis"] => {
-                if let Some(version) = wants_aggregated(asked.headers()) {
-                    return Ok(self.aggregated(parts[0] == "api", version, asked.headers()));
+                if let Some((version, encoding)) = wants_aggregated(asked.headers()) {
+                    return Ok(self.aggregated(parts[0] == "api", version, encoding, asked.headers()));
                 }
                 if parts[0] == "api" { self.core_versions() } else { self.group_list() }
             }
@@ -148,7 +138,10 @@ impl Discovery {
             }
             _ => return Err(ApiError::no_such_path()),
         };
-        Ok(encoded(StatusCode::OK, "application/json", value.to_string().into(), asked.headers()))
+        let offers = Offers { shapes: false, binary: true };
+        let form = choose(asked.headers(), asked.query.flag("pretty"), offers)?;
+        let bytes = value.to_string().into();
+        Ok(respond(&self.registry.model, StatusCode::OK, form, bytes, asked.headers(), &[]))
     }
 
     fn core_versions(&self) -> Value {
@@ -169,29 +162,63 @@ impl Discovery {
         if resources.is_empty() {
             return None;
         }
-        let list: Vec<Value> = resources.iter().flat_map(|served| resource_values(served)).collect();
+        let list: Vec<Value> = resources.iter().flat_map(|served| self.resource_values(served)).collect();
         let group_version = crate::registry::kinds::api_version(group, version);
-        Some(
-            json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
-        )
+        let mut value = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
+        // The oldest of these lists never said its own version.
+        if !group.is_empty() {
+            value["apiVersion"] = json!("v1");
+        }
+        Some(value)
     }
 
-    /// `/version`.
-    pub fn version(&self) -> Value {
+    /// What tells clients that objects are stored in another form since they last looked: a hash of the kind in the
+    /// version it is stored in.
+    fn storage_version_hash(&self, served: &Served) -> Option<String> {
+        // What is not stored has no such version.
+        if !served.has_verb("update") {
+            return None;
+        }
+        let resource = &served.resource;
+        let (group, mut version) = match served.storage_api_version.rsplit_once('/') {
+            Some((group, version)) => (group, version),
+            None => ("", served.storage_api_version.as_str()),
+        };
+        if served.custom.is_some() {
+            self.registry.kinds.get(group, version, &resource.plural)?;
+        } else if resource.storage_version != resource.version {
+            version = &resource.storage_version;
+        }
+        let digest = Sha256::digest(format!("{group}/{version}/{}", resource.kind));
+        Some(base64::engine::general_purpose::STANDARD.encode(digest.get(..8)?))
+    }
+
+    /// `/version`: indented, in the order of upstream's fields.
+    pub fn version(&self) -> String {
         let mut numbers = self.version.split('.');
-        json!({
-            "major": numbers.next().unwrap_or_default(),
-            "minor": numbers.next().unwrap_or_default(),
-            "emulationMajor": self.version.split('.').next().unwrap_or_default(),
-            "emulationMinor": self.version.split('.').nth(1).unwrap_or_default(),
-            "gitVersion": format!("v{}", self.version),
-            "gitCommit": hash(self.version.as_bytes())[..40].to_lowercase(),
-            "gitTreeState": "clean",
-            "buildDate": "1970-01-01T00:00:00Z",
-            "goVersion": "",
-            "compiler": "rustc",
-            "platform": "linux/amd64",
-        })
+        let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        let older = minor
+            .parse::<u32>()
+            .map_or_else(|_| minor.to_owned(), |minor| minor.saturating_sub(1).to_string());
+        let commit = &tag::hash(self.version.as_bytes()).to_lowercase()[..40];
+        let fields = [
+            ("major", major),
+            ("minor", minor),
+            ("emulationMajor", major),
+            ("emulationMinor", minor),
+            ("minCompatibilityMajor", major),
+            ("minCompatibilityMinor", &older),
+            ("gitVersion", &format!("v{}", self.version)),
+            ("gitCommit", commit),
+            ("gitTreeState", "clean"),
+            ("buildDate", "1970-01-01T00:00:00Z"),
+            ("goVersion", ""),
+            ("compiler", "rustc"),
+            ("platform", "linux/amd64"),
+        ];
+        let lines: Vec<String> =
+            fields.iter().map(|(name, value)| format!("  \"{name}\": \"{value}\"")).collect();
+        format!("{{\n{}\n}}", lines.join(",\n"))
     }
 
     /// `/`.
@@ -218,18 +245,29 @@ impl Discovery {
         ] {
             paths.push(path.to_owned());
         }
+        paths.sort();
         json!({"paths": paths})
     }
 }
 
-/// Which version of aggregated discovery the client prefers to the plain one.
-fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
+/// Which version of aggregated discovery the client prefers to the plain one, and how encoded.
+fn wants_aggregated(headers: &HeaderMap) -> Option<(&'static str, Encoding)> {
     let header = headers.get(header::ACCEPT)?.to_str().ok()?;
     for one in accepted(header) {
-        match (one.media, one.parameter("as"), one.parameter("v")) {
-            ("application/json", Some("APIGroupDiscoveryList"), Some("v2")) => return Some("v2"),
-            ("application/json", Some("APIGroupDiscoveryList"), Some("v2beta1")) => return Some("v2beta1"),
-            ("application/json" | "*/*" | "application/*", None, _) => return None,
+        let encoding = match one.media {
+            "application/json" | "*/*" | "application/*" => Encoding::Json,
+            "application/yaml" => Encoding::Yaml,
+            crate::protobuf::MEDIA_TYPE => Encoding::Protobuf,
+            _ => continue,
+        };
+        match (one.parameter("g"), one.parameter("as"), one.parameter("v")) {
+            (Some("apidiscovery.k8s.io"), Some("APIGroupDiscoveryList"), Some("v2")) => {
+                return Some(("v2", encoding));
+            }
+            (Some("apidiscovery.k8s.io"), Some("APIGroupDiscoveryList"), Some("v2beta1")) => {
+                return Some(("v2beta1", encoding));
+            }
+            (_, None, _) => return None,
             _ => {}
         }
     }
@@ -243,6 +281,16 @@ fn group_value(group: &Group) -> Value {
         .map(|version| json!({"groupVersion": format!("{}/{version}", group.name), "version": version}))
         .collect();
     json!({"name": group.name, "versions": versions, "preferredVersion": versions.first()})
+}
+
+impl Discovery {
+    fn resource_values(&self, served: &Served) -> Vec<Value> {
+        let mut values = resource_values(served);
+        if let (Some(hash), Some(first)) = (self.storage_version_hash(served), values.first_mut()) {
+            first["storageVersionHash"] = json!(hash);
+        }
+        values
+    }
 }
 
 fn resource_values(served: &Served) -> Vec<Value> {

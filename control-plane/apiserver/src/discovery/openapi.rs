@@ -1,17 +1,55 @@
 //! OpenAPI, version 2 in one document and version 3 by group and version.
+//!
+//! Documents of built-in kinds are the model's and shared by all clusters of a minor version; those with custom kinds are made
+//! when somebody asks and kept until a definition changes. A document's hash is told without making it: it changes when the
+//! model, the version or a definition in it does.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use api_model::openapi::Document;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kit::http::Response;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::{Discovery, hash, tagged};
+use super::{Discovery, tag};
 use crate::ApiError;
 use crate::attributes::Objects;
 use crate::handlers::Asked;
 use crate::handlers::negotiate::accepted;
-use crate::handlers::render::encoded;
 use crate::registry::{Served, object};
+
+/// The binary form of version 2, as Go clients have asked for it, then and now.
+const BINARY: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const BINARY_ONCE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Documents from this size on are sent compressed to who accepts it.
+const GZIP_BYTES_MIN: usize = 1400;
+/// How long a document named by its hash may be kept.
+const KEPT_DAYS: i64 = 365;
+
+/// Documents with custom kinds, by path and form, each with the hash it was made for.
+#[derive(Default)]
+pub(super) struct Documents {
+    made: Mutex<HashMap<String, (String, Arc<Document>)>>,
+}
+
+impl Documents {
+    fn get(&self, name: &str, hash: &str, make: impl FnOnce() -> Arc<Document>) -> Arc<Document> {
+        if let Some((of, document)) = self.made.lock().get(name)
+            && of == hash
+        {
+            return document.clone();
+        }
+        let document = make();
+        self.made.lock().insert(name.to_owned(), (hash.to_owned(), document.clone()));
+        document
+    }
+}
+
+/// A custom kind and its schema, taken from its definition.
+type Custom = (Arc<Served>, Value);
 
 impl Discovery {
     /// `/openapi/…`.
@@ -19,143 +57,168 @@ impl Discovery {
     /// # Errors
     /// When there is no such document, or it cannot be had in the form asked for.
     pub fn openapi(&self, rest: &[&str], asked: &Asked) -> Result<Response, ApiError> {
-        accepts_json(asked.headers())?;
-        let tag = format!("\"{}\"", self.openapi_hash(&rest.join("/")));
-        let bytes: Bytes = match rest {
-            ["v2"] => self.registry.model.openapi_v2(),
-            ["v3"] => self.openapi_index().to_string().into(),
-            ["v3", path @ ..] => self.openapi_document(&path.join("/")).ok_or_else(ApiError::no_such_path)?,
-            _ => return Err(ApiError::no_such_path()),
+        match rest {
+            ["v2"] => self.version_2(asked.headers()),
+            ["v3"] => {
+                offered(asked.headers(), &["application/json"])?;
+                let index: Bytes = self.openapi_index().to_string().into();
+                let document = || document(&Document::of(&index), "application/json", asked.headers());
+                Ok(tag::tagged(&tag::hash(&index), asked.headers(), document))
+            }
+            ["v3", path @ ..] => self.version_3(&path.join("/"), asked),
+            _ => Err(ApiError::no_such_path()),
+        }
+    }
+
+    fn version_2(&self, request: &HeaderMap) -> Result<Response, ApiError> {
+        let form = offered(request, &["application/json", BINARY, BINARY_ONCE])?;
+        let binary = form != "application/json";
+        let custom = self.custom_kinds(None);
+        let hash = self.document_hash(form, &custom);
+        let model = &self.registry.model;
+        Ok(tag::tagged(&hash, request, || {
+            let make = || {
+                let kinds: Vec<_> =
+                    custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
+                if binary { model.openapi_v2_binary(&kinds) } else { model.openapi_v2(&kinds) }
+            };
+            let made = if custom.is_empty() { make() } else { self.documents.get(form, &hash, make) };
+            document(&made, if binary { BINARY } else { "application/json" }, request)
+        }))
+    }
+
+    fn version_3(&self, path: &str, asked: &Asked) -> Result<Response, ApiError> {
+        let request = asked.headers();
+        let model = &self.registry.model;
+        let built_in = model.openapi_v3_paths().iter().any(|known| known == path);
+        let custom = if built_in { Vec::new() } else { self.custom_kinds(Some(path)) };
+        if !built_in && custom.is_empty() {
+            return Err(ApiError::no_such_path());
+        }
+        offered(request, &["application/json"])?;
+        let hash = self.document_hash(path, &custom);
+        let named = asked.query.get("hash").filter(|given| !given.is_empty());
+        if named.is_some_and(|given| given != hash) {
+            return Ok(moved(&relative_url(path, &hash)));
+        }
+        let mut response = tag::tagged(&hash, request, || {
+            let made = if built_in {
+                model.openapi_v3(path).unwrap_or_else(|| Arc::new(Document::of(b"{}")))
+            } else {
+                self.documents.get(path, &hash, || {
+                    let kinds: Vec<_> =
+                        custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
+                    Arc::new(model.openapi_v3_custom(&kinds))
+                })
+            };
+            document(&made, "application/json", request)
+        });
+        if named.is_some() {
+            let until = self.registry.clock.now() + jiff::SignedDuration::from_hours(24 * KEPT_DAYS);
+            let headers = response.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+            if let Ok(value) = HeaderValue::from_str(&until.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            {
+                headers.insert(header::EXPIRES, value);
+            }
+        }
+        Ok(response)
+    }
+
+    /// Changes when the document does.
+    fn document_hash(&self, name: &str, custom: &[Custom]) -> String {
+        let mut text = format!("{} {} {name}", self.registry.model.digest(), self.version);
+        for (served, _) in custom {
+            let definition = self.definition(served);
+            let at = |path: &[&str]| {
+                definition.as_deref().map(|found| object::at(found, path).to_string()).unwrap_or_default()
+            };
+            text.push_str(&format!(
+                " {} {} {}",
+                served.resource.group_resource(),
+                at(&["metadata", "uid"]),
+                at(&["metadata", "generation"])
+            ));
+        }
+        tag::hash(text.as_bytes())
+    }
+
+    fn definition(&self, served: &Served) -> Option<Arc<Value>> {
+        let name = &served.custom.as_ref()?.definition;
+        Objects::get(&*self.registry, "apiextensions.k8s.io", "customresourcedefinitions", "", name)
+    }
+
+    /// The custom kinds of a group and version, or all, in order, with their schemas.
+    fn custom_kinds(&self, path: Option<&str>) -> Vec<Custom> {
+        let mut kinds = self.registry.kinds.custom();
+        kinds.retain(|served| path.is_none_or(|path| served.resource.group_path() == path));
+        kinds.sort_by_key(|served| (served.resource.group_path(), served.resource.plural.clone()));
+        let with_schema = |served: Arc<Served>| {
+            let definition = self.definition(&served)?;
+            let versions = object::items(&definition, &["spec", "versions"]);
+            let version =
+                versions.iter().find(|one| object::text(one, &["name"]) == served.resource.version)?;
+            let schema = object::at(version, &["schema", "openAPIV3Schema"]).clone();
+            Some((served, schema))
         };
-        let headers = asked.headers();
-        Ok(tagged(&tag, headers, || encoded(StatusCode::OK, "application/json", bytes, headers)))
-    }
-
-    /// A document changes with the version and with the custom resources only.
-    fn openapi_hash(&self, path: &str) -> String {
-        hash(
-            format!(
-                "{} {} {path}",
-                self.version,
-                self.registry.hub.cache(crate::registry::custom::DEFINITIONS).changed()
-            )
-            .as_bytes(),
-        )
-    }
-
-    fn custom_paths(&self) -> Vec<String> {
-        let mut paths: Vec<String> =
-            self.registry.kinds.custom().iter().map(|served| served.resource.group_path()).collect();
-        paths.sort();
-        paths.dedup();
-        paths
+        kinds.into_iter().filter_map(with_schema).collect()
     }
 
     fn openapi_index(&self) -> Value {
         let mut paths = Map::new();
-        for path in self
-            .registry
-            .model
-            .openapi_v3_paths()
-            .into_iter()
-            .chain(self.custom_paths())
-            .chain(self.extension_paths())
-        {
-            let url = format!("/openapi/v3/{path}?hash={}", self.openapi_hash(&path));
+        for path in self.registry.model.openapi_v3_paths() {
+            let url = relative_url(&path, &self.document_hash(&path, &[]));
+            paths.insert(path, json!({"serverRelativeURL": url}));
+        }
+        let custom = self.custom_kinds(None);
+        for here in custom.chunk_by(|(a, _), (b, _)| a.resource.group_path() == b.resource.group_path()) {
+            let Some((served, _)) = here.first() else { continue };
+            let path = served.resource.group_path();
+            let url = relative_url(&path, &self.document_hash(&path, here));
+            paths.insert(path, json!({"serverRelativeURL": url}));
+        }
+        for path in self.extension_paths() {
+            let url = relative_url(&path, &self.document_hash(&path, &[]));
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
         json!({"paths": paths})
     }
-
-    fn openapi_document(&self, path: &str) -> Option<Bytes> {
-        if let Some(document) = self.registry.model.openapi_v3(path) {
-            return Some(document);
-        }
-        let kinds = self.registry.kinds.custom();
-        let here: Vec<&Served> = kinds
-            .iter()
-            .map(|served| &**served)
-            .filter(|served| served.resource.group_path() == path)
-            .collect();
-        if here.is_empty() {
-            return None;
-        }
-        Some(self.custom_document(&here).to_string().into())
-    }
-
-    fn custom_document(&self, kinds: &[&Served]) -> Value {
-        let (mut paths, mut schemas) = (Map::new(), Map::new());
-        for served in kinds {
-            let resource = &served.resource;
-            let Some(custom) = &served.custom else { continue };
-            let definition = Objects::get(
-                &*self.registry,
-                "apiextensions.k8s.io",
-                "customresourcedefinitions",
-                "",
-                &custom.definition,
-            );
-            let versions = definition
-                .as_deref()
-                .map(|one| object::items(one, &["spec", "versions"]))
-                .unwrap_or_default();
-            let version = versions.iter().find(|one| object::text(one, &["name"]) == resource.version);
-            let mut schema = version
-                .map(|one| object::at(one, &["schema", "openAPIV3Schema"]).clone())
-                .unwrap_or_default();
-            let gvk = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
-            object::set(&mut schema, "x-kubernetes-group-version-kind", json!([gvk]));
-            let properties = object::map_mut(&mut schema, "properties");
-            properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
-            properties.insert("kind".to_owned(), json!({"type": "string"}));
-            properties.insert(
-                "metadata".to_owned(),
-                json!({"type": "object", "description": "Standard object metadata."}),
-            );
-            let reversed: Vec<&str> = resource.group.rsplit('.').collect();
-            let name = format!("{}.{}.{}", reversed.join("."), resource.version, resource.kind);
-            let reference = json!({"$ref": format!("#/components/schemas/{name}")});
-            schemas.insert(name, schema);
-            let place = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-            let base = format!("/{}{place}/{}", resource.group_path(), resource.plural);
-            let content = json!({"application/json": {"schema": reference}});
-            let parameters: Vec<Value> = ["dryRun", "fieldManager", "fieldValidation"]
-                .iter()
-                .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}))
-                .collect();
-            let operation = |action: &str| {
-                json!({
-                    "x-kubernetes-action": action,
-                    "x-kubernetes-group-version-kind": gvk,
-                    // kubectl leaves the checking of fields to servers whose operations take this.
-                    "parameters": parameters,
-                    "requestBody": {"content": content},
-                    "responses": {"200": {"description": "OK", "content": content}},
-                })
-            };
-            paths.insert(base.clone(), json!({"post": operation("post")}));
-            let one = json!({
-                "get": operation("get"),
-                "put": operation("put"),
-                "patch": operation("patch"),
-                "delete": operation("delete"),
-            });
-            paths.insert(format!("{base}/{{name}}"), one);
-        }
-        json!({
-            "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": format!("v{}", self.version)},
-            "paths": paths,
-            "components": {"schemas": schemas},
-        })
-    }
 }
 
-fn accepts_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fits = |media: &str| matches!(media, "application/json" | "*/*" | "application/*");
-    if header.trim().is_empty() || accepted(header).iter().any(|one| fits(one.media)) {
-        return Ok(());
+fn relative_url(path: &str, hash: &str) -> String {
+    format!("/openapi/v3/{path}?hash={hash}")
+}
+
+fn moved(to: &str) -> Response {
+    let mut response = kit::http::status(StatusCode::MOVED_PERMANENTLY);
+    if let Ok(value) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, value);
     }
-    Err(ApiError::not_acceptable(&["application/json"]))
+    response
+}
+
+fn document(document: &Document, content_type: &'static str, request: &HeaderMap) -> Response {
+    let zipped = document.length() >= GZIP_BYTES_MIN && crate::handlers::render::wants_gzip(request);
+    let bytes = if zipped { document.gzip() } else { document.plain() };
+    let mut response = kit::http::bytes_response(StatusCode::OK, content_type, bytes);
+    let headers = response.headers_mut();
+    if zipped {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
+}
+
+/// Which of these forms the client likes best; the first when it does not say.
+fn offered(request: &HeaderMap, forms: &[&'static str]) -> Result<&'static str, ApiError> {
+    let header = request.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let first = forms.first().copied().unwrap_or_default();
+    if header.trim().is_empty() {
+        return Ok(first);
+    }
+    let found = accepted(header).into_iter().find_map(|one| match one.media {
+        "*/*" | "application/*" => Some(first),
+        media => forms.iter().copied().find(|form| *form == media),
+    });
+    found.ok_or_else(|| ApiError::not_acceptable(forms))
 }

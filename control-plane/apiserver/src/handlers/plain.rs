@@ -28,7 +28,9 @@ pub async fn serve(api: &Api, asked: &mut Asked) -> Result<Response, ApiError> {
         [] => Ok(json(api.discovery.paths())),
         ["api" | "apis", ..] => found(api.discovery.serve(&parts, asked)),
         ["openapi", rest @ ..] => found(api.discovery.openapi(rest, asked)),
-        ["version"] => Ok(json(api.discovery.version())),
+        ["version"] => {
+            Ok(encoded(StatusCode::OK, "application/json", api.discovery.version().into(), asked.headers()))
+        }
         [kind @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
             Ok(health::serve(api, asked, kind, rest).await)
         }

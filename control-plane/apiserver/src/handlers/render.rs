@@ -246,7 +246,8 @@ fn mark(headers: &mut HeaderMap, zipped: bool) {
     }
 }
 
-fn wants_gzip(request: &HeaderMap) -> bool {
+/// Whether the client takes compressed answers.
+pub fn wants_gzip(request: &HeaderMap) -> bool {
     let accepted =
         request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepted.split(',').any(|one| one.trim() == "gzip")

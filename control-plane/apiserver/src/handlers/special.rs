@@ -6,11 +6,11 @@ use kit::http::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::negotiate::{self, Form, Offers};
+use super::negotiate::{self, Form, Offers, Shape};
 use super::options::WriteOptions;
 use super::patch::Patch;
 use super::path::RequestInfo;
-use super::render::respond;
+use super::render::{include, partial, respond};
 use super::{Api, Asked, body};
 use crate::ApiError;
 use crate::attributes::Operation;
@@ -259,10 +259,23 @@ pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Resu
 
 /// `GET …/scale`.
 pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
-    let form = plain_form(asked)?;
+    let offers = Offers { shapes: true, binary: true };
+    let form = negotiate::choose(asked.headers(), asked.query.flag("pretty"), offers)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
     let object = target.served.from_storage(entry.parse());
-    Ok(answer(api, asked, form, StatusCode::OK, scale_of(&target.served, &object).to_string().into()))
+    let mut scale = scale_of(&target.served, &object);
+    match form.shape {
+        Shape::Object => {}
+        Shape::Metadata => {
+            scale = serde_json::from_slice(&partial(scale.to_string().as_bytes())).unwrap_or_default()
+        }
+        Shape::Table => {
+            let (model, now) = (&api.registry.model, api.registry.clock.now());
+            scale = api_model::table::scale_table(model, &scale, include(&asked.query), now);
+            scale["metadata"] = json!({"resourceVersion": object::resource_version(&object)});
+        }
+    }
+    Ok(answer(api, asked, form, StatusCode::OK, scale.to_string().into()))
 }
 
 /// `PUT` and `PATCH …/scale`.

@@ -1,9 +1,9 @@
 //! Where objects of a resource are stored, and how one version becomes another.
 //!
-//! Most versions of a kind differ in `apiVersion` alone. The exceptions are here: events of two groups, and
-//! the first version of autoscalers.
+//! Most versions of a kind differ in `apiVersion` alone. For the exceptions, events of two groups and the first version of
+//! autoscalers, the object model knows how ([`api_model::convert`]).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::kinds::api_version;
 use super::object;
@@ -40,88 +40,12 @@ pub fn changes_fields(kind: &str) -> bool {
 
 /// The object with another `apiVersion`.
 pub fn convert(mut object: Value, kind: &str, to: &str) -> Value {
-    let from = object::text(&object, &["apiVersion"]).to_owned();
-    if from == to {
-        return object;
+    object::set(&mut object, "kind", json!(kind));
+    if api_model::convert::convert(&mut object, to).is_err() {
+        // Versions of one shape.
+        object::set(&mut object, "apiVersion", json!(to));
     }
-    match (kind, from.as_str(), to) {
-        ("Event", "events.k8s.io/v1", "v1") => rename_event(&mut object, false),
-        ("Event", "v1", "events.k8s.io/v1") => rename_event(&mut object, true),
-        ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2") => autoscaler_to_v2(&mut object),
-        ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1") => autoscaler_to_v1(&mut object),
-        _ => {}
-    }
-    object::set(&mut object, "apiVersion", json!(to));
     object
-}
-
-/// Names in core/v1 and in events.k8s.io/v1.
-const EVENT_FIELDS: &[(&str, &str)] = &[
-    ("involvedObject", "regarding"),
-    ("message", "note"),
-    ("source", "deprecatedSource"),
-    ("firstTimestamp", "deprecatedFirstTimestamp"),
-    ("lastTimestamp", "deprecatedLastTimestamp"),
-    ("count", "deprecatedCount"),
-    ("reportingComponent", "reportingController"),
-];
-
-fn rename_event(object: &mut Value, to_new: bool) {
-    let Value::Object(map) = object else { return };
-    for (old, new) in EVENT_FIELDS {
-        let (from, to) = if to_new { (old, new) } else { (new, old) };
-        if let Some(value) = map.remove(*from) {
-            map.insert((*to).to_owned(), value);
-        }
-    }
-}
-
-const UTILIZATION: &str = "targetCPUUtilizationPercentage";
-
-fn autoscaler_to_v2(object: &mut Value) {
-    let spec = object::map_mut(object, "spec");
-    let mut metrics: Vec<Value> = Vec::new();
-    if let Some(percent) = spec.remove(UTILIZATION) {
-        metrics.push(json!({"type": "Resource", "resource": {"name": "cpu",
-            "target": {"type": "Utilization", "averageUtilization": percent}}}));
-    }
-    if !metrics.is_empty() {
-        spec.insert("metrics".to_owned(), Value::Array(metrics));
-    }
-    if let Some(Value::Object(status)) = object.get_mut("status")
-        && let Some(current) = status.remove("currentCPUUtilizationPercentage")
-    {
-        status.insert(
-            "currentMetrics".to_owned(),
-            json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": current}}}]),
-        );
-    }
-}
-
-fn cpu<'a>(map: &'a Map<String, Value>, list: &str, path: &[&str]) -> Option<&'a Value> {
-    map.get(list)?.as_array()?.iter().find_map(|metric| {
-        let cpu = object::text(metric, &["resource", "name"]) == "cpu";
-        let value = object::at(metric, path);
-        (cpu && !value.is_null()).then_some(value)
-    })
-}
-
-fn autoscaler_to_v1(object: &mut Value) {
-    let spec = object::map_mut(object, "spec");
-    let percent = cpu(spec, "metrics", &["resource", "target", "averageUtilization"]).cloned();
-    spec.remove("metrics");
-    spec.remove("behavior");
-    if let Some(percent) = percent {
-        spec.insert(UTILIZATION.to_owned(), percent);
-    }
-    if let Some(Value::Object(status)) = object.get_mut("status") {
-        let current = cpu(status, "currentMetrics", &["resource", "current", "averageUtilization"]).cloned();
-        status.remove("currentMetrics");
-        status.remove("conditions");
-        if let Some(current) = current {
-            status.insert("currentCPUUtilizationPercentage".to_owned(), current);
-        }
-    }
 }
 
 #[cfg(test)]
