@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 
-/// Served patch versions, newest last. Each needs an object model of its minor version.
-pub const SERVED: &[&str] = &["1.35.6"];
+/// Served patch versions, newest last: one of each minor version that there is an object model of (the host of the control
+/// planes checks that).
+pub const SERVED: &[&str] = &["1.34.9", "1.35.6", "1.36.3"];
 /// What a cluster gets that names none.
 pub const DEFAULT: &str = "1.35.6";
 
@@ -120,10 +121,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn upgrades_go_up_by_one_minor_version() {
+        assert_eq!(upgrades("1.34.9"), ["1.35.6"]);
+        assert_eq!(upgrades("1.35.6"), ["1.36.3"]);
+        assert!(upgrades("1.36.3").is_empty());
+        let listing = location_listing();
+        let of = |at: usize, key: &str| listing["values"][at][key].clone();
+        assert_eq!([of(0, "version"), of(1, "version"), of(2, "version")], ["1.36", "1.35", "1.34"]);
+        assert_eq!([of(0, "isDefault"), of(1, "isDefault")], [Value::Null, json!(true)]);
+    }
+
+    #[test]
     fn a_minor_is_an_alias() {
         assert_eq!(resolve(""), Some("1.35.6"));
         assert_eq!(resolve("1.35"), Some("1.35.6"));
         assert_eq!(resolve("1.35.6"), Some("1.35.6"));
+        assert_eq!(resolve("1.34"), Some("1.34.9"));
+        assert_eq!(resolve("1.36"), Some("1.36.3"));
         assert_eq!(resolve("1.20.5"), None);
         assert_eq!(resolve("1.3"), None);
         let fault = require("1.20", "K8sVersionNotSupported", "kubernetesVersion").unwrap_err();

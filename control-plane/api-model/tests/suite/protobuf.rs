@@ -222,3 +222,24 @@ proptest! {
         }
     }
 }
+
+/// Field numbers of what 1.36 has beside 1.35 are not known here: nothing is lost by guessing or leaving out.
+#[test]
+fn what_has_no_known_number_has_no_binary_form() {
+    let [older, base, newer] = super::models() else { panic!("three minor versions") };
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}});
+    let plain = encode(newer, &pod).unwrap();
+    assert_eq!(decode(newer, &plain).unwrap(), pod);
+    pod["spec"]["schedulingGroup"] = json!({"podGroupName": "g"});
+    let refused = encode(newer, &pod).unwrap_err();
+    assert_eq!(refused, ProtobufError::Unnumbered("api.core.v1.PodSpec.schedulingGroup".to_owned()));
+    // A number that only 1.35 has: it may be one of those that are not known.
+    pod["spec"] = json!({"containers": [{"name": "c"}], "workloadRef": {"name": "w", "podGroup": "g"}});
+    let sent = encode(base, &pod).unwrap();
+    assert_eq!(decode(base, &sent).unwrap(), pod);
+    assert!(matches!(decode(newer, &sent), Err(ProtobufError::Broken(_))));
+    // 1.34 knows all numbers of what it has: what comes from later is dropped, as Go does.
+    assert_eq!(decode(older, &sent).unwrap()["spec"].get("workloadRef"), None);
+    let group = "admissionregistration.k8s.io/v1";
+    assert!(has(newer, group, "ValidatingAdmissionPolicy") && !has(newer, group, "MutatingAdmissionPolicy"));
+}

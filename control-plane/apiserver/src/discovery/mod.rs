@@ -117,7 +117,7 @@ impl Discovery {
     /// # Errors
     /// When there is no such group or version.
     pub fn serve(&self, parts: &[&str], asked: &Asked) -> Result<Response, ApiError> {
-        let value = match parts {
+        let mut value = match parts {
             ["api" | "apis"] => {
                 if let Some((version, encoding)) = wants_aggregated(asked.headers()) {
                     return Ok(self.aggregated(parts[0] == "api", version, encoding, asked.headers()));
@@ -138,8 +138,12 @@ impl Discovery {
             }
             _ => return Err(ApiError::no_such_path()),
         };
-        let offers = Offers { shapes: false, binary: true };
-        let form = choose(asked.headers(), asked.query.flag("pretty"), offers)?;
+        let offers = Offers { shapes: false, binary: true, stream: false };
+        let form = choose(asked.headers(), asked.pretty(), offers)?;
+        // The binary form has a place for the version that the oldest kinds do not say.
+        if form.encoding == Encoding::Protobuf {
+            value["apiVersion"] = json!("v1");
+        }
         let bytes = value.to_string().into();
         Ok(respond(&self.registry.model, StatusCode::OK, form, bytes, asked.headers(), &[]))
     }

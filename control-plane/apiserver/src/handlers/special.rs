@@ -259,19 +259,19 @@ pub(super) async fn token(api: &Api, asked: &mut Asked, target: &Target) -> Resu
 
 /// `GET …/scale`.
 pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
-    let offers = Offers { shapes: true, binary: true };
-    let form = negotiate::choose(asked.headers(), asked.query.flag("pretty"), offers)?;
+    let offers = Offers { shapes: true, binary: true, stream: false };
+    let form = negotiate::choose(asked.headers(), asked.pretty(), offers)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
     let object = target.served.from_storage(entry.parse());
     let mut scale = scale_of(&target.served, &object);
     match form.shape {
         Shape::Object => {}
         Shape::Metadata => {
-            scale = serde_json::from_slice(&partial(scale.to_string().as_bytes())).unwrap_or_default()
+            scale = serde_json::from_slice(&partial(scale.to_string().as_bytes(), "v1")).unwrap_or_default()
         }
         Shape::Table => {
             let (model, now) = (&api.registry.model, api.registry.clock.now());
-            scale = api_model::table::scale_table(model, &scale, include(&asked.query), now);
+            scale = api_model::table::scale_table(model, &scale, include(&asked.query)?, now);
             scale["metadata"] = json!({"resourceVersion": object::resource_version(&object)});
         }
     }

@@ -56,8 +56,16 @@ pub async fn start() -> Server {
     start_with(store, tasks).await
 }
 
+/// A server of another minor version, of its patch 9.
+pub async fn start_minor(minor: &str) -> Server {
+    kit::tls::install_provider();
+    let tasks = kit::Tasks::new();
+    let store = store::Embedded::memory(store::Options::default(), &tasks);
+    start_as(&format!("{minor}.9"), store, tasks, apiserver::Access::default()).await
+}
+
 pub async fn start_with(store: Arc<dyn store::Store>, tasks: kit::Tasks) -> Server {
-    start_as(store, tasks, apiserver::Access::default()).await
+    start_as("1.35.6", store, tasks, apiserver::Access::default()).await
 }
 
 /// A server in memory with settings of its own.
@@ -65,14 +73,20 @@ pub async fn start_access(access: apiserver::Access) -> Server {
     kit::tls::install_provider();
     let tasks = kit::Tasks::new();
     let store = store::Embedded::memory(store::Options::default(), &tasks);
-    start_as(store, tasks, access).await
+    start_as("1.35.6", store, tasks, access).await
 }
 
-async fn start_as(store: Arc<dyn store::Store>, tasks: kit::Tasks, access: apiserver::Access) -> Server {
+async fn start_as(
+    version: &str,
+    store: Arc<dyn store::Store>,
+    tasks: kit::Tasks,
+    access: apiserver::Access,
+) -> Server {
+    let minor = version.rsplit_once('.').unwrap().0;
     let authority = kit::pki::Authority::new("test", Duration::from_secs(3600)).unwrap();
     let config = Config {
         name: "test".to_owned(),
-        model: api_model::Model::load("1.35").unwrap(),
+        model: api_model::Model::load(minor).unwrap(),
         store,
         authority: authority.clone(),
         service_account_key_pem: kit::pki::rsa_key_pem().unwrap(),
@@ -80,7 +94,7 @@ async fn start_as(store: Arc<dyn store::Store>, tasks: kit::Tasks, access: apise
         service_cidr: "10.0.0.0/16".parse().unwrap(),
         dns_service_ip: "10.0.0.10".parse().unwrap(),
         advertise: "20.1.0.4:443".parse().unwrap(),
-        version: "1.35.6".to_owned(),
+        version: version.to_owned(),
         clock: Arc::new(kit::SystemClock),
         token_reviewers: Vec::new(),
         access,

@@ -215,6 +215,81 @@ async fn kinds_are_explained_and_waited_for() {
     kubectl.expect(kubectl.run("delete pod p", "").await, "deleted");
 }
 
+/// Columns of a table by where their headings begin; `-` for an empty cell.
+fn columns(table: &str) -> Vec<String> {
+    let mut lines = table.lines();
+    let head = lines.next().unwrap();
+    let starts: Vec<usize> = head
+        .char_indices()
+        .filter(|(at, c)| *c != ' ' && (*at == 0 || head.as_bytes()[at - 1] == b' '))
+        .map(|(at, _)| at)
+        .collect();
+    let cells = |line: &str| {
+        let ends = starts.iter().skip(1).copied().chain([line.len()]);
+        let cell = |(start, end): (usize, usize)| {
+            line.get(start..end.min(line.len())).unwrap_or_default().trim().to_owned()
+        };
+        let cells: Vec<String> = starts.iter().copied().zip(ends).map(cell).collect();
+        cells.iter().map(|cell| if cell.is_empty() { "-" } else { cell }).collect::<Vec<_>>().join(" ")
+    };
+    lines.map(cells).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resources_and_versions_are_listed_as_by_a_default_server() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let (done, table) = kubectl.run("api-resources -o wide --sort-by=name", "").await;
+    assert!(done, "{table}");
+    let listed: std::collections::BTreeSet<String> = columns(&table).into_iter().collect();
+    assert_eq!(listed, crate::discovery::expected_resources("1.35"));
+    let (_, versions) = kubectl.run("api-versions", "").await;
+    assert_eq!(versions, crate::discovery::expected_versions("1.35"));
+}
+
+/// Every kind, with all its fields, in words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_is_explained_with_all_its_fields() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    for line in crate::discovery::expected_resources("1.35") {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [plural, _, version, _, kind, ..] = words[..] else { panic!("{line}") };
+        let (done, text) =
+            kubectl.run(&format!("explain {plural} --api-version={version} --recursive"), "").await;
+        assert!(done && text.contains(&format!("KIND:       {kind}\n")), "{plural}: {text}");
+        let about = text
+            .split_once("DESCRIPTION:\n")
+            .map(|(_, rest)| rest.split("\nFIELDS:").next().unwrap_or_default());
+        assert!(
+            about.is_some_and(|about| about.trim().len() > 10 && !about.contains("<empty>")),
+            "{plural}: {text}"
+        );
+        assert!(text.contains("apiVersion\t<string>"), "{plural}: {text}");
+    }
+    let (_, text) = kubectl.run("explain pod.spec.containers.resources", "").await;
+    for part in [
+        "GROUP",
+        "FIELD: resources <ResourceRequirements>",
+        "limits\t<map[string]Quantity>",
+        "Limits describes the maximum",
+    ] {
+        let absent = part == "GROUP";
+        assert_eq!(text.contains(part), !absent, "{part}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_are_validated_as_kubectl_asks() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let odd = MANIFEST.split("---").next().unwrap().replace("replicas: 2", "replicaz: 2");
+    for validate in ["strict", "true"] {
+        let (done, text) = kubectl.run(&format!("create --validate={validate} -f -"), &odd).await;
+        assert!(!done && text.contains("unknown field \"spec.replicaz\""), "{text}");
+    }
+    let (done, text) = kubectl.run("create --validate=warn -f -", &odd).await;
+    assert!(done && text.contains("Warning: unknown field \"spec.replicaz\""), "{text}");
+    kubectl.expect(kubectl.run("get deployment web --subresource=scale", "").await, "DESIRED");
+}
+
 #[test]
 fn words_are_split() {
     assert_eq!(shlex("a 'b c' d"), ["a", "b c", "d"]);

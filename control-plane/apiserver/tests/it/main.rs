@@ -24,6 +24,7 @@ mod lists;
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 #[path = "../../../../fuzz/src/lib.rs"]
 mod made;
+mod openapi;
 mod ownership;
 mod patches;
 mod policies;

@@ -144,7 +144,7 @@ fn shape_of(registry: &Registry, served: &Served) -> Option<Arc<Shape>> {
 
 /// The schema of a built-in kind, without references.
 fn schema_of(model: &Model, resource: &api_model::Resource) -> Option<Value> {
-    let document: Value = serde_json::from_slice(&model.openapi_v3(&resource.group_path())?).ok()?;
+    let document: Value = serde_json::from_slice(&model.openapi_v3(&resource.group_path())?.plain()).ok()?;
     let all = document.pointer("/components/schemas")?;
     let wanted = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
     let is_it = |schema: &&Value| items(schema, "/x-kubernetes-group-version-kind").contains(&wanted);
