@@ -47,7 +47,7 @@ async fn a_refusal_and_its_reviews_say_the_same() {
     let message = server.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", empty).await.refused(422);
     assert_eq!(
         message,
-        "SubjectAccessReview.authorization.k8s.io \"\" is invalid: [spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified, spec.user: Invalid value: \"\": at least one of user or group must be specified]"
+        "SubjectAccessReview.authorization.k8s.io \"\" is invalid: [spec.resourceAttributes: Invalid value: \"null\": exactly one of nonResourceAttributes or resourceAttributes must be specified, spec.user: Invalid value: \"\": at least one of user or group must be specified]"
     );
     let local = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "LocalSubjectAccessReview",
         "spec": {"user": "x", "resourceAttributes": {"namespace": "other", "verb": "get", "resource": "pods"}}});
