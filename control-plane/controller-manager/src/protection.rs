@@ -1,12 +1,15 @@
-//! Lets claims and volumes go that are being deleted, once nothing uses them: admission gives each a finalizer when it is made.
+//! Lets claims, volumes and attributes classes go that are being deleted, once nothing uses them: admission gives each a
+//! finalizer when it is made.
 //!
-//! A claim is in use while a pod that has a node names it; a volume while it is bound.
+//! A claim is in use while a pod that has a node names it; a volume while it is bound; a class while a claim or a volume has it
+//! or is to get it.
 
 use std::sync::Arc;
 
 use informers::objects::{has_finalizer, is_deleting, node_name};
 use informers::{Error, Informer, Key, Next, Queue};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 
@@ -14,6 +17,7 @@ use crate::context::Context;
 
 const CLAIM: &str = "kubernetes.io/pvc-protection";
 const VOLUME: &str = "kubernetes.io/pv-protection";
+const CLASS: &str = "kubernetes.io/vac-protection";
 
 /// The claims that a pod's volumes name, those that are made for it included.
 fn claims_of(pod: &Pod) -> Vec<String> {
@@ -112,6 +116,64 @@ pub(crate) fn start_volumes(context: &Context) {
     });
 }
 
+/// The attributes classes that a claim has, wants, or is on its way to.
+fn classes_of_claim(claim: &PersistentVolumeClaim) -> Vec<String> {
+    let wanted = claim.spec.as_ref().and_then(|spec| spec.volume_attributes_class_name.clone());
+    let status = claim.status.as_ref();
+    let has = status.and_then(|status| status.current_volume_attributes_class_name.clone());
+    let target = status.and_then(|status| status.modify_volume_status.as_ref());
+    let target = target.and_then(|target| target.target_volume_attributes_class_name.clone());
+    [wanted, has, target].into_iter().flatten().collect()
+}
+
+fn class_of_volume(volume: &PersistentVolume) -> Option<String> {
+    volume.spec.as_ref()?.volume_attributes_class_name.clone()
+}
+
+/// The loop of attributes classes.
+pub(crate) fn start_classes(context: &Context) {
+    let classes = context.informer::<VolumeAttributesClass>();
+    let (claims, volumes) =
+        (context.informer::<PersistentVolumeClaim>(), context.informer::<PersistentVolume>());
+    let queue = Queue::new();
+    classes.enqueue_to(&queue);
+    let waiting = queue.clone();
+    // Any change of a user may have been the last use of a class that waits, so all that wait are looked at.
+    let held = classes.clone();
+    let look = Arc::new(move || {
+        held.list()
+            .iter()
+            .filter(|class| is_deleting(&class.metadata))
+            .for_each(|class| waiting.add(Key::new("", class.name_any())));
+    });
+    let also = look.clone();
+    claims.subscribe(move |_| look());
+    volumes.subscribe(move |_| also());
+    let client = context.client("volumeattributesclass-protection-controller");
+    let (k, c, v) = (classes.clone(), claims.clone(), volumes.clone());
+    let ready = async move {
+        k.synced().await;
+        c.synced().await;
+        v.synced().await;
+    };
+    context.loops.run("volumeattributesclass-protection-controller", 1, queue, ready, move |key: Key| {
+        let (client, classes, claims, volumes) =
+            (client.clone(), classes.clone(), claims.clone(), volumes.clone());
+        async move {
+            let held = |class: &Arc<VolumeAttributesClass>| {
+                is_deleting(&class.metadata) && has_finalizer(&class.metadata, CLASS)
+            };
+            let Some(class) = classes.get(&key).filter(held) else { return Ok(None) };
+            let used = claims.list().iter().any(|claim| classes_of_claim(claim).contains(&key.name))
+                || volumes.list().iter().any(|volume| class_of_volume(volume).as_ref() == Some(&key.name));
+            if !used {
+                let_go(Api::all(client), class.as_ref().clone(), CLASS).await?;
+            }
+            Ok(None)
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +190,17 @@ mod tests {
         };
         assert!(uses(&pod("n"), "c") && uses(&pod("n"), "p-e"));
         assert!(!uses(&pod("n"), "v") && !uses(&pod(""), "c"));
+    }
+
+    #[test]
+    fn a_class_is_in_use_by_what_has_it_and_by_what_is_to_get_it() {
+        let claim: PersistentVolumeClaim = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "c"}, "spec": {"volumeAttributesClassName": "gold"},
+            "status": {"currentVolumeAttributesClassName": "silver",
+                       "modifyVolumeStatus": {"status": "InProgress", "targetVolumeAttributesClassName": "gold"}},
+        }))
+        .unwrap();
+        assert_eq!(classes_of_claim(&claim), ["gold", "silver", "gold"]);
+        assert_eq!(classes_of_claim(&PersistentVolumeClaim::default()), Vec::<String>::new());
     }
 }

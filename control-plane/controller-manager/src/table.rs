@@ -40,6 +40,7 @@ pub(crate) const CONTROLLERS: &[Descriptor] = &[
     descriptor("resourcequota-controller", crate::quota::start),
     descriptor("persistentvolumeclaim-protection-controller", crate::protection::start_claims),
     descriptor("persistentvolume-protection-controller", crate::protection::start_volumes),
+    descriptor("volumeattributesclass-protection-controller", crate::protection::start_classes),
     descriptor("clusterrole-aggregation-controller", crate::roles::start),
     descriptor("token-cleaner-controller", crate::tokens::start),
 ];
