@@ -78,6 +78,7 @@ impl ApiServer {
         };
         let (written, mended) = first_objects(&settings, &registry).await.map_err(StartError::Bootstrap)?;
         let aggregator = aggregator(&config, &registry, &kubelets).await?;
+        FlowKeeper::start(registry.clone(), tasks).await.map_err(StartError::Bootstrap)?;
         registry.started();
         let authority_pem = config.authority.certificate_pem();
         SecretKeeper::start(registry.clone(), tokens.clone(), authority_pem, uses, tasks);
@@ -94,7 +95,6 @@ impl ApiServer {
         crate::admission::start_policy_status(registry.clone(), tasks);
         let streaming = Streaming::new(objects, kubelets);
         let flow = flow(&registry, config.access.seats);
-        FlowKeeper::start(registry.clone(), tasks);
         let auditor = config.access.audit.map(|audit| Auditor::new(audit, config.clock));
         let api = Arc::new(Api {
             registry: registry.clone(),

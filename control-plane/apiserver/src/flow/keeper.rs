@@ -28,11 +28,16 @@ pub struct FlowKeeper {
 }
 
 impl FlowKeeper {
-    /// Follows the cluster until `tasks` stop.
-    pub fn start(registry: Arc<Registry>, tasks: &kit::Tasks) {
+    /// Puts the objects right, then follows the cluster until `tasks` stop.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn start(registry: Arc<Registry>, tasks: &kit::Tasks) -> Result<(), ApiError> {
         let user = Arc::new(UserInfo::new("system:apiserver", &["system:masters"]));
         let keeper = Self { registry, user };
+        keeper.keep().await?;
         tasks.spawn("flow-control-objects", async move { keeper.follow().await });
+        Ok(())
     }
 
     fn subscribe(&self, plural: &str) -> Option<Subscription> {

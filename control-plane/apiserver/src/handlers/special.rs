@@ -267,7 +267,8 @@ pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Resu
     match form.shape {
         Shape::Object => {}
         Shape::Metadata => {
-            scale = serde_json::from_slice(&partial(scale.to_string().as_bytes(), "v1")).unwrap_or_default()
+            scale = serde_json::from_slice(&partial(scale.to_string().as_bytes(), form.meta_version()))
+                .unwrap_or_default()
         }
         Shape::Table => {
             let (model, now) = (&api.registry.model, api.registry.clock.now());
