@@ -38,6 +38,11 @@ impl Kubectl {
             eprintln!("SKIPPED: no kubectl found");
             return None;
         };
+        Self::start_with(program).await
+    }
+
+    /// A server of its own for `program`, which reads a kubeconfig as kubectl does.
+    pub async fn start_with(program: PathBuf) -> Option<Self> {
         let server = start().await;
         let certificates = kit::tls::Certificates::new();
         let leaf = |common_name: &str, organizations: &[&str], usage| kit::pki::Leaf {
@@ -66,7 +71,13 @@ impl Kubectl {
         Some(Self { program, home, server })
     }
 
-    async fn run(&self, arguments: &str, input: &str) -> (bool, String) {
+    /// Where the program runs, with its kubeconfig `config`.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Runs the program; gives whether it succeeded and what it printed.
+    pub async fn run(&self, arguments: &str, input: &str) -> (bool, String) {
         self.run_with(&[], arguments, input).await
     }
 

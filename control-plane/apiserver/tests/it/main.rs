@@ -6,6 +6,7 @@ mod access;
 mod addresses;
 mod admission;
 mod aggregation;
+mod clients;
 mod crud;
 mod custom;
 mod deletion;

@@ -38,6 +38,23 @@ fn resident_mib() -> u64 {
     pages * 4096 / (1 << 20)
 }
 
+/// What an answer says, in whichever form it was asked for.
+fn said(head: &http::response::Parts, bytes: &[u8]) -> Value {
+    let media = head.headers.get("content-type").and_then(|media| media.to_str().ok()).unwrap_or_default();
+    match media {
+        "application/yaml" => serde_yaml_ng::from_slice(bytes).unwrap_or_default(),
+        "application/vnd.kubernetes.protobuf" => {
+            let model = api_model::Model::load("1.35").unwrap();
+            api_model::protobuf::decode(&model, bytes).unwrap_or_default()
+        }
+        // A path that is nobody's is answered in plain words.
+        "text/plain; charset=utf-8" if head.status == 404 && bytes == b"404 page not found\n" => {
+            serde_json::json!({"kind": "Status", "code": 404, "message": "404 page not found"})
+        }
+        _ => serde_json::from_slice(bytes).unwrap_or_default(),
+    }
+}
+
 /// The status of the answer, or what is wrong with it; none when the request cannot even be written down.
 async fn ask(client: &kube::Client, request: &Bad) -> Result<Option<u16>, String> {
     let mut built = http::Request::builder().method(request.method).uri(&request.path);
@@ -55,7 +72,7 @@ async fn ask(client: &kube::Client, request: &Bad) -> Result<Option<u16>, String
         return Ok(Some(status));
     }
     let bytes = body.collect_bytes().await.map_err(|error| error.to_string())?;
-    let said: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let said = said(&head, &bytes);
     let message = said["message"].as_str().unwrap_or_default();
     if status >= 500 {
         return Err(format!("{status}: {message}"));
