@@ -69,6 +69,8 @@ impl ApiServer {
             .map_err(|error| unusable("the kubelets' client", &error))?;
         let kubelets = Arc::new(kubelets);
         let authorizer = Arc::new(Authorizer::new(objects.clone()));
+        let caller = crate::admission::Caller::new(objects.clone(), kubelets.clone());
+        registry.set_caller(Arc::new(caller));
         let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), registry.clone());
         registry.set_gate(Arc::new(chain));
         let settings = Settings {

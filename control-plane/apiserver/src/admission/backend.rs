@@ -55,6 +55,9 @@ impl Backend for Registry {
     }
 
     async fn convert(&self, object: Value, from: &Served, to: &Served) -> Result<Value, ApiError> {
+        if to.custom.is_some() {
+            return self.one_in_version(to, object).await;
+        }
         Ok(to.from_storage(from.to_storage(object)))
     }
 

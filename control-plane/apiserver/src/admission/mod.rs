@@ -38,6 +38,7 @@ use serde_json::Value;
 
 pub use backend::Backend;
 pub use pod_security::Exemptions;
+pub(crate) use webhooks::{Caller, Line};
 
 use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
 use crate::authz::{Authorizer, escalation};
@@ -65,11 +66,12 @@ impl Chain {
         kubelets: Arc<Kubelets>,
         backend: Arc<dyn Backend>,
     ) -> Self {
+        let caller = Arc::new(Caller::new(objects.clone(), kubelets));
         Self {
             security: pod_security::PodSecurity::new(Exemptions::default()),
             priorities: pods::Priorities::default(),
             classes: classes::Classes::default(),
-            webhooks: webhooks::Webhooks::new(objects.clone(), kubelets, backend.clone(), authorizer.clone()),
+            webhooks: webhooks::Webhooks::new(objects.clone(), caller, backend.clone(), authorizer.clone()),
             policies: policies::Policies::new(objects.clone(), backend.clone(), authorizer.clone()),
             quota: quota::Quota::new(objects.clone(), backend),
             objects,

@@ -50,6 +50,8 @@ pub(super) fn answer(asked: &Asked, renderer: &Renderer<'_>, status: StatusCode,
 pub(super) async fn get(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
+    let mut shown = api.registry.shown(&target.served, vec![entry]).await?;
+    let Some(entry) = shown.pop() else { return Err(target.not_found()) };
     Ok(answer(asked, &renderer, StatusCode::OK, renderer.versioned(&entry)))
 }
 
@@ -119,7 +121,8 @@ fn list_options(asked: &Asked, target: &Target) -> Result<ListOptions, ApiError>
 pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let options = list_options(asked, target)?;
-    let listed = api.registry.list(&target.served.storage, &options).await?;
+    let mut listed = api.registry.list(&target.served.storage, &options).await?;
+    listed.entries = api.registry.shown(&target.served, listed.entries).await?;
     Ok(renderer.many(listed, asked.headers(), &asked.warnings))
 }
 

@@ -96,7 +96,8 @@ pub fn table_of(
 impl Renderer<'_> {
     /// The entry's bytes in the version of the request.
     pub fn versioned(&self, entry: &Entry) -> Bytes {
-        if self.served.is_storage_version() {
+        // Those of custom kinds are in the version of the request already.
+        if self.served.is_storage_version() || self.served.custom.is_some() {
             return entry.bytes();
         }
         serde_json::to_vec(&self.served.from_storage(entry.parse())).unwrap_or_default().into()

@@ -262,7 +262,7 @@ pub(super) async fn get_scale(api: &Api, asked: &Asked, target: &Target) -> Resu
     let offers = Offers { shapes: true, binary: true, stream: false };
     let form = negotiate::choose(asked.headers(), asked.pretty(), offers)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
-    let object = target.served.from_storage(entry.parse());
+    let object = api.registry.one_in_version(&target.served, entry.parse()).await?;
     let mut scale = scale_of(&target.served, &object);
     match form.shape {
         Shape::Object => {}

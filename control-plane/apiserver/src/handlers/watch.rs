@@ -24,7 +24,7 @@ use crate::registry::read::version;
 use crate::registry::{Registry, Served};
 use crate::streaming::websocket;
 use crate::watch::change::frame;
-use crate::watch::{Change, Filter, Hub, Kind, Start, Subscription};
+use crate::watch::{Change, Entry, Filter, Hub, Kind, Start, Subscription};
 use api_model::table::IncludeObject;
 use api_model::{Cause, FieldPath};
 
@@ -229,7 +229,8 @@ struct Encoder {
 impl Encoder {
     fn event(&mut self, kind: Kind, change: &Change) -> Bytes {
         let plain = self.form.shape == Shape::Object && self.form.encoding != Encoding::Protobuf;
-        if plain && self.served.is_storage_version() {
+        // Changes of custom kinds are in the version of the request already.
+        if plain && (self.served.is_storage_version() || self.served.custom.is_some()) {
             return change.frame(kind);
         }
         let Some(entry) = change.entry(kind) else { return Bytes::new() };
@@ -242,9 +243,9 @@ impl Encoder {
                 let object = serde_json::from_slice(&partial).unwrap_or_default();
                 self.frame(kind.text(), &object)
             }
-            Shape::Object => self.frame(kind.text(), &self.served.from_storage(entry.parse())),
+            Shape::Object => self.frame(kind.text(), &self.parsed(entry)),
             Shape::Table => {
-                let object = self.served.from_storage(entry.parse());
+                let object = self.parsed(entry);
                 let mut made = table_of(
                     &self.served.resource,
                     &[object],
@@ -258,6 +259,24 @@ impl Encoder {
                 framed(kind.text(), made.to_string().as_bytes())
             }
         }
+    }
+
+    fn parsed(&self, entry: &Entry) -> Value {
+        if self.served.custom.is_some() { entry.parse() } else { self.served.from_storage(entry.parse()) }
+    }
+
+    /// The change as this version of a custom kind shows it.
+    async fn shown(&self, kind: Kind, change: Arc<Change>) -> Result<Arc<Change>, ApiError> {
+        let source = if kind == Kind::Deleted { &change.before } else { &change.now };
+        let Some(source) = source.as_ref().filter(|_| self.served.custom.is_some()) else {
+            return Ok(change);
+        };
+        if self.served.is_as_stored(source) {
+            return Ok(change);
+        }
+        let shown = self.registry.shown(&self.served, vec![source.clone()]).await?.pop();
+        let (now, before) = if kind == Kind::Deleted { (None, shown) } else { (shown, None) };
+        Ok(Arc::new(Change::new(now, before, change.revision)))
     }
 
     fn bookmark(&self, revision: u64, end_of_initial: bool) -> Bytes {
@@ -338,7 +357,7 @@ impl WatchStream {
                 change = subscription.next() => {
                     let (kind, change) = change?;
                     if change.revision > self.after {
-                        return Some(self.chunk(kind, &change));
+                        return Some(self.chunk(kind, change).await);
                     }
                 }
                 () = &mut self.deadline => return None,
@@ -356,8 +375,8 @@ impl WatchStream {
     }
 
     /// This change and those that wait behind it, as one piece.
-    fn chunk(&mut self, kind: Kind, change: &Change) -> Bytes {
-        let first = self.encode(kind, change);
+    async fn chunk(&mut self, kind: Kind, change: Arc<Change>) -> Bytes {
+        let first = self.encode(kind, change).await;
         let ended = |mark: &Option<(usize, u64)>| matches!(mark, Some((0, _)));
         if ended(&self.end_mark) {
             return first;
@@ -369,7 +388,7 @@ impl WatchStream {
         out.put_slice(&first);
         let mut next = Some((kind, change));
         while let Some((kind, change)) = next.take() {
-            out.put_slice(&self.encode(kind, &change));
+            out.put_slice(&self.encode(kind, change).await);
             if out.len() < CHUNK_BYTES_MAX && !ended(&self.end_mark) {
                 next = self.subscription.as_mut().and_then(Subscription::ready);
             }
@@ -377,7 +396,7 @@ impl WatchStream {
         out.freeze()
     }
 
-    fn encode(&mut self, kind: Kind, change: &Change) -> Bytes {
+    async fn encode(&mut self, kind: Kind, change: Arc<Change>) -> Bytes {
         if change.revision <= self.after {
             return Bytes::new();
         }
@@ -385,7 +404,14 @@ impl WatchStream {
         if let Some((left, _)) = &mut self.end_mark {
             *left = left.saturating_sub(1);
         }
-        self.encoder.event(kind, change)
+        match self.encoder.shown(kind, change).await {
+            Ok(change) => self.encoder.event(kind, &change),
+            // What cannot be shown ends the watch, as a list would fail.
+            Err(error) => {
+                self.subscription = None;
+                self.encoder.frame("ERROR", &error.status())
+            }
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl Registry {
         who: &Who,
     ) -> Result<Bytes, ApiError> {
         let served = &target.served;
+        served.check_definition("create")?;
         self.complete_metadata(target, &mut new)?;
         let target = &Target { name: object::name(&new).to_owned(), ..target.clone() };
         served.resource.schema.default(&mut new);
@@ -98,7 +99,7 @@ impl Registry {
         strategy::prepare_create(served, &mut new, &target.user);
         self.prepare_custom_definition(target, &mut new, None)?;
         let allocation = self.allocate(target, &mut new, None).await?;
-        let mut causes = served.resource.schema.validate(&new);
+        let mut causes = served.wrong_shape(&new, None);
         if causes.is_empty() {
             causes = api_model::validation::validate_create(&served.resource, &new);
         }
@@ -109,7 +110,7 @@ impl Registry {
             target.notes.warn(warning);
         }
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
-        let value = served.encode(&new);
+        let value = self.stored_bytes(served, &new).await?;
         let key = target.key();
         if options.dry_run {
             if self.current(target).await?.is_some() {
@@ -121,6 +122,7 @@ impl Registry {
         let stored = self.commit_allocated(served, &key, 0, Some(value.clone()), turn, beside).await?;
         let allocates = allocation.is_some();
         drop(allocation);
+        self.sync_custom();
         match stored {
             Stored::At(revision) if served.is_storage_version() => Ok(splice(&value, revision)),
             Stored::At(revision) => Ok(splice(&object::encode(&new), revision)),

@@ -37,6 +37,16 @@ pub struct Custom {
     pub scale: Option<Value>,
     /// The definition's name.
     pub definition: String,
+    /// The rules of this version's schema, compiled.
+    pub rules: Option<Arc<super::custom::rules::Rules>>,
+    /// The schema of the version in which objects are stored.
+    pub storage_schema: Option<Arc<api_model::Schema>>,
+    /// How versions are converted, when not by name only.
+    pub conversion: Option<Arc<super::custom::convert::Conversion>>,
+    /// Objects changed before this revision may be stored as the definition was then.
+    pub since: u64,
+    /// The definition is being deleted.
+    pub terminating: bool,
 }
 
 /// `v1` or `group/version`.
@@ -65,6 +75,12 @@ impl Served {
     /// Whether stored bytes can go out as they are.
     pub fn is_storage_version(&self) -> bool {
         self.storage_api_version == self.api_version()
+    }
+
+    /// Whether this entry's bytes are what this version shows.
+    pub fn is_as_stored(&self, entry: &crate::watch::Entry) -> bool {
+        let current = self.custom.as_ref().is_none_or(|custom| entry.revision >= custom.since);
+        self.is_storage_version() && current
     }
 
     /// The key prefix of all objects.

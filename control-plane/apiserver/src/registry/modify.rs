@@ -51,7 +51,7 @@ impl Registry {
         let mut entry = self.current(target).await?;
         for _ in 0..ATTEMPTS_MAX {
             let Some(current) = entry else { return Err(target.not_found()) };
-            let old = target.served.from_storage(current.parse());
+            let old = self.one_in_version(&target.served, current.parse()).await?;
             let mut new = change(&old)?;
             check_identity(target, &mut new, &old)?;
             self.judge(modify, &mut new, &old).await?;
@@ -70,13 +70,14 @@ impl Registry {
                 object::set_meta(&mut new, "resourceVersion", json!(object::resource_version(&old)));
                 return shown(&new);
             }
-            let value = target.served.encode(&new);
+            let value = self.stored_bytes(&target.served, &new).await?;
             let put = (!gone).then(|| value.clone());
             let (key, turn) = (target.key(), allocation.as_ref());
             let beside = self.with_service(&target.served, Some(&old), (!gone).then_some(&new));
             let stored =
                 self.commit_allocated(&target.served, &key, current.revision, put, turn, beside).await?;
             drop(allocation);
+            self.sync_custom();
             if gone && matches!(stored, Stored::At(_)) {
                 admit::removed(self, target, &old).await;
             }
@@ -104,7 +105,7 @@ impl Registry {
 
     fn validate(&self, modify: &Modify<'_>, new: &Value, old: &Value) -> Result<(), ApiError> {
         let target = modify.target;
-        let mut causes = target.served.resource.schema.validate(new);
+        let mut causes = target.served.wrong_shape(new, Some(old));
         if causes.is_empty() && modify.checked {
             let resource = &target.served.resource;
             causes = api_model::validation::validate_write(resource, &target.subresource, new, old);

@@ -29,23 +29,23 @@ impl Registry {
         let mut entry = self.current(target).await?;
         for _ in 0..ATTEMPTS_MAX {
             let Some(current) = entry else { return Err(target.not_found()) };
-            let old = target.served.from_storage(current.parse());
+            let old = self.one_in_version(&target.served, current.parse()).await?;
             check_preconditions(target, options, &old)?;
             admit::mutate(self, target, Operation::Delete, None, Some(&old), options).await?;
             admit::validate(self, target, Operation::Delete, None, Some(&old), options).await?;
             let plan = deletion::plan(&target.served, &old, options, self.clock.now());
             if options.dry_run {
-                return Ok(tried(target, &plan, &current));
+                return Ok(tried(target, &plan, &current, &old));
             }
             let mut beside = Vec::new();
             let (value, shown) = match plan {
-                Plan::Nothing => return Ok(Removed::Marked(as_asked(target, &current))),
+                Plan::Nothing => return Ok(Removed::Marked(as_asked(target, &current, &old))),
                 Plan::Remove => {
                     beside = self.with_service(&target.served, Some(&old), None);
                     (None, None)
                 }
                 Plan::Mark(new) => {
-                    let value = target.served.encode(&new);
+                    let value = self.stored_bytes(&target.served, &new).await?;
                     (Some(value), Some(object::encode(&new)))
                 }
             };
@@ -56,7 +56,7 @@ impl Registry {
                     }
                     return Ok(match shown {
                         Some(marked) => Removed::Marked(splice(&marked, revision)),
-                        None => Removed::Gone(as_asked(target, &current.deleted_at(revision))),
+                        None => Removed::Gone(as_asked(target, &current.deleted_at(revision), &old)),
                     });
                 }
                 Stored::Lost(kv) => entry = kv.map(|kv| self.entry_of(&target.served, &kv)),
@@ -66,18 +66,21 @@ impl Registry {
     }
 }
 
-/// The entry's bytes in the version of the request.
-fn as_asked(target: &Target, entry: &Entry) -> Bytes {
-    if target.served.is_storage_version() {
+/// The entry's bytes in the version of the request; `object` is the same in it.
+fn as_asked(target: &Target, entry: &Entry, object: &Value) -> Bytes {
+    if target.served.is_as_stored(entry) {
         return entry.bytes();
+    }
+    if target.served.custom.is_some() {
+        return splice(&object::encode(object), entry.revision);
     }
     serde_json::to_vec(&target.served.from_storage(entry.parse())).unwrap_or_default().into()
 }
 
-fn tried(target: &Target, plan: &Plan, current: &Arc<Entry>) -> Removed {
+fn tried(target: &Target, plan: &Plan, current: &Arc<Entry>, old: &Value) -> Removed {
     match plan {
-        Plan::Remove => Removed::Gone(as_asked(target, current)),
-        Plan::Nothing => Removed::Marked(as_asked(target, current)),
+        Plan::Remove => Removed::Gone(as_asked(target, current, old)),
+        Plan::Nothing => Removed::Marked(as_asked(target, current, old)),
         Plan::Mark(new) => Removed::Marked(splice(&object::encode(new), current.revision)),
     }
 }

@@ -107,6 +107,20 @@ impl Cache {
         Self { prefix, paths: RwLock::new(Arc::new(paths)), state: RwLock::new(State::default()) }
     }
 
+    /// Sets which fields may be selected by; what is there is read again.
+    pub fn select_by(&self, paths: Paths) {
+        let paths = Arc::new(paths);
+        if self.paths.read().same_as(&paths) {
+            return;
+        }
+        *self.paths.write() = paths.clone();
+        let mut state = self.state.write();
+        for entry in state.objects.values_mut() {
+            *entry = Arc::new(entry.selected_by(&paths));
+        }
+        state.indexes.clear();
+    }
+
     /// The entry of a stored value of this resource.
     pub fn entry(&self, key: Arc<str>, value: bytes::Bytes, revision: u64) -> Entry {
         let paths = self.paths.read().clone();

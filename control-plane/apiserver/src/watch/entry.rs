@@ -124,6 +124,25 @@ impl Entry {
         self.len() - self.splice.metadata_at
     }
 
+    /// The same object with a header of these fields.
+    pub fn selected_by(&self, paths: &Paths) -> Self {
+        Self::new(self.key.clone(), self.prefix_bytes, self.value.clone(), self.revision, paths)
+    }
+
+    /// The same object with another value, as another version of its kind shows it.
+    pub fn with_value(&self, value: Bytes) -> Self {
+        let splice = Splice::of(&value);
+        Self {
+            key: self.key.clone(),
+            prefix_bytes: self.prefix_bytes,
+            value,
+            splice,
+            header: self.header.clone(),
+            revision: self.revision,
+            parsed: OnceLock::new(),
+        }
+    }
+
     /// The object, built at first use and kept: for what is read again and again by the server itself.
     pub fn value(&self) -> Arc<Value> {
         self.parsed.get_or_init(|| Arc::new(self.parse())).clone()

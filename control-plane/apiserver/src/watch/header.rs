@@ -128,6 +128,11 @@ impl Paths {
         self.absent.push(absent);
     }
 
+    /// Whether these are the same fields.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+
     /// Where the value of `path` stands in [`Header::fields`].
     pub fn slot(&self, path: &str) -> Option<usize> {
         self.names.iter().position(|name| name == path)

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use kit::http::{Request, Response};
 use serde_json::Value;
 
-use super::Webhooks;
-use super::hook::{Hook, Place, Trust};
+use super::hook::{Line, Place, Trust};
+use crate::attributes::Objects;
 use crate::streaming::endpoint;
+use crate::tunnel::Kubelets;
 
 const ANSWER_MAX_BYTES: usize = 3 * 1024 * 1024;
 
@@ -25,25 +26,36 @@ fn post(uri: &str, body: String) -> Result<Request, String> {
         .map_err(|error| error.to_string())
 }
 
-impl Webhooks {
+/// Calls webhooks: through the tunnels (services) or directly (URLs), trusted by their CA bundle only.
+pub(crate) struct Caller {
+    objects: Arc<dyn Objects>,
+    kubelets: Arc<Kubelets>,
+}
+
+impl Caller {
+    /// Finds services among these objects, and their nodes by these tunnels.
+    pub fn new(objects: Arc<dyn Objects>, kubelets: Arc<Kubelets>) -> Self {
+        Self { objects, kubelets }
+    }
+
     /// Asks; the error is why there is no answer.
-    pub(super) async fn call(&self, hook: &Hook, question: &Value) -> Result<Value, String> {
-        let seconds = hook.limit.as_secs();
-        let url = match &hook.place {
+    pub async fn call(&self, line: &Line, question: &Value) -> Result<Value, String> {
+        let seconds = line.limit.as_secs();
+        let url = match &line.place {
             Place::Url(url) => with_timeout(url, seconds),
             Place::Service { namespace, name, port, path } => {
                 with_timeout(&format!("https://{name}.{namespace}.svc:{port}{path}"), seconds)
             }
         };
         let failed = |why: String| format!("failed to call webhook: Post \"{url}\": {why}");
-        let trust = hook.tls.as_ref().map_err(|why| format!("could not get REST client: {why}"))?;
-        let sent = self.send(hook, trust, &url, question.to_string());
-        let response = match tokio::time::timeout(hook.limit, sent).await {
+        let trust = line.tls.as_ref().map_err(|why| format!("could not get REST client: {why}"))?;
+        let sent = self.send(line, trust, &url, question.to_string());
+        let response = match tokio::time::timeout(line.limit, sent).await {
             Ok(sent) => sent.map_err(failed)?,
             Err(_) => return Err(failed("context deadline exceeded".to_owned())),
         };
         let status = response.status();
-        let read = tokio::time::timeout(hook.limit, kit::http::read(response.into_body(), ANSWER_MAX_BYTES));
+        let read = tokio::time::timeout(line.limit, kit::http::read(response.into_body(), ANSWER_MAX_BYTES));
         let bytes = match read.await {
             Ok(read) => read.map_err(|error| failed(error.to_string()))?,
             Err(_) => return Err(failed("context deadline exceeded".to_owned())),
@@ -54,8 +66,8 @@ impl Webhooks {
         serde_json::from_slice(&bytes).map_err(|error| format!("failed to call webhook: {error}"))
     }
 
-    async fn send(&self, hook: &Hook, trust: &Trust, url: &str, body: String) -> Result<Response, String> {
-        match &hook.place {
+    async fn send(&self, line: &Line, trust: &Trust, url: &str, body: String) -> Result<Response, String> {
+        match &line.place {
             Place::Url(_) => {
                 trust.client.send(post(url, body)?).await.map_err(|error| kit::Chain(&error).to_string())
             }
@@ -66,7 +78,7 @@ impl Webhooks {
                         _ => error.message,
                     },
                 )?;
-                let uri = with_timeout(path, hook.limit.as_secs());
+                let uri = with_timeout(path, line.limit.as_secs());
                 let server = format!("{name}.{namespace}.svc");
                 let mut request = post(&uri, body)?;
                 if let Ok(host) = http::HeaderValue::from_str(&format!("{server}:{port}")) {

@@ -15,7 +15,7 @@ const DEFAULT_PORT: u16 = 443;
 
 /// Where a webhook is.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Url(String),
     Service { namespace: String, name: String, port: u16, path: String },
 }
@@ -32,17 +32,30 @@ pub(super) struct Hook {
     pub ignores_failure: bool,
     /// Can be asked about what will not be stored.
     pub dry_runs: bool,
-    pub limit: Duration,
     pub reinvoked: bool,
     /// `v1` or `v1beta1`.
     pub version: &'static str,
+    pub line: Line,
+}
+
+/// The way to a webhook.
+pub(crate) struct Line {
     pub place: Place,
     /// TLS towards it, or why there is none.
     pub tls: Result<Trust, String>,
+    /// How long an answer may take.
+    pub limit: Duration,
+}
+
+impl Line {
+    /// By a `clientConfig`.
+    pub fn of(config: &Value, limit: Duration) -> Self {
+        Self { place: place(config), tls: trust(text(config, "/caBundle")), limit }
+    }
 }
 
 /// Whom a webhook's caller trusts.
-pub(super) struct Trust {
+pub(crate) struct Trust {
     pub config: Arc<rustls::ClientConfig>,
     /// Keeps connections to a URL.
     pub client: kit::client::Client,
@@ -68,11 +81,9 @@ impl Hook {
             conditions: conditions(items(webhook, "/matchConditions")),
             ignores_failure: text(webhook, "/failurePolicy") == "Ignore",
             dry_runs: matches!(text(webhook, "/sideEffects"), "None" | "NoneOnDryRun"),
-            limit: Duration::from_secs(seconds),
             reinvoked: text(webhook, "/reinvocationPolicy") == "IfNeeded",
             version: if first.is_some_and(|version| version == "v1beta1") { "v1beta1" } else { "v1" },
-            place: place(&webhook["clientConfig"]),
-            tls: trust(text(webhook, "/clientConfig/caBundle")),
+            line: Line::of(&webhook["clientConfig"], Duration::from_secs(seconds)),
         }
     }
 }

@@ -23,8 +23,9 @@ use super::matching::{Seen, is_exempt};
 use crate::attributes::{AdmissionRequest, ApiError, Objects, kind_of};
 use crate::authz::Authorizer;
 use crate::registry::Served;
-use crate::tunnel::Kubelets;
+pub(crate) use call::Caller;
 use hook::Hook;
+pub(crate) use hook::Line;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingwebhookconfigurations";
@@ -33,7 +34,7 @@ const VALIDATING: &str = "validatingwebhookconfigurations";
 /// Calls webhooks.
 pub(super) struct Webhooks {
     objects: Arc<dyn Objects>,
-    kubelets: Arc<Kubelets>,
+    caller: Arc<Caller>,
     backend: Arc<dyn Backend>,
     authorizer: Arc<Authorizer>,
     mutating: Derived<Vec<Arc<Hook>>>,
@@ -45,13 +46,13 @@ pub(super) use mutating::Rounds;
 impl Webhooks {
     pub fn new(
         objects: Arc<dyn Objects>,
-        kubelets: Arc<Kubelets>,
+        caller: Arc<Caller>,
         backend: Arc<dyn Backend>,
         authorizer: Arc<Authorizer>,
     ) -> Self {
         Self {
             objects,
-            kubelets,
+            caller,
             backend,
             authorizer,
             mutating: Derived::new(&[(GROUP, MUTATING)]),

@@ -34,7 +34,7 @@ impl Webhooks {
         }
         let uid = uuid::Uuid::new_v4().to_string();
         let question = review::question(request, hook, seen, &uid, objects);
-        let review = self.call(hook, &question).await.map_err(Failure::Call)?;
+        let review = self.caller.call(&hook.line, &question).await.map_err(Failure::Call)?;
         let answer = review::answer(&review, hook, &uid, mutates)
             .map_err(|why| Failure::Call(format!("received invalid webhook response: {why}")))?;
         for (key, value) in &answer.annotations {
