@@ -207,8 +207,11 @@ where
     let (mut from, mut to) = tokio::io::split(io);
     let write = async {
         while let Some(frame) = queue.recv().await {
-            to.write_all(&frame).await?;
-            to.flush().await?;
+            if to.write_all(&frame).await.is_err() || to.flush().await.is_err() {
+                // The far side listens no more. What it has said before is still to be read, and that ends the session.
+                queue.close();
+                return std::future::pending().await;
+            }
         }
         to.shutdown().await
     };
@@ -265,13 +268,14 @@ async fn receive<R: AsyncRead + Unpin>(
                 let _ = opened.send(());
             }
         }
-        RST_STREAM => {
-            streams.lock().remove(&number);
-        }
+        // How containerd ends streams that it closes with the connection: of an open one nothing more comes. One that was
+        // never accepted is refused, which its opener learns because `opened` is dropped.
+        RST_STREAM => end(number, streams).await,
         // Ours would be odd; the far side's are even and want an answer.
         PING if number % 2 == 0 => {
             if let Some(frames) = frames.upgrade() {
-                send(&frames, control(PING, &body)).await?;
+                // A far side that does not listen gets no answer, and is still heard.
+                let _ = send(&frames, control(PING, &body)).await;
             }
         }
         // No new streams, which are all open by then; those that are go on.
@@ -289,7 +293,14 @@ async fn deliver(id: u32, flags: u8, body: Bytes, streams: &Streams) {
         let _ = pieces.send(Piece::Bytes(body)).await;
     }
     if flags & FIN != 0 {
-        streams.lock().remove(&id);
-        let _ = pieces.send(Piece::End).await;
+        end(id, streams).await;
+    }
+}
+
+/// Tells a stream's reader that it has had everything.
+async fn end(id: u32, streams: &Streams) {
+    let ended = streams.lock().remove(&id);
+    if let Some(stream) = ended {
+        let _ = stream.pieces.send(Piece::End).await;
     }
 }

@@ -137,6 +137,8 @@ async fn carry(
             );
             match copies {
                 (Ok(()), Ok(()), Ok(status)) => status,
+                // The status is the last thing said, so all output came before it, however the connection ended.
+                (out, err, Ok(status)) if is_whole(&out) && is_whole(&err) => status,
                 (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => failure(&error),
             }
         }
@@ -199,12 +201,22 @@ async fn copy(from: Option<Reader>, channel: u8, to: &mpsc::Sender<Message>) -> 
     Ok(())
 }
 
+/// Whether an output was passed on up to the end of its connection.
+fn is_whole(copied: &io::Result<()>) -> bool {
+    copied.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
 /// The `Status` on the error stream; nothing said means that all went well.
 async fn collect(mut from: Reader) -> io::Result<Bytes> {
     let mut all = BytesMut::new();
-    while let Some(bytes) = from.next().await? {
-        if all.len() + bytes.len() <= STATUS_BYTES_MAX {
-            all.put_slice(&bytes);
+    loop {
+        match from.next().await {
+            Ok(Some(bytes)) if all.len() + bytes.len() <= STATUS_BYTES_MAX => all.put_slice(&bytes),
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            // Kubelets may close the connection right behind the status.
+            Err(_) if serde_json::from_slice::<serde::de::IgnoredAny>(&all).is_ok() => break,
+            Err(error) => return Err(error),
         }
     }
     if all.is_empty() {

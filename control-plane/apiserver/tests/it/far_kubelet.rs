@@ -1,7 +1,8 @@
 //! A kubelet for one test: it speaks the kubelet's protocols and runs commands of its own.
 //!
 //! `cat` gives back its input, `exit N` fails, `both` writes to both outputs, `size` tells the terminal's first size, `big N` writes N
-//! megabytes, `refused` does not start. A port gives back what is sent to it; port 1 refuses.
+//! megabytes, `refused` does not start. `reset`, `cut` and `gone` write a line and then end their streams by a reset, end nothing but the
+//! connection, or do that without a status. A port gives back what is sent to it; port 1 refuses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -148,6 +149,10 @@ async fn run(mut events: Connection, command: &[String], wanted: usize) {
             }
             0
         }
+        ["reset" | "cut" | "gone"] => {
+            writer.send(out.unwrap(), b"out\n", false).await;
+            0
+        }
         ["size"] => {
             let size = size(&mut events, early, streams["resize"]).await;
             writer.send(out.unwrap(), &size, false).await;
@@ -155,10 +160,17 @@ async fn run(mut events: Connection, command: &[String], wanted: usize) {
         }
         _ => 127,
     };
-    for name in ["stdout", "stderr"] {
-        if let Some(id) = streams.get(name) {
-            writer.send(*id, &[], true).await;
-        }
+    finish(&words, code, &streams, &writer).await;
+    if !matches!(words.as_slice(), ["cut" | "gone"]) {
+        while events.next().await.is_some() {}
+    }
+}
+
+/// Ends the streams of a command, and says how it ended.
+async fn finish(words: &[&str], code: i32, streams: &HashMap<String, u32>, writer: &Writer) {
+    let (is_reset, ends) = (words == ["reset"], !matches!(words, ["reset" | "cut" | "gone"]));
+    for id in ["stdout", "stderr"].iter().filter_map(|name| streams.get(*name)).filter(|_| ends) {
+        writer.send(*id, &[], true).await;
     }
     let status = match code {
         0 => json!({"metadata": {}, "status": "Success"}),
@@ -166,8 +178,12 @@ async fn run(mut events: Connection, command: &[String], wanted: usize) {
             "message": format!("command terminated with non-zero exit code: exit status {code}"),
             "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]}}),
     };
-    writer.send(streams["error"], status.to_string().as_bytes(), true).await;
-    while events.next().await.is_some() {}
+    if words != ["gone"] {
+        writer.send(streams["error"], status.to_string().as_bytes(), ends).await;
+    }
+    for id in streams.values().filter(|_| is_reset) {
+        writer.reset(*id).await;
+    }
 }
 
 async fn cat(events: &mut Connection, early: Vec<Event>, writer: &Writer, from: u32, to: u32) {

@@ -89,6 +89,14 @@ impl Writer {
         let _ = self.0.lock().await.0.write_all(&frame).await;
     }
 
+    /// Ends a stream in both directions at once, as "CANCEL".
+    pub async fn reset(&self, id: u32) {
+        let mut frame = vec![0x80, 3, 0, 3, 0, 0, 0, 8];
+        frame.extend(id.to_be_bytes());
+        frame.extend(5_u32.to_be_bytes());
+        let _ = self.0.lock().await.0.write_all(&frame).await;
+    }
+
     async fn accept(&self, id: u32) {
         let mut guard = self.0.lock().await;
         let mut block = Vec::with_capacity(64);

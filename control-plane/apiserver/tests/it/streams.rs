@@ -121,6 +121,25 @@ async fn exit_codes_and_both_outputs_arrive() {
     assert_eq!(to_end(&mut socket).await.out, br#"{"Width":80,"Height":24}"#);
 }
 
+/// containerd closes the connection as soon as it has said the status: streams end by a reset, or only by that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_ends_well_however_its_connection_is_closed() {
+    let front = world().await;
+    for command in ["reset", "cut"] {
+        let path = exec(&format!("command={command}&stdout=true&stderr=true"));
+        let (mut socket, _) = open(&front, &path, V5).await.unwrap();
+        let ran = to_end(&mut socket).await;
+        assert_eq!((&*ran.out, &ran.status["status"]), (&b"out\n"[..], &Value::from("Success")), "{command}");
+    }
+    let (mut socket, _) = open(&front, &exec("command=gone&stdout=true"), V5).await.unwrap();
+    let ran = to_end(&mut socket).await;
+    assert_eq!(
+        (&*ran.out, &ran.status["status"]),
+        (&b"out\n"[..], &Value::from("Failure")),
+        "nobody said how it ended"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn much_output_is_not_lost_on_a_slow_reader() {
     let front = world().await;
