@@ -9,7 +9,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::entra::Entra;
 use crate::errors::Refused;
-use crate::model::{Application, Certificate, Federated};
+use crate::model::{Certificate, Federated};
 
 const ALGORITHMS: [Algorithm; 4] = [Algorithm::RS256, Algorithm::PS256, Algorithm::RS384, Algorithm::RS512];
 
@@ -59,7 +59,13 @@ impl Entra {
     }
 
     /// Checks that an assertion was signed with one of the application's certificates.
-    fn by_certificate(&self, app: &Application, assertion: &str, base: &str) -> Result<(), Refused> {
+    fn by_certificate(
+        &self,
+        client_id: &str,
+        certificates: &[Certificate],
+        assertion: &str,
+        base: &str,
+    ) -> Result<(), Refused> {
         let wrong = |text: &str| {
             Refused::new(
                 "invalid_client",
@@ -72,15 +78,16 @@ impl Entra {
         let header = jsonwebtoken::decode_header(assertion)
             .map_err(|_| Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed."))?;
         let now = self.now().to_string();
-        let valid = app.certificates.iter().filter(|c| c.end > now);
-        let claims = valid
+        let claims = certificates
+            .iter()
+            .filter(|c| c.end > now)
             .filter_map(|c| opened(c, &header))
             .filter(|(_, fits)| *fits)
             .find_map(|(key, _)| jsonwebtoken::decode::<Value>(assertion, &key, &rules()).ok())
             .ok_or_else(|| wrong("Reason - the key was not found."))?
             .claims;
         let (issuer, subject) = (text(&claims, "iss"), text(&claims, "sub"));
-        if !issuer.eq_ignore_ascii_case(&app.app_id) || !subject.eq_ignore_ascii_case(&app.app_id) {
+        if !issuer.eq_ignore_ascii_case(client_id) || !subject.eq_ignore_ascii_case(client_id) {
             return Err(Refused::new(
                 "invalid_client",
                 700_021,
@@ -176,18 +183,17 @@ impl Entra {
     pub(crate) async fn check_assertion(
         &self,
         client_id: &str,
-        app: Option<&Application>,
+        certificates: &[Certificate],
         trusts: &[Federated],
         assertion: &str,
         base: &str,
     ) -> Result<(), Refused> {
         let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(assertion)
             .map_err(|_| Refused::new("invalid_request", 50_027, "JWT token is invalid or malformed."))?;
-        match app {
-            Some(app) if text(&claims, "iss").eq_ignore_ascii_case(client_id) => {
-                self.by_certificate(app, assertion, base)
-            }
-            _ => self.by_federation(trusts, assertion).await,
+        if text(&claims, "iss").eq_ignore_ascii_case(client_id) {
+            self.by_certificate(client_id, certificates, assertion, base)
+        } else {
+            self.by_federation(trusts, assertion).await
         }
     }
 }

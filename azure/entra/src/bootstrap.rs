@@ -53,6 +53,8 @@ impl Entra {
                     enabled: true,
                     federated: Vec::new(),
                     secrets: Vec::new(),
+                    certificates: Vec::new(),
+                    owners: Vec::new(),
                     admin: true,
                     extra: Map::new(),
                 };
@@ -130,6 +132,7 @@ impl Entra {
                     enabled: true,
                     created: now,
                     admin,
+                    sessions_from: 0,
                     extra: Map::new(),
                 };
                 Ok((user.id.clone(), vec![store::put("user", &user.id, &user)?]))

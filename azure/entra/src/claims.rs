@@ -1,13 +1,17 @@
 //! What stands in tokens.
+//!
+//! Access tokens have the form their resource asks for (`api.requestedAccessTokenVersion` of its application): Azure's own
+//! resources take v1 (`appid`, `upn`, issuer `sts.windows.net`), an application may want v2 (`azp`, `preferred_username`,
+//! issuer `…/v2.0`, its own id as the audience).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::entra::{Entra, EntraError};
-use crate::errors::Refused;
-use crate::model::{PrincipalKind, ServicePrincipal, User};
-use crate::secrets;
+use crate::model::{Application, PrincipalKind, ServicePrincipal, User};
+use crate::resources::{DIRECTORY_READERS, GLOBAL_ADMINISTRATOR, MEMBER};
+use crate::{resources, secrets};
 
 /// How long an access token is valid.
 pub(crate) const ACCESS_S: i64 = 3_600;
@@ -17,30 +21,6 @@ pub(crate) const MANAGED_S: i64 = 24 * 3_600;
 /// More groups than this do not go into a token, as Entra documents it for JWTs.
 const GROUPS_MAX: usize = 200;
 
-/// The AKS server application: the audience of tokens for clusters.
-pub(crate) const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
-
-/// Resources of the cloud itself, beside those of the front door's hosts.
-const KNOWN: &[&str] = &[
-    "https://management.azure.com",
-    "https://management.core.windows.net",
-    "https://graph.microsoft.com",
-    "https://graph.windows.net",
-    "https://vault.azure.net",
-    "https://containerregistry.azure.net",
-    "https://storage.azure.com",
-    "https://monitor.azure.com",
-    "https://api.loganalytics.io",
-    "https://database.windows.net",
-    "https://dns.azure.net",
-    "https://servicebus.azure.net",
-    "https://eventhubs.azure.net",
-    "https://batch.core.windows.net",
-    AKS_SERVER,
-    "00000003-0000-0000-c000-000000000000",
-    "797f4846-ba00-4fd7-ba43-dac1f8f63013",
-];
-
 /// How a client proved itself: `appidacr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
@@ -49,61 +29,57 @@ pub(crate) enum Proof {
     Certificate,
 }
 
-impl Entra {
-    /// The audience that a scope asks for, if this directory knows it.
-    pub(crate) fn audience(&self, scope: &str) -> Result<String, Refused> {
-        let skip = ["offline_access", "openid", "profile", "email"];
-        let wanted = scope.split_whitespace().find(|s| !skip.contains(&s.to_ascii_lowercase().as_str()));
-        let Some(wanted) = wanted else { return Ok("00000003-0000-0000-c000-000000000000".to_owned()) };
-        let resource = match wanted.strip_suffix("/.default") {
-            Some(resource) => resource,
-            None if wanted.contains("://") || wanted.contains('/') => {
-                wanted.rsplit_once('/').map_or(wanted, |(r, _)| r)
-            }
-            None => wanted,
-        };
-        self.check_resource(resource)?;
-        Ok(resource.to_owned())
-    }
-
-    /// Refuses resources that are not of this cloud.
-    pub(crate) fn check_resource(&self, resource: &str) -> Result<(), Refused> {
-        let bare = resource.trim_end_matches('/').trim_start_matches("spn:").to_ascii_lowercase();
-        let host =
-            bare.strip_prefix("https://").map(|rest| rest.split(['/', ':']).next().unwrap_or("").to_owned());
-        let of_host = host.is_some_and(|host| {
-            self.config.hosts.iter().any(|h| h.eq_ignore_ascii_case(&host))
-                || host.ends_with(".vault.azure.net")
-                || host.ends_with(".azurecr.io")
-        });
-        let state = self.store.state.read();
-        let of_app = || {
-            state.applications.values().any(|a| {
-                a.app_id.eq_ignore_ascii_case(&bare)
-                    || bare.strip_prefix("api://").is_some_and(|id| a.app_id.eq_ignore_ascii_case(id))
-                    || a.identifier_uris.iter().any(|u| u.trim_end_matches('/').eq_ignore_ascii_case(&bare))
-            })
-        };
-        if of_host || KNOWN.contains(&bare.as_str()) || of_app() {
-            return Ok(());
+impl Proof {
+    fn acr(self) -> &'static str {
+        match self {
+            Proof::Public => "0",
+            Proof::Secret => "1",
+            Proof::Certificate => "2",
         }
-        Err(Refused::new(
-            "invalid_resource",
-            500_011,
-            format!(
-                "The resource principal named {resource} was not found in the tenant named Lazurite. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant."
-            ),
-        ))
+    }
+}
+
+/// What a token is for.
+pub(crate) struct Target<'a> {
+    /// As the client named it.
+    pub audience: &'a str,
+    /// By which address the client came: v2 issuers begin with it.
+    pub base: &'a str,
+    /// The scopes it asked for.
+    pub scope: &'a str,
+}
+
+/// Puts the two names of the client, as the token's version has them.
+fn put_client(claims: &mut Value, app_id: &str, acr: &str) {
+    let (id, proof) = if claims["ver"] == "2.0" { ("azp", "azpacr") } else { ("appid", "appidacr") };
+    claims[id] = json!(app_id);
+    claims[proof] = json!(acr);
+}
+
+impl Entra {
+    /// The application in this tenant that a resource is, if it is one.
+    pub(crate) fn application_named(&self, resource: &str) -> Option<Application> {
+        self.store.state.read().applications.values().find(|a| resources::names(a, resource)).cloned()
     }
 
-    fn common(&self, audience: &str, seconds: i64) -> Value {
+    fn common(&self, target: &Target<'_>, app: Option<&Application>, seconds: i64) -> Value {
         let now = self.now().as_second();
         let tenant = self.tenant_id();
-        json!({
-            "aud": audience, "iss": format!("https://sts.windows.net/{tenant}/"), "iat": now, "nbf": now - 5, "exp": now + seconds,
+        let mut claims = json!({
+            "aud": target.audience, "iss": self.issuer(), "iat": now, "nbf": now - 5, "exp": now + seconds,
             "tid": tenant, "ver": "1.0", "uti": secrets::random(16), "aio": secrets::random(24),
-            "rh": secrets::random(16), "idp": format!("https://sts.windows.net/{tenant}/"), "xms_tcdt": 1_700_000_000,
-        })
+            "rh": format!("1.{}.", secrets::random(20)), "xms_tcdt": 1_700_000_000,
+        });
+        let version =
+            app.and_then(|a| a.extra.get("api")).and_then(|api| api.get("requestedAccessTokenVersion"));
+        if let (Some(app), Some(2)) = (app, version.and_then(Value::as_i64)) {
+            claims["ver"] = json!("2.0");
+            claims["aud"] = json!(app.app_id);
+            claims["iss"] = json!(format!("{}/{tenant}/v2.0", target.base));
+        } else {
+            claims["idp"] = claims["iss"].clone();
+        }
+        claims
     }
 
     fn sign(&self, claims: &Value) -> Result<String, EntraError> {
@@ -111,8 +87,15 @@ impl Entra {
         keys.first().ok_or(EntraError::NotRsa)?.sign(claims)
     }
 
-    /// Groups as they fit a token; when they do not, where they can be asked for.
-    fn put_groups(&self, claims: &mut Value, groups: Vec<String>, kind: &str, object_id: &str) {
+    /// Groups as they fit a token; when they do not, where they can be asked for. An application says whether it wants
+    /// any; Azure's own resources do.
+    fn put_groups(&self, claims: &mut Value, app: Option<&Application>, kind: &str, object_id: &str) {
+        let wanted =
+            |a: &Application| a.extra.get("groupMembershipClaims").and_then(Value::as_str).map(str::to_owned);
+        if app.is_some_and(|a| wanted(a).is_none_or(|w| !w.contains("SecurityGroup") && !w.contains("All"))) {
+            return;
+        }
+        let groups = self.groups_of(object_id);
         match groups.len() {
             0 => {}
             1..=GROUPS_MAX => claims["groups"] = json!(groups),
@@ -127,25 +110,54 @@ impl Entra {
         }
     }
 
+    /// The values of the roles of `resource` that a principal (or a group it is in) was given.
+    fn roles(&self, resource: &str, object_id: &str) -> Vec<String> {
+        let groups = self.groups_of(object_id);
+        let state = self.store.state.read();
+        let Some(target) = resources::principal_named(&state, resource) else { return Vec::new() };
+        let app = state.application_of(&target.app_id);
+        let defined = app.and_then(|a| a.extra.get("appRoles")).or_else(|| target.extra.get("appRoles"));
+        let defined: Vec<&Value> = defined.and_then(Value::as_array).into_iter().flatten().collect();
+        let held = state.roles.values().filter(|r| {
+            r.resource == target.id && (r.principal == object_id || groups.contains(&r.principal))
+        });
+        let value = |id: &str| defined.iter().find(|d| d["id"] == id).and_then(|d| d["value"].as_str());
+        let mut found: Vec<String> = held.filter_map(|r| value(&r.role).map(str::to_owned)).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
     /// An access token of a service principal.
     pub(crate) fn app_token(
         &self,
         principal: &ServicePrincipal,
-        audience: &str,
+        target: &Target<'_>,
         proof: Proof,
         seconds: i64,
     ) -> Result<String, EntraError> {
-        let mut claims = self.common(audience, seconds);
-        let groups = self.store.state.read().groups_of(&principal.id);
-        claims["appid"] = json!(principal.app_id);
-        claims["appidacr"] = json!(if proof == Proof::Certificate { "2" } else { "1" });
+        let app = self.application_named(target.audience);
+        let mut claims = self.common(target, app.as_ref(), seconds);
+        let managed = principal.kind == PrincipalKind::ManagedIdentity;
+        put_client(
+            &mut claims,
+            &principal.app_id,
+            if managed || proof == Proof::Certificate { "2" } else { "1" },
+        );
         claims["idtyp"] = json!("app");
         claims["oid"] = json!(principal.id);
         claims["sub"] = json!(principal.id);
-        claims["app_displayname"] = json!(principal.name);
-        self.put_groups(&mut claims, groups, "servicePrincipals", &principal.id);
-        if principal.kind == PrincipalKind::ManagedIdentity {
-            claims["appidacr"] = json!("2");
+        if resources::is_graph(target.audience) {
+            claims["app_displayname"] = json!(principal.name);
+            let admin = principal.admin.then_some(GLOBAL_ADMINISTRATOR);
+            claims["wids"] = json!(admin.into_iter().chain([DIRECTORY_READERS]).collect::<Vec<_>>());
+        }
+        let roles = self.roles(target.audience, &principal.id);
+        if !roles.is_empty() {
+            claims["roles"] = json!(roles);
+        }
+        self.put_groups(&mut claims, app.as_ref(), "servicePrincipals", &principal.id);
+        if managed {
             claims["xms_mirid"] = json!(principal.resource_id);
         }
         self.sign(&claims)
@@ -156,28 +168,63 @@ impl Entra {
         &self,
         user: &User,
         client_id: &str,
-        audience: &str,
+        target: &Target<'_>,
         proof: Proof,
     ) -> Result<String, EntraError> {
-        let mut claims = self.common(audience, ACCESS_S);
-        let groups = self.store.state.read().groups_of(&user.id);
-        claims["appid"] = json!(client_id);
-        claims["appidacr"] = json!(match proof {
-            Proof::Public => "0",
-            Proof::Secret => "1",
-            Proof::Certificate => "2",
-        });
-        claims["idtyp"] = json!("user");
+        let app = self.application_named(target.audience);
+        let mut claims = self.common(target, app.as_ref(), ACCESS_S);
+        put_client(&mut claims, client_id, proof.acr());
         claims["oid"] = json!(user.id);
         claims["sub"] = json!(secrets::fingerprint(&format!("{}{client_id}", user.id)));
-        claims["upn"] = json!(user.upn);
-        claims["unique_name"] = json!(user.upn);
         claims["name"] = json!(user.name);
-        claims["amr"] = json!(["pwd"]);
-        claims["scp"] = json!("user_impersonation");
-        claims["acr"] = json!("1");
-        self.put_groups(&mut claims, groups, "users", &user.id);
+        claims["scp"] = json!(self.granted(user, client_id, target));
+        if claims["ver"] == "2.0" {
+            claims["preferred_username"] = json!(user.upn);
+        } else {
+            claims["idtyp"] = json!("user");
+            claims["upn"] = json!(user.upn);
+            claims["unique_name"] = json!(user.upn);
+            claims["amr"] = json!(["pwd"]);
+            claims["acr"] = json!("1");
+        }
+        let admin = user.admin.then_some(GLOBAL_ADMINISTRATOR);
+        claims["wids"] = json!(admin.into_iter().chain([MEMBER]).collect::<Vec<_>>());
+        let roles = self.roles(target.audience, &user.id);
+        if !roles.is_empty() {
+            claims["roles"] = json!(roles);
+        }
+        self.put_groups(&mut claims, app.as_ref(), "users", &user.id);
         self.sign(&claims)
+    }
+
+    /// The permissions in a user's token: what the client was granted and what it asked for.
+    fn granted(&self, user: &User, client_id: &str, target: &Target<'_>) -> String {
+        if resources::is_known_client(client_id) {
+            let all = if resources::is_graph(target.audience) {
+                resources::GRAPH_SCOPES
+            } else {
+                "user_impersonation"
+            };
+            return all.to_owned();
+        }
+        let state = self.store.state.read();
+        let client = state.principal_of(client_id).map(|p| p.id.clone());
+        let resource = resources::principal_named(&state, target.audience).map(|p| p.id.clone());
+        let grants = state.grants.values().filter(|g| {
+            Some(&g.client) == client.as_ref()
+                && Some(&g.resource) == resource.as_ref()
+                && g.principal.as_ref().is_none_or(|p| *p == user.id)
+        });
+        let mut scopes: Vec<String> =
+            grants.flat_map(|g| g.scope.split_whitespace()).map(str::to_owned).collect();
+        let asked = target.scope.split_whitespace().filter_map(|s| s.rsplit_once('/').map(|(_, name)| name));
+        scopes.extend(asked.filter(|name| *name != ".default").map(str::to_owned));
+        if scopes.is_empty() {
+            scopes.push("user_impersonation".to_owned());
+        }
+        scopes.sort();
+        scopes.dedup();
+        scopes.join(" ")
     }
 
     /// An id token of a user for a client.
@@ -197,6 +244,9 @@ impl Entra {
         });
         if let Some(nonce) = nonce {
             claims["nonce"] = json!(nonce);
+        }
+        if let Some(app) = self.store.state.read().application_of(client_id).cloned() {
+            self.put_groups(&mut claims, Some(&app), "users", &user.id);
         }
         self.sign(&claims)
     }

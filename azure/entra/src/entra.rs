@@ -1,7 +1,8 @@
 //! The directory as a value.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonwebtoken::jwk::JwkSet;
@@ -12,7 +13,11 @@ use parking_lot::RwLock;
 use crate::keys::{self, Key};
 use crate::live::Live;
 use crate::model::Tenant;
+use crate::resources;
 use crate::store::{self, Store};
+
+/// How often the age of the signing key is looked at.
+const ROTATION_CHECK: Duration = Duration::from_secs(3_600);
 
 /// Finds the keys of foreign issuers, for federated credentials.
 #[async_trait]
@@ -100,7 +105,6 @@ pub struct Entra {
 impl Entra {
     /// Opens the directory; the first time it makes the tenant and its key.
     pub async fn open(config: Config, tasks: &Tasks) -> Result<Arc<Self>, EntraError> {
-        let _ = tasks;
         let store = Store::open(&config.state_dir.join("entra.redb"))?;
         let now = config.clock.now();
         store
@@ -119,9 +123,11 @@ impl Entra {
                 Ok(((), vec![store::put("tenant", "-", &tenant)?]))
             })
             .await?;
-        let entra = Self { config, store, keys: RwLock::default(), live: Live::default() };
+        store.change(|state| Ok(((), resources::missing_first_party(state, &now.to_string())?))).await?;
+        let entra = Arc::new(Self { config, store, keys: RwLock::default(), live: Live::default() });
         entra.load_keys()?;
-        Ok(Arc::new(entra))
+        tasks.spawn("signing keys", rotate_when_due(Arc::downgrade(&entra)));
+        Ok(entra)
     }
 
     fn load_keys(&self) -> Result<(), EntraError> {
@@ -130,14 +136,15 @@ impl Entra {
         Ok(())
     }
 
-    /// Makes a new signing key. The older ones (at most two) stay published.
+    /// Makes a new signing key. Older ones stay published until nothing that they signed is valid.
     pub async fn rotate_key(&self) -> Result<(), EntraError> {
-        let made = keys::make(self.now())?;
+        let now = self.now();
+        let made = keys::make(now)?;
         self.store
             .change(|state| {
                 let mut tenant = tenant_of(state);
                 tenant.keys.insert(0, made);
-                tenant.keys.truncate(3);
+                keys::forget_old(&mut tenant.keys, now);
                 Ok(((), vec![store::put("tenant", "-", &tenant)?]))
             })
             .await?;
@@ -200,6 +207,20 @@ impl Entra {
                 | [_, "discovery", ..]
                 | ["lazurite", "signin", ..]
         ) && !matches!(words[..], ["subscriptions" | "providers" | "metadata", ..])
+    }
+}
+
+/// Looks now and then whether the signing key is old enough to be followed by another.
+async fn rotate_when_due(entra: Weak<Entra>) {
+    loop {
+        tokio::time::sleep(ROTATION_CHECK).await;
+        let Some(entra) = entra.upgrade() else { return };
+        if !entra.tenant().keys.first().is_some_and(|key| keys::is_due(key, entra.now())) {
+            continue;
+        }
+        if let Err(error) = entra.rotate_key().await {
+            tracing::error!(error = %kit::Chain(&error), "failed to make a new signing key");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use crate::claims::{MANAGED_S, Proof};
+use crate::claims::{MANAGED_S, Proof, Target};
 use crate::entra::{Entra, EntraError};
 use crate::model::{Federated, PrincipalKind, ServicePrincipal};
 use crate::store;
@@ -93,6 +93,8 @@ impl Entra {
                     enabled: true,
                     federated: Vec::new(),
                     secrets: Vec::new(),
+                    certificates: Vec::new(),
+                    owners: Vec::new(),
                     admin: false,
                     extra: Map::new(),
                 };
@@ -146,8 +148,9 @@ impl Entra {
         if self.check_resource(audience).is_err() {
             return Err(EntraError::NotFound { id: audience.to_owned() });
         }
+        let target = Target { audience, base: "https://login.microsoftonline.com", scope: "" };
         Ok(IssuedToken {
-            access_token: self.app_token(&principal, audience, Proof::Certificate, MANAGED_S)?,
+            access_token: self.app_token(&principal, &target, Proof::Certificate, MANAGED_S)?,
             expires_on: self.now().as_second() + MANAGED_S,
             resource: audience.to_owned(),
         })

@@ -19,6 +19,7 @@ mod keys;
 mod live;
 pub mod model;
 mod pages;
+mod resources;
 mod secrets;
 mod service;
 mod store;

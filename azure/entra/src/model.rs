@@ -33,6 +33,9 @@ pub struct Certificate {
     pub start: String,
     /// RFC 3339.
     pub end: String,
+    /// SHA-1 of the certificate, hexadecimal and in capitals, as the portal shows it.
+    #[serde(default)]
+    pub thumbprint: String,
 }
 
 /// Trust in tokens of another issuer.
@@ -87,6 +90,8 @@ pub enum PrincipalKind {
     Application,
     /// A managed identity.
     ManagedIdentity,
+    /// A service of the cloud itself: Graph, Resource Manager, the server of clusters. Nobody signs in as it.
+    FirstParty,
 }
 
 /// A service principal.
@@ -111,6 +116,12 @@ pub struct ServicePrincipal {
     /// Secrets added to the principal itself.
     #[serde(default)]
     pub secrets: Vec<Secret>,
+    /// Certificates added to the principal itself.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// Object ids of those who may change it.
+    #[serde(default)]
+    pub owners: Vec<String>,
     /// Whether it may change the directory.
     #[serde(default)]
     pub admin: bool,
@@ -137,6 +148,10 @@ pub struct User {
     /// Whether they may change the directory.
     #[serde(default)]
     pub admin: bool,
+    /// Tokens of sign-ins before this are not renewed, seconds since 1970: the last change of the password, or the
+    /// last time that sessions were ended.
+    #[serde(default)]
+    pub sessions_from: i64,
     /// Other members that clients set.
     #[serde(default)]
     pub extra: Map<String, Value>,
@@ -157,6 +172,42 @@ pub struct Group {
     pub created: String,
     /// Object ids of users, principals and groups in it.
     pub members: Vec<String>,
+    /// Object ids of those who may change it.
+    #[serde(default)]
+    pub owners: Vec<String>,
+    /// Other members that clients set.
+    #[serde(default)]
+    pub extra: Map<String, Value>,
+}
+
+/// A role of an application that a principal holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RoleAssignment {
+    /// Its id.
+    pub id: String,
+    /// Which of the resource's roles; the nil GUID for none in particular.
+    pub role: String,
+    /// Object id of who holds it.
+    pub principal: String,
+    /// Object id of the service principal whose role it is.
+    pub resource: String,
+    /// RFC 3339.
+    pub created: String,
+}
+
+/// What a client may do in the name of people.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PermissionGrant {
+    /// Its id.
+    pub id: String,
+    /// Object id of the client's service principal.
+    pub client: String,
+    /// Object id of the service principal that is called.
+    pub resource: String,
+    /// The one person it is for; none for everybody.
+    pub principal: Option<String>,
+    /// Names of permissions, separated by blanks.
+    pub scope: String,
 }
 
 /// A refresh token that was given out; its key is the hash of the token.
@@ -168,6 +219,9 @@ pub struct Refresh {
     pub client_id: String,
     /// Until when, seconds since 1970.
     pub expires: i64,
+    /// When the person signed in, seconds since 1970.
+    #[serde(default)]
+    pub signed_in: i64,
 }
 
 /// A signing key.

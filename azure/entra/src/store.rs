@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::entra::EntraError;
-use crate::model::{Application, Group, Refresh, ServicePrincipal, Tenant, User};
+use crate::model::{
+    Application, Group, PermissionGrant, Refresh, RoleAssignment, ServicePrincipal, Tenant, User,
+};
 
 const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 
@@ -23,6 +25,8 @@ pub(crate) struct State {
     pub users: BTreeMap<String, User>,
     pub groups: BTreeMap<String, Group>,
     pub refresh: BTreeMap<String, Refresh>,
+    pub roles: BTreeMap<String, RoleAssignment>,
+    pub grants: BTreeMap<String, PermissionGrant>,
 }
 
 /// One object to write or forget.
@@ -45,7 +49,7 @@ fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, EntraError>
     serde_json::from_slice(bytes).map_err(|source| EntraError::Decode { key: key.to_owned(), source })
 }
 
-/// An object's record. `kind` is `tenant`, `app`, `sp`, `user`, `group` or `refresh`.
+/// An object's record. `kind` is `tenant`, `app`, `sp`, `user`, `group`, `refresh`, `role` or `grant`.
 pub(crate) fn put<T: Serialize>(kind: &str, id: &str, value: &T) -> Result<Change, EntraError> {
     let key = format!("{kind}/{id}");
     let bytes =
@@ -68,6 +72,8 @@ impl State {
             "user" => drop(self.users.insert(id, decode(key, bytes)?)),
             "group" => drop(self.groups.insert(id, decode(key, bytes)?)),
             "refresh" => drop(self.refresh.insert(id, decode(key, bytes)?)),
+            "role" => drop(self.roles.insert(id, decode(key, bytes)?)),
+            "grant" => drop(self.grants.insert(id, decode(key, bytes)?)),
             _ => {}
         }
         Ok(())
@@ -81,6 +87,8 @@ impl State {
             "user" => drop(self.users.remove(id)),
             "group" => drop(self.groups.remove(id)),
             "refresh" => drop(self.refresh.remove(id)),
+            "role" => drop(self.roles.remove(id)),
+            "grant" => drop(self.grants.remove(id)),
             _ => {}
         }
     }
@@ -100,6 +108,31 @@ impl State {
         self.users
             .get(&id_or_upn.to_ascii_lowercase())
             .or_else(|| self.users.values().find(|u| u.upn.eq_ignore_ascii_case(id_or_upn)))
+    }
+
+    /// Members of a group, those of groups in it included.
+    pub fn members_of(&self, group_id: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let mut ask = vec![group_id.to_owned()];
+        while let Some(group) = ask.pop().and_then(|id| self.groups.get(&id)) {
+            for member in &group.members {
+                if !found.contains(member) {
+                    found.push(member.clone());
+                    ask.push(member.clone());
+                }
+            }
+            // A member that is no group ends the walk of its branch only.
+            ask.retain(|id| self.groups.contains_key(id));
+        }
+        found
+    }
+
+    /// Who may change an application, principal or group.
+    pub fn owners_of(&self, id: &str) -> Option<&Vec<String>> {
+        let app = self.applications.get(id).map(|a| &a.owners);
+        let principal = || self.principals.get(id).map(|p| &p.owners);
+        let group = || self.groups.get(id).map(|g| &g.owners);
+        app.or_else(principal).or_else(group)
     }
 
     /// The groups an object is in, directly or through other groups.

@@ -88,23 +88,28 @@ impl Entra {
             return Err(VerifyError::Expired { at });
         }
         let issuer = text(&claims, "iss").unwrap_or_default();
-        if issuer != self.issuer() {
+        // A v2 token's issuer begins with the address its client came by; the key says that it is ours.
+        if issuer != self.issuer() && !issuer.ends_with(&format!("/{}/v2.0", self.tenant_id())) {
             return Err(VerifyError::Issuer { issuer });
         }
         let aud = text(&claims, "aud").unwrap_or_default();
         if !audiences.iter().any(|a| same_audience(a, &aud)) {
             return Err(VerifyError::Audience { audience: aud });
         }
-        let groups = claims.get("groups").and_then(Value::as_array);
+        let oid = text(&claims, "oid").ok_or(VerifyError::Invalid)?;
+        let groups = match claims.get("groups").and_then(Value::as_array) {
+            Some(groups) => groups.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+            // Too many for a token: the directory knows them.
+            None if claims.get("_claim_names").is_some() => self.groups_of(&oid),
+            None => Vec::new(),
+        };
         Ok(Claims {
-            oid: text(&claims, "oid").ok_or(VerifyError::Invalid)?,
+            oid,
             tid: text(&claims, "tid").unwrap_or_default(),
-            appid: text(&claims, "appid"),
-            upn: text(&claims, "upn"),
+            appid: text(&claims, "appid").or_else(|| text(&claims, "azp")),
+            upn: text(&claims, "upn").or_else(|| text(&claims, "preferred_username")),
             is_app: claims.get("idtyp").and_then(Value::as_str) == Some("app"),
-            groups: groups
-                .map(|g| g.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
-                .unwrap_or_default(),
+            groups,
             aud,
             all: claims,
         })

@@ -1,8 +1,13 @@
 //! The part of Microsoft Graph that Azure's tools use: applications, service principals, users, groups.
 //!
 //! Everybody with a token may read; administrators of the directory may write, and owners may change what they made.
+//! Not built: batches, change notifications, deleted items, directory roles as objects, everything beside the directory.
 
+mod credentials;
 mod filter;
+mod grants;
+mod links;
+mod query;
 mod read;
 mod shapes;
 mod write;
@@ -59,8 +64,9 @@ impl From<EntraError> for Fault {
     fn from(error: EntraError) -> Self {
         match error {
             EntraError::NotFound { id } => Self::not_found(&id),
-            EntraError::Taken { what } => {
-                Self::bad(format!("Another object with the same value for property {what} already exists."))
+            // Only a user's name is taken there.
+            EntraError::Taken { .. } => {
+                Self::bad("Another object with the same value for property userPrincipalName already exists.")
             }
             other => {
                 tracing::error!(error = %kit::Chain(&other), "a Graph request failed");
@@ -78,7 +84,7 @@ impl From<EntraError> for Fault {
 pub(crate) struct Asked<'a> {
     pub incoming: &'a Incoming,
     /// Behind the version.
-    pub path: Vec<&'a str>,
+    pub path: Vec<String>,
     pub caller: Claims,
 }
 
@@ -86,7 +92,16 @@ pub(crate) type Reply = Result<(StatusCode, Option<Value>), Fault>;
 
 impl Asked<'_> {
     fn body(&self) -> Result<Value, Fault> {
-        serde_json::from_slice(&self.incoming.body).map_err(|_| Fault::bad("Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."))
+        let read: Result<Value, _> = serde_json::from_slice(&self.incoming.body);
+        read.ok().filter(Value::is_object).ok_or_else(|| Fault::bad("Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."))
+    }
+
+    /// What the body gives for a property, which it must.
+    fn need(&self, body: &Value, name: &str, resource: &str) -> Result<String, Fault> {
+        let given = body.get(name).and_then(Value::as_str).filter(|t| !t.is_empty());
+        given.map(str::to_owned).ok_or_else(|| {
+            Fault::bad(format!("A value is required for property '{name}' of resource '{resource}'."))
+        })
     }
 
     fn query(&self, name: &str) -> Option<&str> {
@@ -135,20 +150,19 @@ impl Entra {
             || state.users.get(&caller.oid).is_some_and(|u| u.admin)
     }
 
-    fn require_admin(&self, caller: &Claims) -> Result<(), Fault> {
-        if self.is_admin(caller) { Ok(()) } else { Err(Fault::denied()) }
-    }
-
     /// Answers a request to Graph.
     pub(crate) async fn graph(&self, incoming: &Incoming) -> Response {
         let outcome = match self.graph_caller(incoming) {
             Ok(caller) => {
-                let path = incoming.segments[1..].iter().map(String::as_str).collect();
+                let path = incoming.segments[1..].to_vec();
                 self.graph_route(Asked { incoming, path, caller }).await
             }
             Err(fault) => Err(fault),
         };
         match outcome {
+            Ok((status, Some(Value::Number(count)))) => {
+                kit::http::bytes_response(status, "text/plain", count.to_string())
+            }
             Ok((status, Some(mut body))) => {
                 if let Some(map) = body.as_object_mut() {
                     let name = incoming.segments.get(1).map_or("", String::as_str);
@@ -166,15 +180,39 @@ impl Entra {
         }
     }
 
-    async fn graph_route(&self, asked: Asked<'_>) -> Reply {
+    /// `applications(appId='x')`, `users('x')` and `me` as what they stand for: a kind and an id.
+    fn resolved(&self, asked: &mut Asked<'_>) -> Result<(), Fault> {
+        let Some(first) = asked.path.first().cloned() else { return Ok(()) };
+        if first.eq_ignore_ascii_case("me") {
+            if asked.caller.is_app {
+                return Err(Fault::bad("/me request is only valid with delegated authentication flow."));
+            }
+            asked.path.splice(0..1, ["users".to_owned(), asked.caller.oid.clone()]);
+            return Ok(());
+        }
+        let Some((kind, inner)) = first.split_once('(') else { return Ok(()) };
+        let quoted = inner.split('\'').nth(1).unwrap_or_default();
+        let id = if inner.to_ascii_lowercase().starts_with("appid=") {
+            let all = self.all(&kind.to_ascii_lowercase()).unwrap_or_default();
+            let found =
+                all.iter().find(|o| o["appId"].as_str().is_some_and(|a| a.eq_ignore_ascii_case(quoted)));
+            found.and_then(|o| o["id"].as_str()).ok_or_else(|| Fault::not_found(quoted))?.to_owned()
+        } else {
+            quoted.to_owned()
+        };
+        asked.path.splice(0..1, [kind.to_owned(), id]);
+        Ok(())
+    }
+
+    async fn graph_route(&self, mut asked: Asked<'_>) -> Reply {
+        self.resolved(&mut asked)?;
         let lower: Vec<String> = asked.path.iter().map(|s| s.to_ascii_lowercase()).collect();
         let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let last = words.last().copied().unwrap_or_default();
         match asked.incoming.method {
             Method::GET => self.graph_read(&asked, &words),
-            _ if words.first() == Some(&"directoryobjects")
-                || words
-                    .last()
-                    .is_some_and(|w| w.starts_with("getmember") || w.starts_with("checkmember")) =>
+            Method::POST
+                if last == "getbyids" || last.starts_with("getmember") || last.starts_with("checkmember") =>
             {
                 self.graph_ask(&asked, &words)
             }

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Form;
-use crate::claims::{ACCESS_S, Proof};
+use crate::claims::{ACCESS_S, Proof, Target};
 use crate::entra::Entra;
 use crate::errors::Refused;
-use crate::model::{Application, Federated, ServicePrincipal};
+use crate::model::{Application, Certificate, Federated, ServicePrincipal};
 use crate::secrets;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -35,7 +35,13 @@ impl Entra {
             }
             let trusts: Vec<Federated> =
                 app.iter().flat_map(|a| a.federated.iter()).chain(&principal.federated).cloned().collect();
-            self.check_assertion(client_id, app.as_ref(), &trusts, assertion, &form.base).await?;
+            let certificates: Vec<Certificate> = app
+                .iter()
+                .flat_map(|a| a.certificates.iter())
+                .chain(&principal.certificates)
+                .cloned()
+                .collect();
+            self.check_assertion(client_id, &certificates, &trusts, assertion, &form.base).await?;
             return Ok((Proof::Certificate, principal));
         }
         let Some(secret) = form.get("client_secret") else {
@@ -84,7 +90,8 @@ impl Entra {
             ));
         }
         let audience = self.audience(&scope)?;
-        let token = self.app_token(&principal, &audience, proof, ACCESS_S)?;
+        let target = Target { audience: &audience, base: &form.base, scope: &scope };
+        let token = self.app_token(&principal, &target, proof, ACCESS_S)?;
         let mut body = json!({"token_type": "Bearer", "expires_in": ACCESS_S - 1, "ext_expires_in": ACCESS_S - 1, "access_token": token});
         if form.v1 {
             body["resource"] = json!(audience);

@@ -8,22 +8,14 @@ use kit::http::Response;
 use serde_json::{Value, json};
 
 use super::Form;
-use crate::claims::{ACCESS_S, Proof};
+use crate::claims::{ACCESS_S, Proof, Target};
 use crate::entra::Entra;
 use crate::errors::Refused;
 use crate::live::{Code, Device};
 use crate::model::{Refresh, User};
 use crate::service::Incoming;
-use crate::{secrets, store};
+use crate::{resources, secrets, store};
 
-/// Public clients of Azure that need no registration: az, Azure PowerShell, kubelogin, VS Code.
-const KNOWN_CLIENTS: &[&str] = &[
-    "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
-    "1950a258-227b-4e31-a9cf-717495945fc2",
-    "80faf920-1908-4b52-b5ef-a8e7bedfc67a",
-    "aebc6443-996d-45c2-90f0-388ff96faa56",
-    "51f81489-12ee-4a9e-aaae-a2591f45987d",
-];
 const REFRESH_S: i64 = 90 * 24 * 3_600;
 const DEVICE_S: i64 = 900;
 const CODE_S: i64 = 600;
@@ -34,8 +26,8 @@ const FAILURES_WINDOW_S: i64 = 60;
 impl Entra {
     /// Whether a client may sign people in.
     pub(crate) fn check_client(&self, client_id: &str) -> Result<(), Refused> {
-        let known =
-            KNOWN_CLIENTS.contains(&client_id) || self.store.state.read().application_of(client_id).is_some();
+        let known = resources::is_known_client(client_id)
+            || self.store.state.read().application_of(client_id).is_some();
         if known { Ok(()) } else { Err(Refused::unknown_app(client_id, "Lazurite")) }
     }
 
@@ -104,14 +96,17 @@ impl Entra {
         scope: &str,
         proof: Proof,
         nonce: Option<&str>,
+        signed_in: Option<i64>,
     ) -> Result<Value, Refused> {
         let audience = self.audience(scope)?;
-        let token = self.user_token(user, client_id, &audience, proof)?;
+        let target = Target { audience: &audience, base: &form.base, scope };
+        let token = self.user_token(user, client_id, &target, proof)?;
         let refresh = secrets::random(48);
         let kept = Refresh {
             user: user.id.clone(),
             client_id: client_id.to_owned(),
             expires: self.now().as_second() + REFRESH_S,
+            signed_in: signed_in.unwrap_or_else(|| self.now().as_second()),
         };
         let now = self.now().as_second();
         self.store
@@ -142,7 +137,7 @@ impl Entra {
         let proof = self.check_confidential(form, client_id).await?;
         let user = self.check_password(form.need("username")?, form.need("password")?).await?;
         let scope = form.scope().ok_or_else(|| Refused::missing("scope"))?;
-        self.user_answer(form, &user, client_id, &scope, proof, None).await
+        self.user_answer(form, &user, client_id, &scope, proof, None, None).await
     }
 
     pub(super) async fn refresh(&self, form: &Form) -> Result<Value, Refused> {
@@ -168,7 +163,7 @@ impl Entra {
             return Err(expired());
         }
         // Azure's own clients are one family and share refresh tokens.
-        let family = KNOWN_CLIENTS.contains(&client_id) && KNOWN_CLIENTS.contains(&kept.client_id.as_str());
+        let family = resources::is_known_client(client_id) && resources::is_known_client(&kept.client_id);
         if kept.client_id != client_id && !family {
             return Err(Refused::new(
                 "invalid_grant",
@@ -180,7 +175,14 @@ impl Entra {
             .filter(|u| u.enabled)
             .ok_or_else(|| Refused::new("invalid_grant", 50_057, "The user account is disabled."))?;
         let scope = form.scope().unwrap_or_else(|| "https://management.azure.com/.default".to_owned());
-        self.user_answer(form, &user, client_id, &scope, proof, None).await
+        if kept.signed_in < user.sessions_from {
+            return Err(Refused::new(
+                "invalid_grant",
+                50_173,
+                "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password.",
+            ));
+        }
+        self.user_answer(form, &user, client_id, &scope, proof, None, Some(kept.signed_in)).await
     }
 
     pub(super) async fn authorization_code(&self, form: &Form) -> Result<Value, Refused> {
@@ -226,7 +228,7 @@ impl Entra {
         }
         let user = self.store.state.read().users.get(&code.user).cloned().ok_or_else(invalid)?;
         let scope = form.scope().unwrap_or_else(|| code.scope.clone());
-        self.user_answer(form, &user, client_id, &scope, proof, code.nonce.as_deref()).await
+        self.user_answer(form, &user, client_id, &scope, proof, code.nonce.as_deref(), None).await
     }
 
     /// Starts a device sign-in.
@@ -301,7 +303,7 @@ impl Entra {
             Refused::new("invalid_grant", 50_034, "The user account does not exist in the directory.")
         })?;
         let scope = form.scope().unwrap_or(device.scope);
-        self.user_answer(form, &user, client_id, &scope, Proof::Public, None).await
+        self.user_answer(form, &user, client_id, &scope, Proof::Public, None, None).await
     }
 
     /// Makes an authorization code for a user who has just signed in.

@@ -1,48 +1,13 @@
-//! The directory through its service.
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Discovery, trusts in foreign issuers, and what is on disk.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use entra::{Config, Entra, Federation, IssuerKeys, NoIssuers, VerifyError};
-use http::{Method, StatusCode};
-use http_body_util::BodyExt;
+use entra::{Federation, IssuerKeys, NoIssuers, VerifyError};
+use http::Method;
 use jsonwebtoken::jwk::JwkSet;
-use kit::clock::FixedClock;
-use serde_json::Value;
 
-const ARM: &str = "https://management.azure.com/";
-
-struct Bench {
-    entra: Arc<Entra>,
-    clock: FixedClock,
-    _dir: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn new(issuers: Arc<dyn IssuerKeys>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = FixedClock::new("2026-11-23T12:00:00Z".parse().unwrap());
-        let config = Config {
-            state_dir: dir.path().to_owned(),
-            hosts: vec!["localhost".to_owned()],
-            clock: Arc::new(clock.clone()),
-            issuers,
-        };
-        Self { entra: Entra::open(config, &kit::Tasks::new()).await.unwrap(), clock, _dir: dir }
-    }
-
-    async fn call(&self, method: Method, path: &str, form: &[(&str, &str)]) -> (StatusCode, Value) {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = http::Request::builder().method(method).uri(path).header("host", "localhost:8443");
-        let response = self.entra.service().call(request.body(kit::http::full(body)).unwrap()).await;
-        let (parts, body) = response.into_parts();
-        (
-            parts.status,
-            serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or(Value::Null),
-        )
-    }
-}
+use crate::bench::{ARM, Bench};
 
 #[tokio::test]
 async fn a_token_is_valid_until_it_expires_and_only_for_its_audience() {
@@ -149,7 +114,7 @@ async fn what_opens_doors_is_for_the_owner_only_and_not_on_disk_in_the_clear() {
         Some(made.object_id.as_str())
     );
     assert_eq!(bench.entra.client_with_secret(&made.app_id, "wrong"), None);
-    let path = bench._dir.path().join("entra.redb");
+    let path = bench.dir.path().join("entra.redb");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = std::fs::read(path).unwrap();
     assert!(!bytes.windows(made.secret.len()).any(|w| w == made.secret.as_bytes()));
