@@ -160,6 +160,11 @@ pub trait Directory: Send + Sync + 'static {
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError>;
     /// What is known of an object id.
     async fn principal(&self, object_id: &str) -> Option<PrincipalInfo>;
+    /// Object ids of the groups a principal is in, through other groups too.
+    fn groups_of(&self, object_id: &str) -> Vec<String> {
+        let _ = object_id;
+        Vec::new()
+    }
     /// Adds or replaces a federated credential of a managed identity.
     async fn put_federated_credential(
         &self,

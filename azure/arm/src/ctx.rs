@@ -65,6 +65,12 @@ impl Ctx {
         if self.access.may(&self.caller, linked_action, linked) {
             return Ok(());
         }
-        Err(ArmError::linked_authorization_failed(&self.caller, action, scope, linked_action, linked))
+        Err(ArmError::linked_authorization_failed(
+            &self.caller,
+            action,
+            scope,
+            linked_action,
+            std::slice::from_ref(linked),
+        ))
     }
 }

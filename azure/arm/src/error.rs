@@ -227,8 +227,9 @@ impl ArmError {
         action: &str,
         scope: &crate::ResourceId,
         linked_action: &str,
-        linked: &crate::ResourceId,
+        linked: &[crate::ResourceId],
     ) -> Self {
+        let linked = linked.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         Self::new(
             StatusCode::FORBIDDEN,
             "LinkedAuthorizationFailed",

@@ -2,7 +2,7 @@
 //!
 //! Every write is on disk (fsync) before it returns. Resources are also held in memory, so reading never blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -152,6 +152,28 @@ impl Database {
     }
 }
 
+/// What is held in memory: everything by key, and the keys of each type, so that asking for one type costs what that
+/// type has and not what the cloud has.
+#[derive(Default)]
+struct Memory {
+    all: BTreeMap<String, Arc<Resource>>,
+    types: HashMap<String, BTreeSet<String>>,
+}
+
+impl Memory {
+    fn insert(&mut self, key: String, resource: Resource) {
+        self.types.entry(resource.kind_type.to_ascii_lowercase()).or_default().insert(key.clone());
+        self.all.insert(key, Arc::new(resource));
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some(gone) = self.all.remove(key) else { return };
+        if let Some(keys) = self.types.get_mut(&gone.kind_type.to_ascii_lowercase()) {
+            keys.remove(key);
+        }
+    }
+}
+
 /// All resources. Cheap to clone; clones are the same store.
 ///
 /// This is the trusted side: no authorisation happens here. Providers use it for their own types and go through
@@ -159,18 +181,18 @@ impl Database {
 #[derive(Clone)]
 pub struct Resources {
     database: Database,
-    memory: Arc<RwLock<BTreeMap<String, Arc<Resource>>>>,
+    memory: Arc<RwLock<Memory>>,
     writing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<u64>,
 }
 
 impl Resources {
     pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
-        let mut memory = BTreeMap::new();
+        let mut memory = Memory::default();
         for (key, bytes) in database.read_resources()? {
             let resource: Resource = serde_json::from_slice(&bytes)
                 .map_err(|source| StoreError::Decode { key: key.clone(), source })?;
-            memory.insert(key, Arc::new(resource));
+            memory.insert(key, resource);
         }
         Ok(Self {
             database,
@@ -182,12 +204,12 @@ impl Resources {
 
     /// The resource with this id.
     pub fn get(&self, id: &ResourceId) -> Option<Arc<Resource>> {
-        self.memory.read().get(id.key()).cloned()
+        self.memory.read().all.get(id.key()).cloned()
     }
 
     /// Whether it is there.
     pub fn exists(&self, id: &ResourceId) -> bool {
-        self.memory.read().contains_key(id.key())
+        self.memory.read().all.contains_key(id.key())
     }
 
     /// Everything below `scope`, without itself, in the order of keys.
@@ -195,6 +217,7 @@ impl Resources {
         let prefix = format!("{}/", scope.key());
         let memory = self.memory.read();
         memory
+            .all
             .range(prefix.clone()..)
             .take_while(|(key, _)| key.starts_with(&prefix))
             .map(|(_, r)| r.clone())
@@ -203,9 +226,13 @@ impl Resources {
 
     /// Everything of one type below `scope`.
     pub fn list_type(&self, scope: &ResourceId, full_type: &str) -> Vec<Arc<Resource>> {
-        let mut found = self.list(scope);
-        found.retain(|r| r.kind_type.eq_ignore_ascii_case(full_type));
-        found
+        let prefix = format!("{}/", scope.key());
+        let memory = self.memory.read();
+        let Some(keys) = memory.types.get(&full_type.to_ascii_lowercase()) else { return Vec::new() };
+        keys.range(prefix.clone()..)
+            .take_while(|key| key.starts_with(&prefix))
+            .filter_map(|key| memory.all.get(key).cloned())
+            .collect()
     }
 
     /// Writes a resource with a new ETag and answers it as stored.
@@ -215,7 +242,7 @@ impl Resources {
         let bytes = encode(&key, &resource)?;
         let _turn = self.writing.lock().await;
         self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
-        self.memory.write().insert(key, Arc::new(resource.clone()));
+        self.memory.write().insert(key, resource.clone());
         self.changed.send_modify(|n| *n += 1);
         Ok(resource)
     }
@@ -236,7 +263,7 @@ impl Resources {
         let key = resource.id.key().to_owned();
         let bytes = encode(&key, &resource)?;
         self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
-        self.memory.write().insert(key, Arc::new(resource.clone()));
+        self.memory.write().insert(key, resource.clone());
         self.changed.send_modify(|n| *n += 1);
         Ok(Some(resource))
     }

@@ -67,6 +67,10 @@ impl Directory for Adapter {
         Some(PrincipalInfo { kind: found.kind.to_owned(), display_name: found.name, app_id: found.app_id })
     }
 
+    fn groups_of(&self, object_id: &str) -> Vec<String> {
+        self.0.groups_of(object_id)
+    }
+
     async fn put_federated_credential(
         &self,
         resource: &ResourceId,

@@ -115,6 +115,10 @@ impl arm::Directory for EntraDirectory {
         })
     }
 
+    fn groups_of(&self, object_id: &str) -> Vec<String> {
+        self.0.groups_of(object_id)
+    }
+
     async fn put_federated_credential(
         &self,
         resource: &ResourceId,

@@ -1,9 +1,14 @@
 //! Who may do what: role assignments, deny assignments and locks. The one place where it is decided.
 //!
 //! Assignments, custom roles, deny assignments and locks are ordinary resources in the store (extension resources of
-//! `Microsoft.Authorization`); built-in roles are data in [`roles`].
+//! `Microsoft.Authorization`); built-in roles are data in [`built_in`], and what a body may name is data in [`links`].
 
+mod built_in;
+mod links;
+mod locks;
 pub mod roles;
+mod scope;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,9 +16,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::caller::service_object_id;
-use crate::id::key_within;
 use crate::{ArmError, Caller, Resource, ResourceId, Resources};
 use roles::{Permission, Role};
+pub use scope::{MANAGEMENT_GROUP, management_group};
+pub use view::View;
+use view::deny_names;
 
 /// Type of a role assignment.
 pub const ROLE_ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
@@ -37,74 +44,68 @@ pub const SERVICES: [&str; 5] = [
 #[derive(Clone)]
 pub struct Access {
     resources: Resources,
+    tenant_id: Arc<str>,
     services: Arc<BTreeSet<String>>,
 }
 
-/// The scopes at and above an id, as keys, innermost first. The root's is empty.
-fn scopes(id: &ResourceId) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut next = Some(id.clone());
-    while let Some(id) = next {
-        found.push(id.key().to_owned());
-        next = id.parent();
-    }
-    found
+fn text<'a>(resource: &'a Resource, name: &str) -> &'a str {
+    resource.properties.get(name).and_then(Value::as_str).unwrap_or("")
 }
 
 impl Access {
-    pub(crate) fn new(resources: Resources) -> Self {
-        Self { resources, services: Arc::new(SERVICES.iter().map(|name| service_object_id(name)).collect()) }
+    pub(crate) fn new(resources: Resources, tenant_id: &str) -> Self {
+        let services = SERVICES.iter().map(|name| service_object_id(name)).collect();
+        Self { resources, tenant_id: tenant_id.into(), services: Arc::new(services) }
     }
 
     /// Every extension resource of `full_type` that stands at one of the scopes at or above `scope`.
     fn above(&self, scope: &ResourceId, full_type: &str) -> Vec<Arc<Resource>> {
-        let (_, short) = full_type.split_once('/').unwrap_or(("", full_type));
         let mut found = Vec::new();
-        let mut next = Some(scope.clone());
-        while let Some(at) = next {
-            let base = at.extension("Microsoft.Authorization", "");
+        for at in self.chain(scope) {
             // `base` is `{scope}/providers/Microsoft.Authorization`: everything below it hangs on this very scope.
-            found.extend(self.resources.list(&base).into_iter().filter(|r| {
-                r.kind_type
-                    .get("Microsoft.Authorization/".len()..)
-                    .is_some_and(|t| t.eq_ignore_ascii_case(short))
-            }));
-            next = at.parent();
+            let base = at.extension("Microsoft.Authorization", "");
+            found.extend(self.resources.list_type(&base, full_type));
         }
         found
     }
 
     /// A role by its id or its GUID: built in or custom.
     pub fn role(&self, id_or_guid: &str) -> Option<Role> {
-        let guid = id_or_guid.rsplit('/').next().unwrap_or(id_or_guid).to_ascii_lowercase();
-        if let Some(role) = roles::built_in().iter().find(|r| r.guid == guid) {
+        let guid = id_or_guid.rsplit('/').next().unwrap_or(id_or_guid);
+        if let Some(role) = roles::built_in().iter().find(|r| r.guid.eq_ignore_ascii_case(guid)) {
             return Some(role.clone());
         }
-        self.custom_roles().into_iter().find(|r| r.guid.eq_ignore_ascii_case(&guid))
+        let custom = self.resources.list_type(&ResourceId::root(), ROLE_DEFINITION);
+        custom.iter().find(|r| r.name.eq_ignore_ascii_case(guid)).map(|r| Role::from_resource(r))
     }
 
     /// The roles that people made.
     pub fn custom_roles(&self) -> Vec<Role> {
-        self.resources
-            .list_type(&ResourceId::root(), ROLE_DEFINITION)
-            .iter()
-            .map(|r| Role::from_resource(r))
-            .collect()
+        let stored = self.resources.list_type(&ResourceId::root(), ROLE_DEFINITION);
+        stored.iter().map(|r| Role::from_resource(r)).collect()
+    }
+
+    fn is_service(&self, principals: &[&str]) -> bool {
+        principals.iter().any(|p| self.services.contains(*p))
+    }
+
+    /// The permissions that an assignment gives to one of the principals.
+    fn granted(&self, principals: &[&str], assignment: &Resource) -> Option<Vec<Permission>> {
+        let principal = text(assignment, "principalId");
+        if !principals.iter().any(|p| p.eq_ignore_ascii_case(principal)) {
+            return None;
+        }
+        Some(self.role(text(assignment, "roleDefinitionId"))?.permissions)
     }
 
     /// What the principals may do at `scope`: the permissions of all roles assigned there or above.
     pub fn permissions(&self, principals: &[&str], scope: &ResourceId) -> Vec<Permission> {
         let mut found = Vec::new();
-        if principals.iter().any(|p| self.services.contains(*p)) {
+        if self.is_service(principals) {
             found.extend(self.role(roles::OWNER).map(|r| r.permissions).unwrap_or_default());
         }
         for assignment in self.above(scope, ROLE_ASSIGNMENT) {
-            let text = |name: &str| assignment.properties.get(name).and_then(Value::as_str).unwrap_or("");
-            if principals.iter().any(|p| p.eq_ignore_ascii_case(text("principalId")))
-                && let Some(role) = self.role(text("roleDefinitionId"))
-            {
-                found.extend(role.permissions);
-            }
+            found.extend(self.granted(principals, &assignment).unwrap_or_default());
         }
         found
     }
@@ -120,20 +121,16 @@ impl Access {
         scope: &ResourceId,
         forbids: impl Fn(&Permission) -> bool,
     ) -> Option<Arc<Resource>> {
-        if principals.iter().any(|p| self.services.contains(*p)) {
+        if self.is_service(principals) {
             return None;
         }
-        let names = |r: &Resource, field: &str| -> bool {
-            r.properties.get(field).and_then(Value::as_array).is_some_and(|list| {
-                list.iter().filter_map(|p| p.get("id").and_then(Value::as_str)).any(|id| {
-                    id == "00000000-0000-0000-0000-000000000000"
-                        || principals.iter().any(|p| p.eq_ignore_ascii_case(id))
-                })
-            })
-        };
         self.above(scope, DENY_ASSIGNMENT).into_iter().find(|deny| {
+            let own_scope_only =
+                deny.properties.get("doesNotApplyToChildScopes").and_then(Value::as_bool) == Some(true);
             let permissions = Permission::read_list(deny.properties.get("permissions"));
-            names(deny, "principals") && !names(deny, "excludePrincipals") && permissions.iter().any(&forbids)
+            (!own_scope_only || deny.id.scope() == *scope)
+                && deny_names(deny, principals)
+                && permissions.iter().any(&forbids)
         })
     }
 
@@ -171,17 +168,7 @@ impl Access {
 
     /// Whether the caller may do the action anywhere at or below `scope`; for lists that show only what one may see.
     pub fn may_somewhere(&self, caller: &Caller, action: &str, scope: &ResourceId) -> bool {
-        if self.may(caller, action, scope) {
-            return true;
-        }
-        let principals = Self::principals(caller);
-        self.resources.list_type(scope, ROLE_ASSIGNMENT).iter().any(|assignment| {
-            let text = |name: &str| assignment.properties.get(name).and_then(Value::as_str).unwrap_or("");
-            principals.iter().any(|p| p.eq_ignore_ascii_case(text("principalId")))
-                && self
-                    .role(text("roleDefinitionId"))
-                    .is_some_and(|r| r.permissions.iter().any(|p| p.allows(action)))
-        })
+        self.may(caller, action, scope) || self.view(caller, scope).may_somewhere(action)
     }
 
     /// The one gate: answers the error that ARM answers when the caller may not do the action.
@@ -208,54 +195,15 @@ impl Access {
         Ok(())
     }
 
-    /// Refuses what a lock forbids: everything but reading under `ReadOnly`, deleting under `CanNotDelete` (there also
-    /// for locks on what lies below).
-    pub fn check_locks(&self, deed: &'static str, id: &ResourceId) -> Result<(), ArmError> {
-        let mut locks = self.above(id, LOCK);
-        if deed == "delete" {
-            let inside = self.resources.list_type(id, LOCK);
-            locks.extend(inside);
-        }
-        let level = |r: &Resource| {
-            r.properties.get("level").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase()
-        };
-        locks.retain(|lock| match level(lock).as_str() {
-            "readonly" => true,
-            "cannotdelete" => deed == "delete",
-            _ => false,
-        });
-        if locks.is_empty() {
-            return Ok(());
-        }
-        let mut at: Vec<String> = locks.iter().map(|l| l.id.scope().to_string()).collect();
-        at.sort();
-        at.dedup();
-        Err(ArmError::conflict(
-            "ScopeLocked",
-            format!(
-                "The scope '{id}' cannot perform {deed} operation because following scope(s) are locked: '{}'. Please remove the lock and try again.",
-                at.join(",")
-            ),
-        ))
-    }
-
-    /// Role assignments at `scope`, above it, and below it when `below`.
+    /// Extension resources of `full_type` at `scope`, above it, and inside it when `below`.
     pub fn assignments(&self, scope: &ResourceId, below: bool, full_type: &str) -> Vec<Arc<Resource>> {
         let mut found = self.above(scope, full_type);
         if below {
             let known: BTreeSet<String> = found.iter().map(|r| r.id.key().to_owned()).collect();
-            found.extend(
-                self.resources
-                    .list_type(scope, full_type)
-                    .into_iter()
-                    .filter(|r| !known.contains(r.id.key())),
-            );
+            let places = std::iter::once(scope.clone()).chain(self.inside(scope));
+            let inside = places.flat_map(|place| self.resources.list_type(&place, full_type));
+            found.extend(inside.filter(|r| !known.contains(r.id.key())));
         }
         found
     }
-}
-
-/// Whether an assignment at `assigned` reaches `scope`.
-pub(crate) fn reaches(assigned: &ResourceId, scope: &ResourceId) -> bool {
-    scopes(scope).iter().any(|key| key == assigned.key()) || key_within(scope.key(), assigned.key())
 }

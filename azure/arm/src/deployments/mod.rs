@@ -94,6 +94,7 @@ impl Front {
             (&Method::GET, None) => Ok(Answer::ok(shown(&*existing()?))),
             (&Method::GET, Some(_)) => Ok(Answer::list(operations(&*existing()?, rest.get(2)))),
             (&Method::DELETE, _) => {
+                self.access.check_locks("delete", &id)?;
                 self.resources.remove(&id).await?;
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
@@ -209,6 +210,7 @@ impl Front {
     }
 
     async fn deploy(self: &Arc<Self>, asked: &Asked<'_>, id: ResourceId) -> Result<Answer, ArmError> {
+        self.access.check_locks("write", &id)?;
         let body = read_body(asked)?;
         let (plan, template) = self.planned(asked, &id, &body)?;
         let mut record = self.record(asked, &id, &body, &template, &plan);

@@ -80,7 +80,7 @@ impl FrontBuilder {
         }
         let front = Arc::new_cyclic(|me| Front {
             cloud: Arc::new(self.config.cloud.clone()),
-            access: Access::new(resources.clone()),
+            access: Access::new(resources.clone(), &self.config.tenant_id),
             settings: resources.table("settings"),
             config: self.config,
             resources,

@@ -1,6 +1,4 @@
-//! Lists of all resources, and tags at any scope.
-
-use std::sync::Arc;
+//! Lists of all resources.
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -8,7 +6,6 @@ use serde_json::{Map, Value, json};
 use super::filter::{self, Clause};
 use super::route::{Asked, no_route};
 use super::{Answer, Front};
-use crate::resource::read_tags;
 use crate::{ArmError, Resource, ResourceId};
 
 impl Front {
@@ -25,7 +22,10 @@ impl Front {
         }
         let clauses = filter::parse(asked.ctx.query("$filter"))?;
         let expand = asked.ctx.query("$expand").unwrap_or("").to_ascii_lowercase();
-        let top = asked.ctx.query("$top").and_then(|t| t.parse().ok()).unwrap_or(usize::MAX);
+        let view = self.access.view(asked.caller(), &scope);
+        if view.is_empty() {
+            asked.authorize("Microsoft.Resources/subscriptions/resources/read", &scope)?;
+        }
         let mut list = Vec::new();
         for resource in self.resources.list(&scope) {
             let Some(registered) = self.registered(&resource.kind_type) else { continue };
@@ -36,67 +36,12 @@ impl Front {
                 continue;
             }
             let action = format!("{}/read", registered.descriptor.full_type);
-            if asked.ctx.access.may(asked.caller(), &action, &resource.id) {
+            if view.may(&action, &resource.id) {
                 list.push(row(&resource, &expand));
             }
-            if list.len() >= top {
-                break;
-            }
         }
-        Ok(Answer::list(list))
+        self.paged(asked, list)
     }
-
-    /// `…/providers/Microsoft.Resources/tags/default`.
-    pub(super) async fn tags_at(
-        self: &Arc<Self>,
-        asked: &Asked<'_>,
-        scope: ResourceId,
-        rest: &[String],
-    ) -> Result<Answer, ArmError> {
-        if rest.len() != 1 || !rest[0].eq_ignore_ascii_case("default") {
-            return Err(no_route(asked.incoming));
-        }
-        let deed = match *asked.method() {
-            Method::GET => "read",
-            Method::DELETE => "delete",
-            _ => "write",
-        };
-        asked.authorize(&format!("Microsoft.Resources/tags/{deed}"), &scope)?;
-        let found = self.resources.get(&scope).ok_or_else(|| match scope.group() {
-            Some(group) if scope.parts().is_empty() => ArmError::group_not_found(group),
-            _ => ArmError::resource_not_found(&scope),
-        })?;
-        if deed == "read" {
-            return Ok(Answer::ok(tags_json(&found)));
-        }
-        self.access.check_locks("write", &scope)?;
-        let body = if deed == "delete" { Value::Null } else { asked.incoming.object()? };
-        let given = read_tags(body.pointer("/properties/tags").unwrap_or(&Value::Null));
-        let operation =
-            body.get("operation").and_then(Value::as_str).unwrap_or("Replace").to_ascii_lowercase();
-        let stored = self
-            .resources
-            .modify(&scope, |r| {
-                let mut tags = r.tags.take().unwrap_or_default();
-                match (asked.method() == Method::PATCH, operation.as_str()) {
-                    (true, "merge") => tags.extend(given),
-                    (true, "delete") => tags.retain(|name, _| !given.contains_key(name)),
-                    _ => tags = given,
-                }
-                r.tags = Some(tags);
-                true
-            })
-            .await?;
-        let stored = stored.ok_or_else(|| ArmError::resource_not_found(&scope))?;
-        Ok(Answer::ok(tags_json(&stored)))
-    }
-}
-
-fn tags_json(resource: &Resource) -> Value {
-    json!({
-        "id": format!("{}/providers/Microsoft.Resources/tags/default", resource.id), "name": "default",
-        "type": "Microsoft.Resources/tags", "properties": {"tags": resource.tags.clone().unwrap_or_default()},
-    })
 }
 
 fn fits(clauses: &[Clause], resource: &Resource) -> bool {

@@ -36,9 +36,12 @@ impl Front {
         let filter = filter::parse(asked.ctx.query("$filter"))?;
         let scope = ResourceId::of_subscription(subscription);
         let mut groups = self.resources.list_type(&scope, "Microsoft.Resources/resourceGroups");
-        groups
-            .retain(|g| asked.ctx.access.may(asked.caller(), READ, &g.id) && filter::tags_match(&filter, g));
-        Ok(Answer::list(groups.iter().map(|g| self.group_json(g)).collect()))
+        let view = self.access.view(asked.caller(), &scope);
+        if !view.may_somewhere(READ) {
+            asked.authorize(READ, &scope)?;
+        }
+        groups.retain(|g| view.may(READ, &g.id) && filter::tags_match(&filter, g));
+        self.paged(asked, groups.iter().map(|g| self.group_json(g)).collect())
     }
 
     pub(super) async fn group(
@@ -76,6 +79,32 @@ impl Front {
             Method::DELETE => self.delete_group(asked, id, existing.as_deref()).await,
             _ => Err(no_route(asked.incoming)),
         }
+    }
+
+    /// What can be asked of a group beside reading and writing it; none of it is built.
+    pub(super) fn group_action(
+        &self,
+        asked: &Asked<'_>,
+        id: &ResourceId,
+        deed: &str,
+    ) -> Result<Answer, ArmError> {
+        if asked.method() != Method::POST {
+            return Err(no_route(asked.incoming));
+        }
+        let (word, what) = match deed {
+            "moveresources" => {
+                ("moveResources", "Moving resources to another resource group or subscription")
+            }
+            "validatemoveresources" => {
+                ("validateMoveResources", "Moving resources to another resource group or subscription")
+            }
+            _ => ("exportTemplate", "Exporting a resource group as a template"),
+        };
+        asked.authorize(&format!("Microsoft.Resources/subscriptions/resourceGroups/{word}/action"), id)?;
+        if !self.resources.exists(id) {
+            return Err(ArmError::group_not_found(id.name()));
+        }
+        Err(ArmError::not_implemented(what))
     }
 
     async fn put_group(
@@ -131,10 +160,14 @@ impl Front {
         body: &Value,
         existing: Option<&Resource>,
     ) -> Result<Answer, ArmError> {
+        super::tags::check(body.get("tags"))?;
         let mut group = Resource::from_body(&id, body, existing);
         group.properties = json!({"provisioningState": "Succeeded"});
         group.managed_by = group.managed_by.or_else(|| existing.and_then(|e| e.managed_by.clone()));
         group.extra.clear();
+        if let Some(same) = existing.filter(|e| **e == group) {
+            return Ok(Answer::ok(self.group_json(same)));
+        }
         group.system_data = self.system_data(asked, existing);
         let status = if existing.is_some() { StatusCode::OK } else { StatusCode::CREATED };
         let stored = self.resources.save(group).await?;

@@ -11,9 +11,12 @@ mod features;
 mod filter;
 mod generic;
 mod groups;
+mod health;
+mod management_groups;
 mod metadata;
 mod namespaces;
 mod operation_routes;
+mod paging;
 mod reply;
 mod request;
 mod route;
@@ -22,6 +25,7 @@ pub(crate) mod route_types {
 }
 mod rules;
 mod subscriptions;
+mod tags;
 mod turn;
 mod versions;
 

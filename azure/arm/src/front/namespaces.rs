@@ -140,12 +140,12 @@ impl Front {
         if asked.method() != Method::POST {
             return Err(no_route(asked.incoming));
         }
-        let Some(provider) = self.providers.get(namespace) else {
-            return self.built_in_or_unknown(namespace);
-        };
         let deed = if register { "register" } else { "unregister" };
         let scope = ResourceId::of_subscription(subscription);
-        asked.authorize(&format!("{}/{deed}/action", provider.namespace), &scope)?;
+        let known = self.providers.get(namespace);
+        let spelled = known.map_or(namespace, |provider| provider.namespace);
+        asked.authorize(&format!("{spelled}/{deed}/action"), &scope)?;
+        let Some(provider) = known else { return self.built_in_or_unknown(namespace) };
         self.settings.put(&format!("provider/{namespace}"), &register).await?;
         Ok(Answer::ok(self.namespace_json(Some(subscription), provider)))
     }

@@ -32,15 +32,15 @@ impl Front {
         };
         let record = self.operations.get(id).ok_or_else(missing)?;
         let deleted = record.deed == Deed::Delete && record.status.is_final();
-        if !deleted {
-            let action = format!("{}/read", action_type(&record.resource));
-            asked.authorize(&action, &record.resource)?;
-        } else if !self.access.may_somewhere(
-            asked.caller(),
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-            &record.resource.scope(),
-        ) {
-            return Err(missing());
+        // Whoever deleted something may hear that it is gone, though nobody can read it any more.
+        let action = if deleted {
+            "Microsoft.Resources/subscriptions/resourceGroups/read".to_owned()
+        } else {
+            format!("{}/read", action_type(&record.resource))
+        };
+        let around = if deleted { record.resource.scope() } else { record.resource.clone() };
+        if !(deleted && self.access.may_somewhere(asked.caller(), &action, &around)) {
+            asked.authorize(&action, &around)?;
         }
         let record = match tokio::time::timeout(PATIENCE, self.operations.wait(id)).await {
             Ok(ended) => ended.ok_or_else(missing)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Answer, Front, Incoming};
+use super::{Answer, Front, Incoming, authorization};
 use crate::{ArmError, Caller, Ctx, ResourceId};
 
 /// A request with everything known about who and what.
@@ -91,13 +91,22 @@ impl Front {
             ["subscriptions"] => self.list_subscriptions(asked),
             ["subscriptions", s] => self.show_subscription(asked, s),
             ["subscriptions", s, "locations"] => self.list_locations(asked, s),
-            ["subscriptions", s, "tagnames"] => self.list_tag_names(asked, s),
+            ["subscriptions", s, "tagnames"] if asked.method() == Method::GET => {
+                self.list_tag_names(asked, s)
+            }
             ["subscriptions", s, "resources"] => self.list_resources(asked, ResourceId::of_subscription(s)),
             ["subscriptions", s, "resourcegroups"] => self.list_groups(asked, s),
             ["subscriptions", s, "resourcegroups", _] => self.group(asked, s, &segments[3]).await,
             ["subscriptions", s, "resourcegroups", g, "resources"] => {
                 self.list_resources(asked, ResourceId::of_group(s, g))
             }
+            [
+                "subscriptions",
+                s,
+                "resourcegroups",
+                _,
+                deed @ ("moveresources" | "validatemoveresources" | "exporttemplate"),
+            ] => self.group_action(asked, &ResourceId::of_group(s, &segments[3]), deed),
             ["subscriptions", s, "resourcegroups", _, "deployments", ..] => {
                 self.deployments(asked, ResourceId::of_group(s, &segments[3]), &segments[5..]).await
             }
@@ -132,12 +141,17 @@ impl Front {
     ) -> Result<Answer, ArmError> {
         let first = rest.first().map(|s| s.to_ascii_lowercase()).unwrap_or_default();
         match (namespace.to_ascii_lowercase().as_str(), first.as_str()) {
-            (
-                "microsoft.authorization",
-                "roleassignments" | "roledefinitions" | "locks" | "permissions" | "denyassignments",
-            ) => self.authorization(asked, scope, &first, &rest[1..]).await,
+            ("microsoft.authorization", kind) if authorization::KINDS.contains(&kind) => {
+                self.authorization(asked, scope, &first, &rest[1..]).await
+            }
+            ("microsoft.management", "managementgroups") if scope == ResourceId::root() => {
+                self.management_groups(asked, &rest[1..]).await
+            }
             ("microsoft.resources", "deployments") => self.deployments(asked, scope, &rest[1..]).await,
             ("microsoft.resources", "tags") => self.tags_at(asked, scope, &rest[1..]).await,
+            ("microsoft.resourcehealth", "availabilitystatuses" | "events") => {
+                self.health(asked, scope, &first, &rest[1..]).await
+            }
             ("microsoft.insights", "eventtypes") => self.activity_log(asked, scope, rest),
             _ => self.typed(asked, scope, namespace, rest).await,
         }

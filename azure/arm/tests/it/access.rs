@@ -86,7 +86,7 @@ async fn custom_roles_and_names() {
     let found = world.get(&format!("{definitions}?$filter=roleName eq 'acrpull'")).await;
     assert_eq!(found.body["value"][0]["name"], "7f951dda-4ed3-4680-a7ca-43fe172d538d");
     let guid = uuid::Uuid::new_v4();
-    let role = json!({"properties": {"roleName": "Echoer", "permissions": [{"actions": ["Microsoft.Test/widgets/echo/action", "*/read"]}], "assignableScopes": ["/"]}});
+    let role = json!({"properties": {"roleName": "Echoer", "permissions": [{"actions": ["Microsoft.Test/widgets/echo/action", "*/read"]}], "assignableScopes": [world.group_path("g")]}});
     assert_eq!(world.put(&format!("{definitions}/{guid}"), role).await.status, 201);
     let (somebody, token) = world.somebody("echoer").await;
     assign(&world, &world.group_path("g"), &guid.to_string(), &somebody).await;

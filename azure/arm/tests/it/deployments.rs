@@ -57,7 +57,8 @@ async fn deployments_fail_with_the_inner_error_and_do_no_more_than_their_sender(
     assert_eq!(complete.code(), "NotImplemented");
 
     let (somebody, token) = world.somebody("deployer").await;
-    let role = json!({"properties": {"roleName": "Deployer", "permissions": [{"actions": ["Microsoft.Resources/*", "*/read"]}]}});
+    let role = json!({"properties": {"roleName": "Deployer", "assignableScopes": [format!("/subscriptions/{}", world.sub)],
+        "permissions": [{"actions": ["Microsoft.Resources/*", "*/read"]}]}});
     let guid = uuid::Uuid::new_v4();
     world
         .put(

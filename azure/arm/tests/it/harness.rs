@@ -68,6 +68,10 @@ impl Directory for Adapter {
         let found = self.0.principal(object_id)?;
         Some(PrincipalInfo { kind: found.kind.to_owned(), display_name: found.name, app_id: found.app_id })
     }
+    fn groups_of(&self, object_id: &str) -> Vec<String> {
+        self.0.groups_of(object_id)
+    }
+
     async fn put_federated_credential(
         &self,
         _: &ResourceId,
@@ -147,6 +151,38 @@ impl ResourceType for Parts {
     }
 }
 
+/// A type of any name that keeps what it is given and has every action.
+pub struct Anything(pub TypeDescriptor);
+
+#[async_trait]
+impl ResourceType for Anything {
+    fn descriptor(&self) -> TypeDescriptor {
+        self.0.clone()
+    }
+    async fn put(&self, _: &Ctx, request: Put<'_>) -> Result<Written, arm::ArmError> {
+        Ok(Written::Done(request.resource()))
+    }
+    async fn delete(&self, _: &Ctx, _: &Resource) -> Result<Deleted, arm::ArmError> {
+        Ok(Deleted::Done)
+    }
+    async fn action(&self, _: &Ctx, _: &Resource, _: &str, _: Value) -> Result<Acted, arm::ArmError> {
+        Ok(Acted::Done(None))
+    }
+}
+
+/// Providers for these types, which may be of several namespaces.
+pub fn anything(types: &[&'static str]) -> Vec<Provider> {
+    let made = types.iter().map(|full_type| {
+        let mut descriptor = TypeDescriptor::new(full_type, &["2025-01-01"]);
+        descriptor.extension = *full_type == "Microsoft.Insights/diagnosticSettings";
+        descriptor.tracked &= !descriptor.extension;
+        descriptor.global = true;
+        descriptor.identity = true;
+        Provider::new(descriptor.namespace()).with(Anything(descriptor))
+    });
+    made.collect()
+}
+
 pub struct World {
     pub entra: Arc<Entra>,
     pub front: Arc<Front>,
@@ -177,7 +213,11 @@ impl Answered {
 
 pub const HOST: &str = "localhost:8443";
 
-async fn open(dir: &Path, clock: Arc<dyn kit::Clock>) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
+async fn open(
+    dir: &Path,
+    clock: Arc<dyn kit::Clock>,
+    more: Vec<Provider>,
+) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
     let tasks = kit::Tasks::new();
     let hosts = FrontConfig::usual_hosts();
     let config = entra::Config {
@@ -192,7 +232,7 @@ async fn open(dir: &Path, clock: Arc<dyn kit::Clock>) -> (Arc<Entra>, Arc<Front>
         std::fs::write(dir.join("owner"), format!("{} {} {}", made.app_id, made.object_id, made.secret))
             .unwrap();
     }
-    let front = Front::builder(FrontConfig {
+    let mut builder = Front::builder(FrontConfig {
         state_dir: dir.to_owned(),
         tenant_id: entra.tenant_id(),
         tenant_domain: entra.domain(),
@@ -206,22 +246,28 @@ async fn open(dir: &Path, clock: Arc<dyn kit::Clock>) -> (Arc<Entra>, Arc<Front>
         clock,
         tasks: tasks.clone(),
     })
-    .provider(Provider::new("Microsoft.Test").with(Widgets).with(Parts))
-    .build()
-    .await
-    .unwrap();
+    .provider(Provider::new("Microsoft.Test").with(Widgets).with(Parts));
+    for provider in more {
+        builder = builder.provider(provider);
+    }
+    let front = builder.build().await.unwrap();
     (entra, front, tasks)
 }
 
 impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self::at(dir, Arc::new(kit::SystemClock)).await
+        Self::at(dir, Arc::new(kit::SystemClock), Vec::new()).await
+    }
+
+    /// A cloud with more providers.
+    pub async fn with_providers(more: Vec<Provider>) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(kit::SystemClock), more).await
     }
 
     /// A cloud whose time is the test's.
     pub async fn with_clock(clock: kit::clock::FixedClock) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock)).await
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock), Vec::new()).await
     }
 
     /// Where the cloud's state is.
@@ -229,8 +275,8 @@ impl World {
         self.dir.as_ref().unwrap().path()
     }
 
-    async fn at(dir: tempfile::TempDir, clock: Arc<dyn kit::Clock>) -> Self {
-        let (entra, front, tasks) = open(dir.path(), clock).await;
+    async fn at(dir: tempfile::TempDir, clock: Arc<dyn kit::Clock>, more: Vec<Provider>) -> Self {
+        let (entra, front, tasks) = open(dir.path(), clock, more).await;
         let text = std::fs::read_to_string(dir.path().join("owner")).unwrap();
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
         let owner =
@@ -255,7 +301,7 @@ impl World {
         let Self { entra, front, .. } = self;
         drop(front);
         drop(entra);
-        Self::at(dir, Arc::new(kit::SystemClock)).await
+        Self::at(dir, Arc::new(kit::SystemClock), Vec::new()).await
     }
 
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answered {

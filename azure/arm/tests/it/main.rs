@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod access;
+mod access_matrix;
+mod access_routes;
+mod authorization;
 mod az;
 mod deployments;
 mod door;
