@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use store::{Event, EventKind};
 
 use super::change::{Change, Kind};
+use super::counts::Counts;
 use super::entry::Entry;
 use super::filter::Filter;
 use super::header::Paths;
@@ -33,6 +34,7 @@ pub struct Cache {
 #[derive(Default)]
 struct State {
     objects: Objects,
+    counts: Counts,
     indexes: Indexes,
     window: VecDeque<(i64, Arc<Change>)>,
     /// Changes at or before this revision are no longer in the window.
@@ -77,6 +79,11 @@ impl Subscription {
         self.backlog.pop_front().or_else(|| self.queue.ready())
     }
 
+    /// How many follow the same, this one included.
+    pub fn followers(&self) -> usize {
+        self.cache.upgrade().map_or(0, |cache| cache.state.read().subscribers.followers(&self.trigger))
+    }
+
     /// Whether nothing more will come: the watcher fell too far behind or the cache was reloaded.
     pub fn has_ended(&self) -> bool {
         self.backlog.is_empty() && self.queue.has_ended()
@@ -97,7 +104,7 @@ pub struct Page {
     pub entries: Vec<Arc<Entry>>,
     /// Whether more follow.
     pub more: bool,
-    /// How many more there are under the prefix, whatever the filter says.
+    /// How many more there are; 0 when the filter selects, since nobody is told then.
     pub remaining: usize,
 }
 
@@ -131,6 +138,7 @@ impl Cache {
     pub fn load(&self, entries: Vec<Entry>, revision: u64) {
         let mut state = self.state.write();
         state.objects = entries.into_iter().map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
+        state.counts = Counts::of(&state.objects);
         state.window.clear();
         state.forgotten = revision;
         state.changed = revision;
@@ -163,7 +171,13 @@ impl Cache {
         if now.is_none() && before.is_none() {
             return;
         }
-        state.indexes.apply(now.as_ref(), before.as_ref());
+        let State { objects, counts, indexes, .. } = &mut *state;
+        match (&now, &before) {
+            (Some(now), None) => counts.added(&now.key, objects),
+            (None, Some(before)) => counts.removed(&before.key),
+            _ => {}
+        }
+        indexes.apply(now.as_ref(), before.as_ref());
         let change = Arc::new(Change::new(now, before, revision));
         state.changed = revision;
         state.window.push_back((now_s, change.clone()));
@@ -214,22 +228,21 @@ impl Cache {
             return (page, state.changed);
         }
         let found = state.indexes.find(filter, &paths).unwrap_or(&state.objects);
-        let mut rest = found
+        let all = found
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix.as_str()));
-        for (_, entry) in rest.by_ref() {
+        for (_, entry) in all {
             if !filter.matches(entry, &paths) {
                 continue;
             }
             if limit > 0 && page.entries.len() == limit {
                 page.more = true;
-                page.remaining = 1;
                 break;
             }
             page.entries.push(entry.clone());
         }
-        if page.more {
-            page.remaining += rest.count();
+        if let Some(last) = page.entries.last().filter(|_| page.more && !filter.selective()) {
+            page.remaining = state.counts.after(&last.key, &prefix, &state.objects);
         }
         (page, state.changed)
     }

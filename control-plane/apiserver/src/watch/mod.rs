@@ -11,6 +11,7 @@
 
 pub mod cache;
 pub mod change;
+mod counts;
 pub mod entry;
 pub mod filter;
 pub mod header;

@@ -161,6 +161,11 @@ impl Subscribers {
         self.count
     }
 
+    /// How many have this trigger.
+    pub fn followers(&self, trigger: &Trigger) -> usize {
+        self.by_trigger.get(trigger).map_or(0, Vec::len)
+    }
+
     /// Gives a change to those who see it. They are not woken yet.
     pub fn offer(&mut self, change: &Arc<Change>, paths: &Paths) {
         if self.count == 0 {
