@@ -61,12 +61,16 @@ impl Client {
         names: Names,
         server_name: Option<&str>,
     ) -> Result<Self, TlsError> {
-        let connector = connector(roots_pem, identity, names, server_name)?;
+        Ok(Self::over(connector(roots_pem, identity, names, server_name)?))
+    }
+
+    /// A client over a connector of the caller's.
+    pub fn over(connector: Connector) -> Self {
         let inner = Legacy::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector);
-        Ok(Self { inner })
+        Self { inner }
     }
 
     /// Sends one request; its URI is absolute.

@@ -6,7 +6,7 @@
 //! `standalone DIRECTORY [ADDRESS]` writes `DIRECTORY/kubeconfig` (0600) once it answers, and runs until it is killed.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use base64::Engine;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// An address of documentation (RFC 5737).
+const NOWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const NAME: &str = "kubernetes.default.svc";
 const VALID: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -40,7 +42,8 @@ async fn serve(directory: &Path, address: SocketAddr) -> Result<(), Failure> {
     let store = store::Embedded::open(&directory.join("store.redb"), store::Options::default(), &tasks)?;
     let listener = tokio::net::TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let SocketAddr::V4(advertise) = address else { return Err("an IPv4 address is needed".into()) };
+    // Nobody in a cluster looks for this server, and its own address is loopback, which no Endpoints may name.
+    let advertise = SocketAddrV4::new(NOWHERE, address.port());
     let config = Config {
         name: "standalone".to_owned(),
         model: api_model::Model::load("1.35")?,

@@ -33,6 +33,9 @@ pub struct Args {
     /// A process of the server (with its database's, if that is another): processor time and memory are shown.
     #[arg(long)]
     pid: Vec<i32>,
+    /// Speak HTTP/2 instead of HTTP/1.1, which the reference figures were measured with.
+    #[arg(long)]
+    http2: bool,
     #[command(flatten)]
     size: Size,
 }
@@ -70,7 +73,8 @@ impl Size {
 impl Args {
     /// Loads the server that the kubeconfig names.
     pub async fn run(&self, report: &mut Report) -> Result<()> {
-        run(&Target::read(&self.kubeconfig)?, &self.pid, &self.size, report).await
+        let target = Target::read(&self.kubeconfig)?.over_http2(self.http2);
+        run(&target, &self.pid, &self.size, report).await
     }
 }
 

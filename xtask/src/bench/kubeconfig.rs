@@ -17,9 +17,16 @@ pub struct Target {
     server_name: Option<String>,
     identity: Option<ClientIdentity>,
     token: Option<String>,
+    http2: bool,
 }
 
 impl Target {
+    /// The same server over HTTP/2; else HTTP/1.1 is spoken.
+    pub fn over_http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
     /// Reads a file; files it names are relative to it.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
@@ -50,18 +57,20 @@ impl Target {
             server_name: cluster["tls-server-name"].as_str().map(str::to_owned),
             identity: certificate.zip(key).map(|(chain_pem, key_pem)| ClientIdentity { chain_pem, key_pem }),
             token: user["token"].as_str().map(str::to_owned),
+            http2: false,
         })
     }
 
     /// A client with connections of its own.
     pub fn connect(&self) -> Result<Api> {
-        let client = kit::client::Client::new(
+        let connector = kit::client::connector(
             &self.authority_pem,
             self.identity.as_ref(),
             kit::names::Names::new(),
             self.server_name.as_deref(),
         )?;
-        Ok(Api::new(client, &self.server, self.token.as_deref()))
+        let connector = if self.http2 { connector } else { connector.only_http1() };
+        Ok(Api::new(kit::client::Client::over(connector), &self.server, self.token.as_deref()))
     }
 }
 
