@@ -148,6 +148,16 @@ impl Resource {
         Value::Object(map)
     }
 
+    /// Whether the other one is the same in everything that a client can write or see, but its ETag and who wrote it.
+    pub fn says_the_same_as(&self, other: &Resource) -> bool {
+        let bare = |resource: &Resource| Resource {
+            etag: String::new(),
+            system_data: Value::Null,
+            ..resource.clone()
+        };
+        bare(self) == bare(other)
+    }
+
     /// `properties.provisioningState`, if any.
     pub fn provisioning_state(&self) -> Option<&str> {
         self.properties.get("provisioningState").and_then(Value::as_str)

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::ids::{MachineId, NetworkId};
+use crate::plan::Counter;
 use crate::state::Machines;
 use crate::wanted::Wanted;
 
@@ -101,6 +102,9 @@ pub trait Fabric: Send + Sync + 'static {
 
     /// Connects from a place.
     async fn connect(&self, place: Place, to: SocketAddrV4) -> Result<TcpStream, FabricError>;
+
+    /// What the rules of a network have judged since they were last changed; empty where no packets flow.
+    async fn counters(&self, network: &NetworkId) -> Result<Vec<Counter>, FabricError>;
 
     /// Which fabric this is.
     fn kind(&self) -> FabricKind;

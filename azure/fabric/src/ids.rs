@@ -60,6 +60,14 @@ id!(
     "lz-m-"
 );
 
+impl MachineId {
+    /// The hardware address of its interface, `00:0d:` and the id: no two machines have the same.
+    pub fn mac(&self) -> String {
+        let id = &self.0;
+        format!("00:0d:{}:{}:{}:{}", &id[0..2], &id[2..4], &id[4..6], &id[6..8])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ pub mod fabric;
 pub mod ids;
 pub mod imds;
 pub mod linux;
+pub mod names;
 pub mod plan;
 pub mod simulated;
 pub mod state;
@@ -26,6 +27,7 @@ pub use linux::{LinuxConfig, LinuxFabric};
 pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{
-    Access, Balancer, BalancerRule, Direction, Machine, Network, NextHop, Peer, PortRange, Power, Probe,
-    ProbeProtocol, Protocol, Route, SecurityRule, Subnet, Wanted,
+    Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Machine, NameData, NameRecord,
+    Network, NextHop, Peer, Peering, PortRange, Power, Probe, ProbeProtocol, Protocol, Route, SecurityRule,
+    Subnet, Wanted, Zone,
 };

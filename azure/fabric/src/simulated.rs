@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
-use crate::ids::MachineId;
+use crate::ids::{MachineId, NetworkId};
+use crate::plan::Counter;
 use crate::state::{MachineState, Machines};
 use crate::wanted::{Machine, Power, Wanted};
 
@@ -254,6 +255,10 @@ impl Fabric for SimulatedFabric {
         TcpStream::connect(real).await.map_err(failed)
     }
 
+    async fn counters(&self, _: &NetworkId) -> Result<Vec<Counter>, FabricError> {
+        Ok(Vec::new())
+    }
+
     fn kind(&self) -> FabricKind {
         FabricKind::Simulated
     }
@@ -288,6 +293,8 @@ mod tests {
             address: Ipv4Addr::new(10, 224, 0, 4),
             routed_prefixes: Vec::new(),
             rules: Vec::new(),
+            ip_forwarding: false,
+            outbound: Vec::new(),
             cpus: 2,
             memory_bytes: 1,
             vm_size: String::new(),

@@ -137,14 +137,21 @@ impl Netns {
 
     /// Writes kernel settings of this namespace: paths below `/proc/sys/net`.
     pub fn sysctl(&self, settings: &[(String, String)]) -> io::Result<()> {
-        self.run(|| {
-            for (key, value) in settings {
-                fs::write(Path::new("/proc/sys/net").join(key), value)
-                    .map_err(|e| io::Error::new(e.kind(), format!("net/{key} = {value}: {e}")))?;
-            }
-            Ok(())
+        self.run(|| settings.iter().try_for_each(|(key, value)| write_setting(key, value)))?
+    }
+
+    /// The same for one setting of a kernel module that may not be loaded; then it does nothing.
+    pub fn sysctl_if_there(&self, key: &str, value: &str) -> io::Result<()> {
+        self.run(|| match write_setting(key, value) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            written => written,
         })?
     }
+}
+
+fn write_setting(key: &str, value: &str) -> io::Result<()> {
+    fs::write(Path::new("/proc/sys/net").join(key), value)
+        .map_err(|e| io::Error::new(e.kind(), format!("net/{key} = {value}: {e}")))
 }
 
 fn is_namespace(file: &File) -> bool {

@@ -20,6 +20,9 @@ pub enum NftError {
     /// `nft` refused the transaction; nothing of it holds.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// `nft` printed what is not JSON.
+    #[error("failed to read what nft listed")]
+    Listed(#[from] serde_json::Error),
 }
 
 fn enter<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> Result<T, NftError> {
@@ -48,16 +51,31 @@ pub fn remove_table(family: &str, name: &str) -> String {
 
 /// The rules of a table as `nft` prints them, with counters; `None` when there is no such table.
 pub fn list(netns: &Netns, family: &str, name: &str) -> Result<Option<String>, NftError> {
-    let command = Command::new(["nft", "list", "table", family, name]);
+    listed(netns, ["nft", "list", "table", family, name])
+}
+
+/// The same as values: the entries of `nft -j`.
+pub fn list_json(
+    netns: &Netns,
+    family: &str,
+    name: &str,
+) -> Result<Option<Vec<serde_json::Value>>, NftError> {
+    let Some(text) = listed(netns, ["nft", "-j", "list", "table", family, name])? else { return Ok(None) };
+    let mut whole: serde_json::Value = serde_json::from_str(&text)?;
+    match whole.get_mut("nftables").map(serde_json::Value::take) {
+        Some(serde_json::Value::Array(entries)) => Ok(Some(entries)),
+        _ => Ok(Some(Vec::new())),
+    }
+}
+
+fn listed<const N: usize>(netns: &Netns, argv: [&str; N]) -> Result<Option<String>, NftError> {
+    let command = Command::new(argv);
     let (stdout, stderr, status) = enter(netns, || command.output())??;
     match status.success() {
         true => Ok(Some(stdout)),
         false if stderr.contains("No such file") => Ok(None),
-        false => Err(CommandError::Failed {
-            argv: format!("nft list table {family} {name}"),
-            status: status.to_string(),
-            stderr,
+        false => {
+            Err(CommandError::Failed { argv: argv.join(" "), status: status.to_string(), stderr }.into())
         }
-        .into()),
     }
 }

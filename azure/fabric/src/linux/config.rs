@@ -44,7 +44,11 @@ impl LinuxConfig {
     }
 
     pub(super) fn router(&self, id: &NetworkId) -> Netns {
-        Netns::named(&format!("{}-n-{id}", self.prefix))
+        Netns::named(&self.router_name(id))
+    }
+
+    pub(super) fn router_name(&self, id: &NetworkId) -> String {
+        format!("{}-n-{id}", self.prefix)
     }
 
     pub(super) fn machine_name(&self, id: &MachineId) -> String {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
-use super::dns::Zone;
 use crate::ids::NetworkId;
 use crate::imds::ImdsTokens;
+use crate::names::Names;
 use crate::wanted::{Machine, Wanted};
 
 /// A machine, as the metadata service knows it.
@@ -21,7 +21,7 @@ pub(super) struct Resident {
 
 #[derive(Default)]
 struct Known {
-    zones: HashMap<NetworkId, Arc<Zone>>,
+    names: HashMap<NetworkId, Arc<Names>>,
     residents: HashMap<(NetworkId, Ipv4Addr), Arc<Resident>>,
 }
 
@@ -41,8 +41,8 @@ impl Directory {
         self.tokens.read().clone()
     }
 
-    pub fn zone(&self, network: &NetworkId) -> Arc<Zone> {
-        self.known.read().zones.get(network).cloned().unwrap_or_default()
+    pub fn names(&self, network: &NetworkId) -> Arc<Names> {
+        self.known.read().names.get(network).cloned().unwrap_or_default()
     }
 
     pub fn resident(&self, network: &NetworkId, address: Ipv4Addr) -> Option<Arc<Resident>> {
@@ -53,16 +53,12 @@ impl Directory {
     pub fn learn(&self, wanted: &Wanted) {
         let mut known = Known::default();
         for network in &wanted.networks {
-            let mut zone = Zone::default();
-            wanted.names.iter().for_each(|(name, address)| zone.add(name, *address));
             for machine in wanted.machines.iter().filter(|m| m.network == network.id) {
-                zone.add(&machine.hostname, machine.address);
-                zone.add(&format!("{}.internal.cloudapp.net", machine.hostname), machine.address);
                 let resident =
                     Resident { resource_id: machine.resource_id.clone(), document: document(machine) };
                 known.residents.insert((network.id.clone(), machine.address), Arc::new(resident));
             }
-            known.zones.insert(network.id.clone(), Arc::new(zone));
+            known.names.insert(network.id.clone(), Arc::new(Names::of(wanted, &network.id)));
         }
         *self.known.write() = known;
     }

@@ -14,6 +14,8 @@ use crate::wanted::{Machine, Wanted};
 
 const RULES: &str = "lazurite";
 const BALANCING: &str = "lazurite-balancing";
+/// The tables of a router.
+pub(super) const TABLES: [&str; 2] = [RULES, BALANCING];
 
 /// Runs all steps; what machines do not need of each other happens at the same time.
 pub(super) async fn execute(
@@ -77,7 +79,11 @@ fn rules(
         true => ::linux::nft::remove_table("ip", table),
         false => ::linux::nft::replace_table("ip", table, body),
     };
-    ::linux::nft::apply(&config.router(network), &script).map_err(host(format!("replace rules of {network}")))
+    let (router, deed) = (config.router(network), format!("replace rules of {network}"));
+    // Rules are for what is routed. Where the kernel also shows them what passes a bridge, a translated packet would be
+    // sent on within the bridge, whose ports are isolated from each other. The module may have come since the last time.
+    router.sysctl_if_there("bridge/bridge-nf-call-iptables", "0").map_err(host(deed.clone()))?;
+    ::linux::nft::apply(&router, &script).map_err(host(deed))
 }
 
 fn record_routers(

@@ -102,11 +102,11 @@ pub(super) fn describe(config: &LinuxConfig, wanted: &Wanted, machine: &Machine)
     let root = dir.join("root");
     let name = &machine.hostname;
     let hosts = format!("127.0.0.1 localhost\n{} {name}\n", machine.address);
-    let resolv = "nameserver 168.63.129.16\nsearch internal.cloudapp.net\n";
+    let resolv = resolv_conf(wanted, machine);
     let public = [
         ("etc/hostname", format!("{name}\n")),
         ("etc/hosts", hosts),
-        ("etc/resolv.conf", resolv.into()),
+        ("etc/resolv.conf", resolv),
         ("etc/passwd", PASSWD.into()),
         ("etc/group", GROUP.into()),
     ];
@@ -121,6 +121,16 @@ pub(super) fn describe(config: &LinuxConfig, wanted: &Wanted, machine: &Machine)
     let spec = serde_json::to_vec_pretty(&spec(config, machine))?;
     write_atomic(&dir.join(::linux::machine::SPEC), &spec, Readers::Owner)?;
     Ok(())
+}
+
+/// Who the machine asks for names: its network's own servers, else the platform's.
+fn resolv_conf(wanted: &Wanted, machine: &Machine) -> String {
+    let network = wanted.networks.iter().find(|n| n.id == machine.network);
+    let servers = network.map(|n| n.dns_servers.as_slice()).filter(|servers| !servers.is_empty());
+    let servers = servers.unwrap_or(&[crate::plan::WIRE_SERVER]);
+    // The resolver of libc takes three.
+    let lines: String = servers.iter().take(3).map(|server| format!("nameserver {server}\n")).collect();
+    format!("{lines}search internal.cloudapp.net\n")
 }
 
 fn spec(config: &LinuxConfig, machine: &Machine) -> Spec {

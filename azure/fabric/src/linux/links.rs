@@ -6,7 +6,7 @@ use super::config::LinuxConfig;
 use super::{Cause, host};
 use crate::fabric::FabricError;
 use crate::ids::{MachineId, NetworkId};
-use crate::plan::{Fact, Hop, INTERNET, METADATA, WIRE_SERVER, transit_address};
+use crate::plan::{ENDPOINT_MARK, Fact, Hop, INTERNET, METADATA, WIRE_SERVER, transit_address};
 
 /// The hardware address of every gateway, as on Azure.
 const GATEWAY_MAC: &str = "12:34:56:78:9a:bc";
@@ -21,12 +21,6 @@ struct Lines {
 
 fn uplink(network: &NetworkId) -> String {
     format!("n-{network}")
-}
-
-/// The machine's hardware address: Azure's vendor part, then its id.
-fn mac(machine: &MachineId) -> String {
-    let id = machine.as_str();
-    format!("00:0d:3a:{}:{}:{}", &id[0..2], &id[2..4], &id[4..6])
 }
 
 fn setting(key: String, value: &str) -> (String, String) {
@@ -128,11 +122,10 @@ fn add(config: &LinuxConfig, network: &NetworkId, fact: &Fact, lines: &mut Lines
             lines.settings.push(setting(format!("ipv4/conf/{name}/rp_filter"), "0"));
             lines.settings.push(setting(format!("ipv4/neigh/{name}/proxy_delay"), "0"));
         }
-        Fact::Port { machine, bridge, address, gateway } => {
+        Fact::Port { machine, bridge, address, gateway, mac } => {
             let port = format!("m-{machine}");
             router.push(format!(
-                "link add {port} type veth peer name eth0 address {} netns {}",
-                mac(machine),
+                "link add {port} type veth peer name eth0 address {mac} netns {}",
                 config.machine_name(machine)
             ));
             router.push(format!("link set {port} master {bridge}"));
@@ -145,6 +138,18 @@ fn add(config: &LinuxConfig, network: &NetworkId, fact: &Fact, lines: &mut Lines
             ];
             lines.machines.push((machine.clone(), inside));
         }
+        Fact::PeerLink { .. }
+        | Fact::PeerRoute { .. }
+        | Fact::HopLink { .. }
+        | Fact::HopEnd { .. }
+        | Fact::UserRoute { hop: Hop::Link { .. }, .. } => add_between(config, network, fact, router),
+        Fact::Ground => {
+            // Never sends: what is routed to it is counted and dropped on the way.
+            router.push("link add nowhere type bridge".into());
+            router.push("link set nowhere up".into());
+            router.push(format!("rule add pref 90 fwmark {ENDPOINT_MARK:#x} lookup main"));
+        }
+        Fact::NoRoute { prefix } => router.push(format!("route replace {prefix} dev nowhere")),
         Fact::Pods { prefix, via, .. } => router.push(format!("route replace {prefix} via {via}")),
         Fact::Mark { mark, via, .. } => {
             router.push(format!("route replace default via {via} table {mark}"));
@@ -157,15 +162,48 @@ fn add(config: &LinuxConfig, network: &NetworkId, fact: &Fact, lines: &mut Lines
             Hop::Network => format!("route replace throw {prefix} table {table}"),
             Hop::Via(address) => format!("route replace {prefix} via {address} table {table}"),
             Hop::Internet => format!("route replace {prefix} via {INTERNET} dev uplink table {table}"),
-            Hop::Blackhole => format!("route replace blackhole {prefix} table {table}"),
+            Hop::Nowhere | Hop::Link { .. } => format!("route replace {prefix} dev nowhere table {table}"),
         }),
         Fact::Public { address } => {
             // What is not translated or marked must not bounce between router and internet.
-            router.push(format!("route replace blackhole {address}/32"));
+            router.push(format!("route replace {address}/32 dev nowhere"));
             let (link, transit) = (uplink(network), transit_address(network));
             lines.internet.push(format!("route replace {address}/32 via {transit} dev {link} onlink"));
         }
     }
+}
+
+/// What joins the routers of two networks. Both make the link; the second finds it there.
+fn add_between(config: &LinuxConfig, network: &NetworkId, fact: &Fact, router: &mut Vec<String>) {
+    let mut join = |near: &str, far: &str, peer: &NetworkId| {
+        let netns = config.router_name(peer);
+        router.push(format!("link add {near} type veth peer name {far} netns {netns}"));
+        // An address of its own: without it neighbours would be asked for under one that both ends have.
+        router.push(format!("addr replace {}/32 dev {near}", transit_address(network)));
+        router.push(format!("link set {near} up"));
+    };
+    match fact {
+        Fact::PeerLink { network: peer } => join(&peer_link(peer), &peer_link(network), peer),
+        Fact::HopLink { link, peer } => join(link, link, peer),
+        Fact::HopEnd { link, peer, via, table } => {
+            join(link, link, peer);
+            router.push(format!("route replace default via {via} table {table}"));
+            router.push(format!("rule add pref 200 iif {link} lookup {table}"));
+        }
+        Fact::PeerRoute { prefix, network: peer } => {
+            let (link, via) = (peer_link(peer), transit_address(peer));
+            router.push(format!("route replace {prefix} via {via} dev {link} onlink"));
+        }
+        Fact::UserRoute { table, prefix, hop: Hop::Link { link, network: peer } } => {
+            let via = transit_address(peer);
+            router.push(format!("route replace {prefix} via {via} dev {link} onlink table {table}"));
+        }
+        _ => {}
+    }
+}
+
+fn peer_link(peer: &NetworkId) -> String {
+    format!("p-{peer}")
 }
 
 fn remove(network: &NetworkId, fact: &Fact, lines: &mut Lines) {
@@ -173,6 +211,21 @@ fn remove(network: &NetworkId, fact: &Fact, lines: &mut Lines) {
     match fact {
         Fact::Bridge { name, .. } => router.push(format!("link del {name}")),
         Fact::Port { machine, .. } => router.push(format!("link del m-{machine}")),
+        Fact::Ground => {
+            router.push(format!("rule del pref 90 fwmark {ENDPOINT_MARK:#x} lookup main"));
+            router.push("link del nowhere".into());
+        }
+        Fact::PeerLink { network: peer } => router.push(format!("link del {}", peer_link(peer))),
+        Fact::PeerRoute { prefix, network: peer } => {
+            router.push(format!("route del {prefix} dev {}", peer_link(peer)));
+        }
+        Fact::HopLink { link, .. } => router.push(format!("link del {link}")),
+        Fact::HopEnd { link, table, .. } => {
+            router.push(format!("rule del pref 200 iif {link} lookup {table}"));
+            router.push(format!("route del default table {table}"));
+            router.push(format!("link del {link}"));
+        }
+        Fact::NoRoute { prefix } => router.push(format!("route del {prefix} dev nowhere")),
         Fact::Pods { prefix, via, .. } => router.push(format!("route del {prefix} via {via}")),
         Fact::Mark { mark, .. } => {
             router.push(format!("rule del pref 100 fwmark {mark:#x} lookup {mark}"));
@@ -184,13 +237,12 @@ fn remove(network: &NetworkId, fact: &Fact, lines: &mut Lines) {
         Fact::UserRoute { table, prefix, hop } => {
             let kind = match hop {
                 Hop::Network => "throw ",
-                Hop::Blackhole => "blackhole ",
-                Hop::Via(_) | Hop::Internet => "",
+                _ => "",
             };
             router.push(format!("route del {kind}{prefix} table {table}"));
         }
         Fact::Public { address } => {
-            router.push(format!("route del blackhole {address}/32"));
+            router.push(format!("route del {address}/32 dev nowhere"));
             lines.internet.push(format!("route del {address}/32 dev {}", uplink(network)));
         }
     }

@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, watch};
 use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
 use crate::ids::{MachineId, NetworkId};
 use crate::imds::ImdsTokens;
-use crate::plan::{self, INTERNET, METADATA, RouterConfig, Seen, WIRE_SERVER};
+use crate::plan::{self, Counter, INTERNET, METADATA, RouterConfig, Seen, WIRE_SERVER};
 use crate::state::Machines;
 use crate::wanted::Wanted;
 
@@ -267,6 +267,24 @@ impl Fabric for LinuxFabric {
         let netns = self.place(&place)?;
         let connected = netns.connect_tcp(None, to).await;
         connected.map_err(|source| FabricError::Socket { deed: "connect to", address: to, source })
+    }
+
+    async fn counters(&self, network: &NetworkId) -> Result<Vec<Counter>, FabricError> {
+        let applied = self.applied.lock().await;
+        let missing = || FabricError::NoNetwork(network.clone());
+        let wanted = applied.as_ref().ok_or_else(missing)?;
+        let known = wanted.networks.iter().find(|n| n.id == *network).ok_or_else(missing)?;
+        let netns = self.place(&Place::Network(network.clone()))?;
+        let deed = format!("read the counters of {network}");
+        let listed = blocking(move || {
+            let mut listed = Vec::new();
+            for table in execute::TABLES {
+                let rules = ::linux::nft::list_json(&netns, "ip", table);
+                listed.extend(rules.map_err(host(deed.clone()))?.unwrap_or_default());
+            }
+            Ok(listed)
+        });
+        Ok(plan::counters(wanted, known, &listed.await?))
     }
 
     fn kind(&self) -> FabricKind {

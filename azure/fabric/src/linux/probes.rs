@@ -80,7 +80,7 @@ fn targets(wanted: &Wanted) -> BTreeMap<BackendKey, Target> {
     for rule in wanted.balancers.iter().flat_map(|b| &b.rules) {
         let Some(probe) = &rule.probe else { continue };
         for machine in wanted.machines.iter().filter(|m| rule.backends.contains(&m.id)) {
-            let key = BackendKey { machine: machine.id.clone(), port: probe.port };
+            let key = BackendKey { machine: machine.id.clone(), probe: probe.clone() };
             let target =
                 Target { network: machine.network.clone(), address: machine.address, probe: probe.clone() };
             targets.insert(key, target);

@@ -56,17 +56,17 @@ impl Services {
 
     async fn serve(&self, id: &NetworkId, tasks: &kit::Tasks) -> std::io::Result<()> {
         let router = self.config.router(id);
-        let zone = || {
+        let known = || {
             let (directory, id) = (self.directory.clone(), id.clone());
-            move || directory.zone(&id)
+            move || directory.names(&id)
         };
         let names = SocketAddrV4::new(WIRE_SERVER, 53);
         let udp = router.bind_udp(names).await?;
         let tcp = router.listen_tcp(names).await?;
         let wire = router.listen_tcp(SocketAddrV4::new(WIRE_SERVER, 80)).await?;
         let metadata = router.listen_tcp(SocketAddrV4::new(METADATA, 80)).await?;
-        tasks.spawn("names over UDP", dns::serve_udp(udp, zone()));
-        tasks.spawn("names over TCP", dns::serve_tcp(tcp, zone()));
+        tasks.spawn("names over UDP", dns::serve_udp(udp, known()));
+        tasks.spawn("names over TCP", dns::serve_tcp(tcp, known()));
         kit::serve::plain(wire, Arc::new(WireServer), tasks);
         let service = Metadata { network: id.clone(), directory: self.directory.clone() };
         kit::serve::plain(metadata, Arc::new(service), tasks);

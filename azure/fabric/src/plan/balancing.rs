@@ -4,36 +4,51 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::machine_mark;
+use super::{ENDPOINT_MARK, comment, machine_mark};
 use crate::ids::MachineId;
-use crate::wanted::{Balancer, BalancerRule, Machine, Network, Protocol, Wanted};
+use crate::wanted::{Balancer, BalancerRule, Distribution, Machine, Network, Probe, Protocol, Wanted};
 
-/// One probed backend: machine and port.
+/// One probed backend: a machine and how it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendKey {
     /// The machine.
     pub machine: MachineId,
-    /// The probed port.
-    pub port: u16,
+    /// The probe.
+    pub probe: Probe,
 }
 
 /// What probes found; a backend that is not in it is taken as healthy until it was asked.
 pub type Health = BTreeMap<BackendKey, bool>;
 
-/// Balancers with a backend in a network.
+/// Balancers that a network's router runs: private ones of the network, public ones with a backend in it.
 pub(super) fn of_network<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = &'a Balancer> {
     let here = |id: &MachineId| wanted.machines.iter().any(|m| m.id == *id && m.network == network.id);
-    wanted.balancers.iter().filter(move |b| b.rules.iter().any(|r| r.backends.iter().any(here)))
+    wanted.balancers.iter().filter(move |b| match &b.network {
+        Some(id) => *id == network.id,
+        None => b.rules.iter().any(|r| r.backends.iter().any(here)),
+    })
 }
 
 /// Body of the table; empty when there is nothing to balance.
 pub(super) fn compile(wanted: &Wanted, network: &Network, health: &Health) -> String {
     let mut marks = String::new();
     let mut translations = String::new();
+    for endpoint in &network.endpoints {
+        let address = endpoint.address;
+        let name = comment(&endpoint.name);
+        let _ = writeln!(marks, "\t\tip daddr {address} meta mark set {ENDPOINT_MARK:#x}");
+        let _ = writeln!(
+            translations,
+            "\t\tip daddr {address} counter dnat to {} comment \"endpoint {name}\"",
+            endpoint.target
+        );
+    }
     for balancer in of_network(wanted, network) {
-        for rule in &balancer.rules {
-            let to = if rule.floating_ip { &mut marks } else { &mut translations };
-            one(wanted, network, balancer, rule, health, to);
+        let mut rules: Vec<&BalancerRule> = balancer.rules.iter().collect();
+        // A rule for every port comes after those for one.
+        rules.sort_by_key(|rule| rule.frontend_port == 0);
+        for rule in rules {
+            one(wanted, network, balancer, rule, health, &mut marks, &mut translations);
         }
     }
     if marks.is_empty() && translations.is_empty() {
@@ -57,12 +72,17 @@ fn one(
     balancer: &Balancer,
     rule: &BalancerRule,
     health: &Health,
-    to: &mut String,
+    marks: &mut String,
+    translations: &mut String,
 ) {
-    let protocol = match rule.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Any | Protocol::Icmp => return,
+    let every_port = rule.frontend_port == 0 || rule.protocol == Protocol::Any;
+    let ports = match rule.protocol {
+        Protocol::Icmp => return,
+        Protocol::Any => "meta l4proto { tcp, udp }".to_owned(),
+        Protocol::Tcp if every_port => "meta l4proto tcp".to_owned(),
+        Protocol::Udp if every_port => "meta l4proto udp".to_owned(),
+        Protocol::Tcp => format!("tcp dport {}", rule.frontend_port),
+        Protocol::Udp => format!("udp dport {}", rule.frontend_port),
     };
     let backends: Vec<&Machine> = rule
         .backends
@@ -70,32 +90,39 @@ fn one(
         .filter_map(|id| wanted.machines.iter().find(|m| m.id == *id && m.network == network.id))
         .filter(|m| is_healthy(rule, m, health))
         .collect();
-    let comment: String =
-        rule.name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(100).collect();
-    let matched =
-        format!("ip daddr {} {protocol} dport {} ct state new", balancer.frontend, rule.frontend_port);
+    let name = comment(&rule.name);
+    let matched = format!("ip daddr {} {ports} ct state new", balancer.frontend);
     let choice = |targets: Vec<String>| {
+        if let [only] = targets.as_slice() {
+            return only.clone();
+        }
         let list: Vec<String> = targets.iter().enumerate().map(|(i, t)| format!("{i} : {t}")).collect();
-        format!("numgen random mod {} map {{ {} }}", targets.len(), list.join(", "))
+        let by = match rule.distribution {
+            Distribution::Connection => "numgen random",
+            Distribution::Client => "jhash ip saddr",
+            Distribution::ClientAndProtocol => "jhash ip saddr . ip protocol",
+        };
+        format!("{by} mod {} map {{ {} }}", targets.len(), list.join(", "))
     };
-    let action = match (backends.is_empty(), rule.floating_ip) {
-        // A chain of translations must not drop; without a backend the frontend's port leads nowhere.
-        (true, true) => "counter drop".to_owned(),
-        (true, false) => return,
-        (false, true) => {
-            let marks = backends.iter().map(|m| format!("{:#x}", machine_mark(&m.id))).collect();
-            format!("counter ct mark set {}", choice(marks))
-        }
-        (false, false) => {
-            let addresses = backends.iter().map(|m| m.address.to_string()).collect();
-            format!("counter dnat to {}:{}", choice(addresses), rule.backend_port)
-        }
-    };
-    let _ = writeln!(to, "\t\t{matched} {action} comment \"{comment}\"");
+    if backends.is_empty() {
+        // A chain of translations must not drop, so this one does.
+        let _ = writeln!(marks, "\t\t{matched} counter drop comment \"no-healthy-backend of {name}\"");
+    } else if rule.floating_ip {
+        let targets = backends.iter().map(|m| format!("{:#x}", machine_mark(&m.id))).collect();
+        let _ = writeln!(marks, "\t\t{matched} counter ct mark set {} comment \"{name}\"", choice(targets));
+    } else {
+        let port = if every_port { String::new() } else { format!(":{}", rule.backend_port) };
+        let targets = backends.iter().map(|m| m.address.to_string()).collect();
+        let _ = writeln!(
+            translations,
+            "\t\t{matched} counter dnat to {}{port} comment \"{name}\"",
+            choice(targets)
+        );
+    }
 }
 
 fn is_healthy(rule: &BalancerRule, machine: &Machine, health: &Health) -> bool {
     let Some(probe) = &rule.probe else { return true };
-    let key = BackendKey { machine: machine.id.clone(), port: probe.port };
+    let key = BackendKey { machine: machine.id.clone(), probe: probe.clone() };
     health.get(&key).copied().unwrap_or(true)
 }

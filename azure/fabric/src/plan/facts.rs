@@ -8,13 +8,15 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Health, balancing, rules};
+use super::{Health, balancing, routing, rules};
 use crate::ids::{MachineId, NetworkId};
-use crate::wanted::{Network, NextHop, Subnet, Wanted};
+use crate::wanted::{Network, Wanted};
 
 /// One thing that is true of a router. The order is the order of making; of removal the reverse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fact {
+    /// What every router has: the link that leads nowhere, and the way of packets to private endpoints.
+    Ground,
     /// A subnet's bridge with the gateway's address.
     Bridge {
         /// Interface name.
@@ -32,6 +34,44 @@ pub enum Fact {
         address: Ipv4Net,
         /// Its default gateway.
         gateway: Ipv4Addr,
+        /// Its hardware address.
+        #[serde(default)]
+        mac: String,
+    },
+    /// A link to the router of a peered network.
+    PeerLink {
+        /// The other network.
+        network: NetworkId,
+    },
+    /// A prefix of a peered network.
+    PeerRoute {
+        /// The prefix.
+        prefix: Ipv4Net,
+        /// The other network.
+        network: NetworkId,
+    },
+    /// The near end of a link to an appliance in a peered network.
+    HopLink {
+        /// Name of the link.
+        link: String,
+        /// The appliance's network.
+        peer: NetworkId,
+    },
+    /// The far end: what comes over it goes to the appliance, whatever its destination.
+    HopEnd {
+        /// Name of the link.
+        link: String,
+        /// The network that packets come from.
+        peer: NetworkId,
+        /// The appliance.
+        via: Ipv4Addr,
+        /// Number of the routing table.
+        table: u32,
+    },
+    /// A prefix that leads nowhere.
+    NoRoute {
+        /// The prefix.
+        prefix: Ipv4Net,
     },
     /// A prefix routed to a machine's address.
     Pods {
@@ -75,7 +115,7 @@ pub enum Fact {
 }
 
 /// Where a user-defined route leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hop {
     /// The network's own routes decide.
     Network,
@@ -83,8 +123,16 @@ pub enum Hop {
     Via(Ipv4Addr),
     /// The internet.
     Internet,
-    /// Nowhere.
-    Blackhole,
+    /// An appliance in a peered network, over a link of its own.
+    Link {
+        /// Name of the link.
+        link: String,
+        /// The appliance's network.
+        network: NetworkId,
+    },
+    /// Nowhere: counted and dropped.
+    #[serde(alias = "Blackhole")]
+    Nowhere,
 }
 
 impl Fact {
@@ -93,8 +141,17 @@ impl Fact {
         match self {
             Fact::Port { machine, .. } => Some(machine),
             // Routes through a machine's address stay when its interface is made anew: the bridge stays up.
-            Fact::Pods { .. } | Fact::Mark { .. } => None,
-            Fact::Bridge { .. } | Fact::Table { .. } | Fact::UserRoute { .. } | Fact::Public { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// The other network whose router this needs.
+    pub fn peer(&self) -> Option<&NetworkId> {
+        match self {
+            Fact::PeerLink { network } | Fact::PeerRoute { network, .. } => Some(network),
+            Fact::HopLink { peer, .. } | Fact::HopEnd { peer, .. } => Some(peer),
+            Fact::UserRoute { hop: Hop::Link { network, .. }, .. } => Some(network),
+            _ => None,
         }
     }
 }
@@ -103,7 +160,13 @@ impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fact::Bridge { name, gateway } => write!(f, "bridge {name} {gateway}"),
-            Fact::Port { machine, bridge, address, gateway } => {
+            Fact::Ground => f.write_str("ground"),
+            Fact::PeerLink { network } => write!(f, "link to {network}"),
+            Fact::PeerRoute { prefix, network } => write!(f, "route {prefix} to {network}"),
+            Fact::HopLink { link, peer } => write!(f, "link {link} to an appliance in {peer}"),
+            Fact::HopEnd { link, peer, via, .. } => write!(f, "link {link} from {peer} to {via}"),
+            Fact::NoRoute { prefix } => write!(f, "no route {prefix}"),
+            Fact::Port { machine, bridge, address, gateway, .. } => {
                 write!(f, "port {machine} on {bridge} {address} gateway {gateway}")
             }
             Fact::Pods { prefix, via, .. } => write!(f, "route {prefix} via {via}"),
@@ -126,7 +189,7 @@ pub struct RouterConfig {
     pub balancing: String,
 }
 
-fn number(text: &str) -> u32 {
+pub(super) fn number(text: &str) -> u32 {
     let digest = Sha256::digest(text.as_bytes());
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
@@ -154,8 +217,8 @@ pub fn compile(wanted: &Wanted, network: &Network, health: &Health) -> RouterCon
         let name = bridge_name(&subnet.name);
         let gateway = Ipv4Net::new_assert(subnet.gateway(), subnet.prefix.prefix_len());
         facts.insert(Fact::Bridge { name, gateway });
-        user_routes(network, subnet, &mut facts);
     }
+    routing::facts(wanted, network, &mut facts);
     for machine in wanted.machines.iter().filter(|m| m.network == network.id) {
         let Some(subnet) = network.subnets.iter().find(|s| s.name == machine.subnet) else { continue };
         facts.insert(Fact::Port {
@@ -163,6 +226,7 @@ pub fn compile(wanted: &Wanted, network: &Network, health: &Health) -> RouterCon
             bridge: bridge_name(&subnet.name),
             address: Ipv4Net::new_assert(machine.address, subnet.prefix.prefix_len()),
             gateway: subnet.gateway(),
+            mac: machine.id.mac(),
         });
         for prefix in &machine.routed_prefixes {
             let machine_id = machine.id.clone();
@@ -171,13 +235,10 @@ pub fn compile(wanted: &Wanted, network: &Network, health: &Health) -> RouterCon
         let mark = machine_mark(&machine.id);
         facts.insert(Fact::Mark { mark, via: machine.address, machine: machine.id.clone() });
     }
-    let inside = |address: Ipv4Addr| network.prefixes.iter().any(|p| p.contains(&address));
-    facts.extend(network.outbound.filter(|a| !inside(*a)).map(|address| Fact::Public { address }));
-    for balancer in balancing::of_network(wanted, network) {
-        if !inside(balancer.frontend) {
-            facts.insert(Fact::Public { address: balancer.frontend });
-        }
-    }
+    let inside = |address: &Ipv4Addr| network.prefixes.iter().any(|p| p.contains(address));
+    let public = translated(wanted, network)
+        .chain(balancing::of_network(wanted, network).filter(|b| b.network.is_none()).map(|b| b.frontend));
+    facts.extend(public.filter(|a| !inside(a)).map(|address| Fact::Public { address }));
     RouterConfig {
         facts,
         rules: rules::compile(wanted, network),
@@ -185,27 +246,9 @@ pub fn compile(wanted: &Wanted, network: &Network, health: &Health) -> RouterCon
     }
 }
 
-/// A subnet with user-defined routes looks into a table of its own first. The table repeats the network's own
-/// prefixes as "look further", so that the longest prefix of both wins.
-fn user_routes(network: &Network, subnet: &Subnet, facts: &mut BTreeSet<Fact>) {
-    if subnet.routes.is_empty() {
-        return;
-    }
-    let bridge = bridge_name(&subnet.name);
-    let table = 0x2000_0000 | (number(&bridge) >> 4);
-    for prefix in &network.prefixes {
-        if !subnet.routes.iter().any(|r| r.prefix == *prefix) {
-            facts.insert(Fact::UserRoute { table, prefix: prefix.trunc(), hop: Hop::Network });
-        }
-    }
-    for route in &subnet.routes {
-        let hop = match route.next_hop {
-            NextHop::VirtualAppliance(address) => Hop::Via(address),
-            NextHop::Internet => Hop::Internet,
-            NextHop::VnetLocal => Hop::Network,
-            NextHop::None => Hop::Blackhole,
-        };
-        facts.insert(Fact::UserRoute { table, prefix: route.prefix.trunc(), hop });
-    }
-    facts.insert(Fact::Table { bridge, table });
+/// Every address that packets of a network leave with.
+fn translated<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = Ipv4Addr> + 'a {
+    let nat = network.subnets.iter().flat_map(|s| s.nat.iter().copied());
+    let own = wanted.machines.iter().filter(|m| m.network == network.id);
+    network.outbound.into_iter().chain(nat).chain(own.flat_map(|m| m.outbound.iter().copied()))
 }

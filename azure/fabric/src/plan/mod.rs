@@ -4,8 +4,12 @@
 //! texts. The plan is then the difference of sets between what is wanted and what was seen.
 
 mod balancing;
+mod counters;
 mod facts;
+mod flow;
+mod routing;
 mod rules;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +19,10 @@ use crate::ids::{MachineId, NetworkId};
 use crate::wanted::{Machine, Power, Wanted};
 
 pub use balancing::{BackendKey, Health};
+pub use counters::{Checkpoint, Counter, counters};
 pub use facts::{Fact, Hop, RouterConfig, bridge_name, compile, machine_mark, transit_address};
+pub use flow::{Flow, Verdict, verify};
+pub use routing::{EffectiveRoute, HopType, RouteSource, effective_routes, next_hop};
 
 /// The address of name service, health probes and wire server, seen from machines.
 pub const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
@@ -23,6 +30,14 @@ pub const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The internet's end of every router's uplink.
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+
+/// The mark of packets to private endpoints: no route table of a subnet steers them.
+pub(crate) const ENDPOINT_MARK: u32 = 0x3000_0000;
+
+/// A name as nftables takes it for a comment (at most 128 bytes with what stands before it).
+fn comment(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(100).collect()
+}
 
 /// What is on the host.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -170,13 +185,12 @@ pub fn plan(wanted: &Wanted, seen: &Seen, health: &Health) -> FabricPlan {
             steps.push(Step::MakeNamespace(machine.id.clone()));
         }
     }
+    // A new internet has none of the old uplinks: the routers are made again on top of what they hold.
+    let standing = |id: &NetworkId| seen.routers.get(id).filter(|_| seen.internet);
+    // Links between routers need both ends: all routers first.
+    steps.extend(routers.keys().filter(|id| standing(id).is_none()).cloned().map(Step::MakeRouter));
     for (id, new) in &routers {
-        // A new internet has none of the old uplinks: the routers are made again on top of what they hold.
-        let old = seen.routers.get(id).filter(|_| seen.internet);
-        if old.is_none() {
-            steps.push(Step::MakeRouter(id.clone()));
-        }
-        let old = old.unwrap_or(&nothing);
+        let old = standing(id).unwrap_or(&nothing);
         let missing: Vec<Fact> = new.facts.iter().filter(|f| !holds(seen, old, f)).cloned().collect();
         if !missing.is_empty() {
             steps.push(Step::Link(id.clone(), missing));
@@ -192,10 +206,11 @@ pub fn plan(wanted: &Wanted, seen: &Seen, health: &Health) -> FabricPlan {
     FabricPlan { generation: wanted.generation, steps, routers }
 }
 
-/// A fact of a machine whose namespace is gone does not hold, whatever was applied once.
+/// A fact of a machine whose namespace is gone, or of a router that is, does not hold, whatever was applied once.
 fn holds(seen: &Seen, old: &RouterConfig, fact: &Fact) -> bool {
     let alive = fact.machine().is_none_or(|id| seen.machines.get(id).is_some_and(|m| m.namespace));
-    alive && old.facts.contains(fact)
+    let linked = fact.peer().is_none_or(|id| seen.routers.contains_key(id));
+    alive && linked && old.facts.contains(fact)
 }
 
 fn must_stop(machine: &Machine, seen: &SeenMachine) -> bool {

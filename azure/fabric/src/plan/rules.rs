@@ -1,8 +1,14 @@
-//! Security groups and outbound address translation as nftables.
+//! What a router lets pass, and with which source address it leaves.
 //!
-//! Every packet between two machines passes the router (ports of a bridge are isolated from each other), so
-//! there is one stateful place: out of the source's interface, out of its subnet, into the destination's subnet,
-//! into its interface. In a group's chain, `return` is "allowed here, ask the next".
+//! ```text
+//!  from a machine ─▶ leaving: own source? interface's group, subnet's group ─▶ (translation, routing)
+//!                 ─▶ forward: routes that lead nowhere, peerings, subnet's group, interface's group ─▶ to a machine
+//! ```
+//!
+//! Every packet between two machines passes the router (ports of a bridge are isolated from each other). Outbound
+//! rules see the destination that the machine wrote, inbound rules the one behind a load balancer, as on Azure.
+//! Interfaces are told apart by hardware address on the way in and by next hop on the way out, so that packets
+//! which only pass through a machine meet its groups too. In a group's chain, `return` is "allowed here".
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,73 +16,181 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{METADATA, WIRE_SERVER, machine_mark, transit_address};
-use crate::wanted::{Access, Direction, Machine, Network, Peer, PortRange, Protocol, SecurityRule, Wanted};
+use super::counters::Checkpoint;
+use super::facts::{bridge_name, number};
+use super::security::{chain, elements};
+use super::{METADATA, WIRE_SERVER, balancing, comment, routing, transit_address};
+use crate::wanted::{Direction, Machine, Network, SecurityRule, Wanted};
 
-const COMMENT_MAX: usize = 100;
+/// Chains of groups: by name, with their lines and who is behind them.
+pub(super) type Groups = BTreeMap<String, (Vec<String>, Checkpoint)>;
+
+/// Everything about groups: the chains, and the lines that lead into them.
+#[derive(Default)]
+struct Gates {
+    groups: Groups,
+    from_interface: Vec<String>,
+    from_subnet: Vec<String>,
+    to_subnet: Vec<String>,
+    to_interface: Vec<String>,
+}
+
+impl Gates {
+    /// The chain of a group at one kind of place; equal groups share one.
+    fn group(&mut self, place: &str, rules: &[SecurityRule], direction: Direction, user: &str) -> String {
+        let lines = chain(rules, direction);
+        let way = if direction == Direction::Inbound { "in" } else { "out" };
+        let name = format!("{place}_{way}_{:08x}", number(&lines.join("\n")));
+        let checkpoint = || match place {
+            "subnet" => Checkpoint::Subnets(Vec::new()),
+            _ => Checkpoint::Interfaces(Vec::new()),
+        };
+        let (_, checkpoint) = self.groups.entry(name.clone()).or_insert_with(|| (lines, checkpoint()));
+        if let Checkpoint::Subnets(users) | Checkpoint::Interfaces(users) = checkpoint {
+            users.push(user.to_owned());
+        }
+        name
+    }
+}
+
+fn gates(wanted: &Wanted, network: &Network) -> Gates {
+    let mut gates = Gates::default();
+    for machine in machines(wanted, network).filter(|m| !m.rules.is_empty()) {
+        let out = gates.group("nic", &machine.rules, Direction::Outbound, &machine.resource_id);
+        gates.from_interface.push(format!("{} : jump {out}", machine.id.mac()));
+        let into = gates.group("nic", &machine.rules, Direction::Inbound, &machine.resource_id);
+        gates.to_interface.push(format!("{} : jump {into}", machine.address));
+    }
+    for subnet in network.subnets.iter().filter(|s| !s.rules.is_empty()) {
+        let bridge = bridge_name(&subnet.name);
+        let out = gates.group("subnet", &subnet.rules, Direction::Outbound, &subnet.name);
+        gates.from_subnet.push(format!("\"{bridge}\" : jump {out}"));
+        let into = gates.group("subnet", &subnet.rules, Direction::Inbound, &subnet.name);
+        gates.to_subnet.push(format!("\"{bridge}\" : jump {into}"));
+    }
+    gates
+}
+
+/// The groups of a network by the names of their chains.
+pub(super) fn groups(wanted: &Wanted, network: &Network) -> Groups {
+    gates(wanted, network).groups
+}
+
+fn machines<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = &'a Machine> {
+    wanted.machines.iter().filter(|m| m.network == network.id)
+}
+
+/// The addresses that the service tag `VirtualNetwork` stands for.
+pub(super) fn virtual_network(wanted: &Wanted, network: &Network) -> Vec<Ipv4Net> {
+    let mut prefixes = network.prefixes.clone();
+    prefixes.extend(machines(wanted, network).flat_map(|m| m.routed_prefixes.iter().copied()));
+    let peers = network.peerings.iter().filter(|p| p.access);
+    prefixes.extend(peers.flat_map(|p| p.prefixes.iter().copied()));
+    prefixes
+}
 
 /// Body of the table.
 pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
-    let machines: Vec<&Machine> = wanted.machines.iter().filter(|m| m.network == network.id).collect();
+    let gates = gates(wanted, network);
     let mut text = String::new();
-    let mut prefixes = network.prefixes.clone();
-    prefixes.extend(machines.iter().flat_map(|m| m.routed_prefixes.iter().copied()));
-    let _ =
-        writeln!(text, "\tset vnet {{ type ipv4_addr; flags interval; elements = {} }}", elements(&prefixes));
-    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut inbound = Vec::new();
-    let mut outbound = Vec::new();
-    for machine in machines.iter().filter(|m| !m.rules.is_empty()) {
-        let (into, out) = (format!("nic_in_{}", machine.id), format!("nic_out_{}", machine.id));
-        outbound.push(format!("ip saddr {} jump {out}", elements(&owned(machine))));
-        groups.insert(into, chain(&machine.rules, Direction::Inbound));
-        groups.insert(out, chain(&machine.rules, Direction::Outbound));
+    let vnet = elements(&virtual_network(wanted, network));
+    let _ = writeln!(text, "\tset vnet {{ type ipv4_addr; flags interval; elements = {vnet} }}");
+    let guard = Guard::of(wanted, network);
+    text.push_str(&guard.sets);
+    let map = |key: &str, entries: &[String]| match entries {
+        [] => Vec::new(),
+        _ => vec![format!("{key} vmap {{ {} }}", entries.join(", "))],
+    };
+    let mut outbound = map("ether saddr", &gates.from_interface);
+    outbound.extend(map("iifname", &gates.from_subnet));
+    let mut inbound = map("oifname", &gates.to_subnet);
+    inbound.extend(map("rt ip nexthop", &gates.to_interface));
+    let chains = gates.groups.into_iter().map(|(name, (lines, _))| (name, lines));
+    for (name, lines) in chains.chain([("outbound".into(), outbound), ("inbound".into(), inbound)]) {
+        write_chain(&mut text, &name, "", &lines);
     }
-    for (number, subnet) in network.subnets.iter().enumerate().filter(|(_, s)| !s.rules.is_empty()) {
-        let (into, out) = (format!("subnet_in_{number}"), format!("subnet_out_{number}"));
-        let here: Vec<&&Machine> = machines.iter().filter(|m| m.subnet == subnet.name).collect();
-        let mut members = vec![subnet.prefix];
-        members.extend(here.iter().flat_map(|m| m.routed_prefixes.iter().copied()));
-        outbound.push(format!("ip saddr {} jump {out}", elements(&members)));
-        inbound.push(format!("ip daddr {} jump {into}", elements(&members)));
-        // With a floating address the destination is the frontend; the mark tells the machine.
-        inbound.extend(
-            here.iter()
-                .map(|m| format!("meta mark {:#x} ip daddr != @vnet jump {into}", machine_mark(&m.id))),
-        );
-        groups.insert(into, chain(&subnet.rules, Direction::Inbound));
-        groups.insert(out, chain(&subnet.rules, Direction::Outbound));
-    }
-    for machine in machines.iter().filter(|m| !m.rules.is_empty()) {
-        let into = format!("nic_in_{}", machine.id);
-        inbound.push(format!("ip daddr {} jump {into}", elements(&owned(machine))));
-        let mark = machine_mark(&machine.id);
-        inbound.push(format!("meta mark {mark:#x} ip daddr != @vnet jump {into}"));
-    }
-    for (name, lines) in
-        groups.into_iter().chain([("outbound".into(), outbound), ("inbound".into(), inbound)])
-    {
-        let _ = writeln!(text, "\tchain {name} {{");
-        for line in lines {
-            let _ = writeln!(text, "\t\t{line}");
-        }
-        text.push_str("\t}\n");
-    }
-    text.push_str(&hooks(network));
+    text.push_str(&hooks(wanted, network, &guard));
     text
 }
 
+fn write_chain(text: &mut String, name: &str, hook: &str, lines: &[String]) {
+    let _ = writeln!(text, "\tchain {name} {{");
+    if !hook.is_empty() {
+        let _ = writeln!(text, "\t\ttype {hook};");
+    }
+    for line in lines {
+        let _ = writeln!(text, "\t\t{line}");
+    }
+    text.push_str("\t}\n");
+}
+
+/// Machines that may only send and receive under their own addresses.
+#[derive(Default)]
+struct Guard {
+    sets: String,
+    leaving: Option<&'static str>,
+    arriving: Option<&'static str>,
+}
+
+impl Guard {
+    fn of(wanted: &Wanted, network: &Network) -> Self {
+        let guarded: Vec<&Machine> = machines(wanted, network).filter(|m| !m.ip_forwarding).collect();
+        if guarded.is_empty() {
+            return Self::default();
+        }
+        let list = |one: &dyn Fn(&Machine) -> Vec<String>| {
+            guarded.iter().flat_map(|m| one(m)).collect::<Vec<_>>().join(", ")
+        };
+        let pairs = |key: &dyn Fn(&Machine) -> String| {
+            list(&|m| owned(m).iter().map(|p| format!("{} . {p}", key(m))).collect())
+        };
+        let (mac, address) = (|m: &Machine| m.id.mac(), |m: &Machine| m.address.to_string());
+        let sets = format!(
+            "\tset guarded_from {{ type ether_addr; elements = {{ {} }} }}
+\tset guarded_to {{ type ipv4_addr; elements = {{ {} }} }}
+\tset own_source {{ type ether_addr . ipv4_addr; flags interval; elements = {{ {} }} }}
+\tset own_destination {{ type ipv4_addr . ipv4_addr; flags interval; elements = {{ {} }} }}
+",
+            list(&|m| vec![mac(m)]),
+            list(&|m| vec![address(m)]),
+            pairs(&mac),
+            pairs(&address),
+        );
+        Self {
+            sets,
+            leaving: Some(
+                "ether saddr @guarded_from ether saddr . ip saddr != @own_source counter drop comment \"source-address-of-another\"",
+            ),
+            arriving: Some(
+                "meta mark 0 rt ip nexthop @guarded_to rt ip nexthop . ip daddr != @own_destination counter drop comment \"ip-forwarding-is-off\"",
+            ),
+        }
+    }
+}
+
 /// Where the chains are entered.
-fn hooks(network: &Network) -> String {
-    let source: Ipv4Addr = network.outbound.unwrap_or_else(|| transit_address(&network.id));
-    format!(
-        "\tchain forward {{
-\t\ttype filter hook forward priority 0; policy accept;
-\t\tct state vmap {{ established : accept, related : accept, invalid : drop }}
-\t\tjump outbound
-\t\tjump inbound
-\t}}
-\tchain output {{
+fn hooks(wanted: &Wanted, network: &Network, guard: &Guard) -> String {
+    let mut text = String::new();
+    let mut leaving = vec![
+        "ct state vmap { established : accept, related : accept }".to_owned(),
+        "fib daddr type local accept".to_owned(),
+    ];
+    leaving.extend(guard.leaving.map(str::to_owned));
+    leaving.push("jump outbound".to_owned());
+    write_chain(&mut text, "leaving", "filter hook prerouting priority -160; policy accept", &leaving);
+    let mut forward = vec![
+        "ct state vmap { established : accept, related : accept }".to_owned(),
+        "ct state invalid counter drop comment \"no-such-connection\"".to_owned(),
+    ];
+    forward.extend(routing::dropping(network));
+    forward.extend(peerings(network));
+    forward.extend(without_address(wanted, network));
+    forward.extend(guard.arriving.map(str::to_owned));
+    forward.push("jump inbound".to_owned());
+    write_chain(&mut text, "forward", "filter hook forward priority 0; policy accept", &forward);
+    let _ = write!(
+        text,
+        "\tchain output {{
 \t\ttype filter hook output priority 0; policy accept;
 \t\tct state vmap {{ established : accept, related : accept }}
 \t\tip saddr {WIRE_SERVER} jump inbound
@@ -90,151 +204,104 @@ fn hooks(network: &Network) -> String {
 \t\tiifname != \"uplink\" ip daddr {WIRE_SERVER} meta l4proto {{ tcp, udp }} th dport {{ 53, 80 }} accept
 \t\tiifname != \"uplink\" ip daddr {METADATA} tcp dport 80 accept
 \t}}
-\tchain postrouting {{
-\t\ttype nat hook postrouting priority 100; policy accept;
-\t\toifname \"uplink\" snat to {source}
-\t}}
 "
-    )
+    );
+    let postrouting = sources(wanted, network);
+    write_chain(&mut text, "postrouting", "nat hook postrouting priority 100; policy accept", &postrouting);
+    text
+}
+
+/// What peerings refuse.
+fn peerings(network: &Network) -> Vec<String> {
+    let mut lines = Vec::new();
+    for peering in &network.peerings {
+        let link = format!("p-{}", peering.network);
+        let name = comment(&peering.name);
+        if !peering.access {
+            for side in ["iifname", "oifname"] {
+                lines.push(format!("{side} \"{link}\" counter drop comment \"peering {name} no-access\""));
+            }
+        } else if !peering.forwarded && !peering.prefixes.is_empty() {
+            let theirs = elements(&peering.prefixes);
+            lines.push(format!(
+                "iifname \"{link}\" ip saddr != {theirs} counter drop comment \"peering {name} no-forwarded-traffic\""
+            ));
+        }
+    }
+    if network.peerings.len() > 1 {
+        lines.push(
+            "iifname \"p-*\" oifname \"p-*\" counter drop comment \"peerings-are-not-transitive\"".into(),
+        );
+    }
+    lines
+}
+
+/// Machines of private subnets that nothing gives a source address.
+fn without_address(wanted: &Wanted, network: &Network) -> Option<String> {
+    let mut prefixes = Vec::new();
+    for subnet in network.subnets.iter().filter(|s| s.private && s.nat.is_empty()) {
+        for machine in machines(wanted, network).filter(|m| m.subnet == subnet.name) {
+            if machine.outbound.is_empty() {
+                prefixes.extend(owned(machine));
+            }
+        }
+    }
+    (!prefixes.is_empty()).then(|| {
+        format!(
+            "oifname \"uplink\" meta mark 0 ip saddr {} counter drop comment \"no-outbound-address\"",
+            elements(&prefixes)
+        )
+    })
+}
+
+/// With which source address packets leave: that of a private link, then NAT gateway, outbound rule, the network's.
+fn sources(wanted: &Wanted, network: &Network) -> Vec<String> {
+    let mut lines = Vec::new();
+    for balancer in balancing::of_network(wanted, network) {
+        if let Some(source) = balancer.source {
+            let frontend = balancer.frontend;
+            lines.push(format!(
+                "ct original ip daddr {frontend} counter snat to {source} comment \"private-link\""
+            ));
+        }
+    }
+    let transit = transit_address(&network.id);
+    if !network.endpoints.is_empty() {
+        lines.push(format!(
+            "oifname \"uplink\" ct status dnat counter snat to {transit} comment \"endpoint\""
+        ));
+    }
+    for subnet in network.subnets.iter().filter(|s| !s.nat.is_empty()) {
+        let mut members = vec![subnet.prefix];
+        let here = machines(wanted, network).filter(|m| m.subnet == subnet.name);
+        members.extend(here.flat_map(|m| m.routed_prefixes.iter().copied()));
+        lines.push(leave_as(&members, &subnet.nat, "nat-gateway"));
+    }
+    let mut shared: BTreeMap<&[Ipv4Addr], Vec<Ipv4Net>> = BTreeMap::new();
+    for machine in machines(wanted, network).filter(|m| !m.outbound.is_empty()) {
+        shared.entry(&machine.outbound).or_default().extend(owned(machine));
+    }
+    lines.extend(shared.iter().map(|(addresses, members)| leave_as(members, addresses, "outbound-rule")));
+    let default = network.outbound.unwrap_or(transit);
+    lines.push(format!("oifname \"uplink\" counter snat to {default} comment \"default-outbound\""));
+    lines
+}
+
+fn leave_as(members: &[Ipv4Net], addresses: &[Ipv4Addr], why: &str) -> String {
+    let members = elements(members);
+    let to = match addresses {
+        [one] => one.to_string(),
+        many => {
+            let list: Vec<String> = many.iter().enumerate().map(|(i, a)| format!("{i} : {a}")).collect();
+            format!("jhash ip saddr . ip daddr mod {} map {{ {} }}", many.len(), list.join(", "))
+        }
+    };
+    format!("oifname \"uplink\" ip saddr {members} counter snat to {to} comment \"{why}\"")
 }
 
 /// The addresses a machine sends from.
 fn owned(machine: &Machine) -> Vec<Ipv4Net> {
     let mut all = vec![Ipv4Net::from(machine.address)];
-    all.extend(&machine.routed_prefixes);
+    all.extend(machine.routed_prefixes.iter().map(Ipv4Net::trunc));
     all
-}
-
-pub(super) fn elements(prefixes: &[Ipv4Net]) -> String {
-    let list: Vec<String> = Ipv4Net::aggregate(&prefixes.to_vec()).iter().map(ToString::to_string).collect();
-    format!("{{ {} }}", list.join(", "))
-}
-
-/// The rules every group ends with, unless the wish has them already.
-fn defaults(direction: Direction) -> Vec<SecurityRule> {
-    let rule = |name: &str, priority, access, source, destination| SecurityRule {
-        name: name.into(),
-        priority,
-        direction,
-        access,
-        protocol: Protocol::Any,
-        sources: vec![source],
-        source_ports: Vec::new(),
-        destinations: vec![destination],
-        destination_ports: Vec::new(),
-    };
-    let vnet = || Peer::VirtualNetwork;
-    match direction {
-        Direction::Inbound => vec![
-            rule("AllowVnetInBound", 65000, Access::Allow, vnet(), vnet()),
-            rule("AllowAzureLoadBalancerInBound", 65001, Access::Allow, Peer::AzureLoadBalancer, Peer::Any),
-            rule("DenyAllInBound", 65500, Access::Deny, Peer::Any, Peer::Any),
-        ],
-        Direction::Outbound => vec![
-            rule("AllowVnetOutBound", 65000, Access::Allow, vnet(), vnet()),
-            rule("AllowInternetOutBound", 65001, Access::Allow, Peer::Any, Peer::Internet),
-            rule("DenyAllOutBound", 65500, Access::Deny, Peer::Any, Peer::Any),
-        ],
-    }
-}
-
-fn chain(rules: &[SecurityRule], direction: Direction) -> Vec<String> {
-    let mut mine: Vec<SecurityRule> = rules.iter().filter(|r| r.direction == direction).cloned().collect();
-    if !mine.iter().any(|r| r.priority >= 65000) {
-        mine.extend(defaults(direction));
-    }
-    mine.sort_by_key(|r| r.priority);
-    mine.iter().flat_map(lines).collect()
-}
-
-/// A rule is one line for each way its sides can be written.
-fn lines(rule: &SecurityRule) -> Vec<String> {
-    let verdict = match rule.access {
-        Access::Allow => "return",
-        Access::Deny => "drop",
-    };
-    let comment: String = rule
-        .name
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
-        .take(COMMENT_MAX)
-        .collect();
-    let ports = ports(rule);
-    let mut lines = Vec::new();
-    for source in side("saddr", &rule.sources) {
-        for destination in side("daddr", &rule.destinations) {
-            let parts = [&source, &destination, &ports].map(String::as_str);
-            let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
-            let space = if parts.is_empty() { "" } else { " " };
-            lines.push(format!("{}{space}counter {verdict} comment \"{comment}\"", parts.join(" ")));
-        }
-    }
-    lines
-}
-
-fn side(field: &str, peers: &[Peer]) -> Vec<String> {
-    let mut prefixes = Vec::new();
-    let mut matches = Vec::new();
-    for peer in peers {
-        match peer {
-            Peer::Any => return vec![String::new()],
-            Peer::Prefix(prefix) if prefix.prefix_len() == 0 => return vec![String::new()],
-            Peer::Prefix(prefix) => prefixes.push(prefix.trunc()),
-            Peer::VirtualNetwork => matches.push(format!("ip {field} @vnet")),
-            Peer::Internet => matches.push(format!("ip {field} != @vnet")),
-            Peer::AzureLoadBalancer => matches.push(format!("ip {field} {WIRE_SERVER}")),
-        }
-    }
-    if !prefixes.is_empty() {
-        matches.push(format!("ip {field} {}", elements(&prefixes)));
-    }
-    matches
-}
-
-fn ports(rule: &SecurityRule) -> String {
-    let protocol = match rule.protocol {
-        Protocol::Any => None,
-        Protocol::Tcp => Some("tcp"),
-        Protocol::Udp => Some("udp"),
-        Protocol::Icmp => return "ip protocol icmp".into(),
-    };
-    let all =
-        |ranges: &[PortRange]| ranges.is_empty() || ranges.iter().any(|r| r.first == 0 && r.last == u16::MAX);
-    let mut parts = Vec::new();
-    for (field, ranges) in [("sport", &rule.source_ports), ("dport", &rule.destination_ports)] {
-        if !all(ranges) {
-            let list: Vec<String> = merged(ranges).iter().map(show).collect();
-            parts.push(format!("th {field} {{ {} }}", list.join(", ")));
-        }
-    }
-    match (protocol, parts.is_empty()) {
-        (None, true) => String::new(),
-        (None, false) => format!("meta l4proto {{ tcp, udp }} {}", parts.join(" ")),
-        (Some(protocol), true) => format!("meta l4proto {protocol}"),
-        (Some(protocol), false) => format!("meta l4proto {protocol} {}", parts.join(" ")),
-    }
-}
-
-fn show(range: &PortRange) -> String {
-    if range.first == range.last {
-        range.first.to_string()
-    } else {
-        format!("{}-{}", range.first, range.last)
-    }
-}
-
-/// Sorted, without overlaps: nftables refuses those.
-fn merged(ranges: &[PortRange]) -> Vec<PortRange> {
-    let mut sorted: Vec<PortRange> = ranges.iter().copied().filter(|r| r.first <= r.last).collect();
-    sorted.sort_by_key(|r| r.first);
-    let mut out: Vec<PortRange> = Vec::new();
-    for range in sorted {
-        match out.last_mut() {
-            Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => {
-                last.last = last.last.max(range.last)
-            }
-            _ => out.push(range),
-        }
-    }
-    out
 }

@@ -51,6 +51,28 @@ fn obey(line: &str) -> std::io::Result<String> {
             linux::ip::batch_here(&[line], linux::ip::Repeat::Strict).map_err(std::io::Error::other)?;
             Ok("ok".into())
         }
+        "forward" => {
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+            Ok("ok".into())
+        }
+        "http-serve" => {
+            let (port, status) = rest.split_once(' ').unwrap_or((rest, "200"));
+            let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
+            let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            std::thread::spawn(move || {
+                for mut stream in listener.incoming().flatten() {
+                    let _ = stream.read(&mut [0; 512]);
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+            Ok("ok".into())
+        }
+        "from" => {
+            let (from, to) = rest.split_once(' ').unwrap_or((rest, ""));
+            let line = format!("addr replace {from}/32 dev lo");
+            linux::ip::batch_here(&[line], linux::ip::Repeat::Strict).map_err(std::io::Error::other)?;
+            ask_from(from, to)
+        }
         "ask" => ask(rest.parse().map_err(std::io::Error::other)?, ""),
         "http" => {
             let (to, path) = rest.split_once(' ').unwrap_or((rest, "/"));
@@ -70,6 +92,21 @@ fn ask(to: SocketAddr, question: &str) -> std::io::Result<String> {
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
     Ok(reply)
+}
+
+/// Asks under another source address.
+fn ask_from(from: &str, to: &str) -> std::io::Result<String> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
+    };
+    use std::os::fd::AsRawFd;
+    let address = |text: &str| text.parse::<std::net::SocketAddrV4>().map_err(std::io::Error::other);
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
+    let limit = nix::sys::time::TimeVal::new(2, 0);
+    setsockopt(&fd, sockopt::SendTimeout, &limit)?;
+    bind(fd.as_raw_fd(), &SockaddrIn::from(address(&format!("{from}:0"))?))?;
+    connect(fd.as_raw_fd(), &SockaddrIn::from(address(to)?))?;
+    Ok("connected".into())
 }
 
 fn name(name: &str) -> std::io::Result<String> {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
 mod guest;
+mod network;
 mod scenes;
 
 use std::process::ExitCode;
@@ -31,6 +32,12 @@ fn main() -> ExitCode {
         trial("a_boot_that_fails_keeps_its_exit_code", scenes::failed_boot),
         trial("names_metadata_and_the_internet_are_there", scenes::services),
         trial("a_balancer_with_a_floating_address_reaches_a_machine", scenes::balancer),
+        trial("groups_of_interfaces_stop_packets_and_count_them", network::interface_groups),
+        trial("a_peering_connects_and_its_absence_separates", network::peerings),
+        trial("routes_lead_through_an_appliance_or_nowhere", network::appliance),
+        trial("packets_leave_with_the_address_that_is_wanted", network::sources),
+        trial("private_zones_answer_where_they_are_linked", network::zones),
+        trial("probes_decide_who_is_asked_and_a_private_link_hides_the_client", network::balancing),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -6,27 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::fabric::{
-    Access, Balancer, BalancerRule, Direction, Fabric, ImdsTokenError, ImdsTokenRequest, ImdsTokens,
-    LinuxConfig, LinuxFabric, Machine, MachineId, MachineState, Network, NetworkId, Peer, Place, PortRange,
-    Power, Probe, ProbeProtocol, Protocol, SecurityRule, Subnet, Wanted,
+    Access, Balancer, BalancerRule, Direction, Distribution, Fabric, ImdsTokenError, ImdsTokenRequest,
+    ImdsTokens, LinuxConfig, LinuxFabric, Machine, MachineId, MachineState, Network, NetworkId, Peer, Place,
+    PortRange, Power, Probe, ProbeProtocol, Protocol, SecurityRule, Subnet, Wanted,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
-type Outcome = Result<(), String>;
+pub type Outcome = Result<(), String>;
 
-struct Scene {
-    config: LinuxConfig,
+pub struct Scene {
+    pub config: LinuxConfig,
 }
 
-fn text(error: impl std::error::Error) -> String {
+pub fn text(error: impl std::error::Error) -> String {
     kit::Chain(&error).to_string()
 }
 
-fn run<F: Future<Output = Outcome>>(prefix: &str, scene: impl FnOnce(Scene) -> F) -> Outcome {
+pub fn run<F: Future<Output = Outcome>>(prefix: &str, scene: impl FnOnce(Scene) -> F) -> Outcome {
     let directory = tempfile::tempdir().map_err(text)?;
     let state = directory.path().to_owned();
     let prefix = format!("lzt{}{prefix}", std::process::id() % 10_000);
@@ -70,8 +70,13 @@ fn network() -> Network {
             prefix: "10.224.0.0/16".parse().unwrap(),
             rules: Vec::new(),
             routes: Vec::new(),
+            nat: Vec::new(),
+            private: false,
         }],
         outbound: Some(Ipv4Addr::new(20, 2, 0, 4)),
+        peerings: Vec::new(),
+        endpoints: Vec::new(),
+        dns_servers: Vec::new(),
     }
 }
 
@@ -90,6 +95,8 @@ fn machine(number: u8) -> Machine {
         address: address(number),
         routed_prefixes: vec![format!("10.244.{number}.0/24").parse().unwrap()],
         rules: Vec::new(),
+        ip_forwarding: false,
+        outbound: Vec::new(),
         cpus: 2,
         memory_bytes: 1 << 30,
         vm_size: "Standard_D2s_v3".into(),
@@ -102,13 +109,15 @@ fn machine(number: u8) -> Machine {
     }
 }
 
-fn wanted(machines: u8) -> Wanted {
+pub fn wanted(machines: u8) -> Wanted {
     Wanted {
         generation: 1,
         networks: vec![network()],
         machines: (1..=machines).map(machine).collect(),
         balancers: Vec::new(),
         names: vec![("*.hcp.eastus.azmk8s.io".into(), Ipv4Addr::new(20, 1, 0, 4))],
+        zones: Vec::new(),
+        aliases: Vec::new(),
     }
 }
 
@@ -128,17 +137,27 @@ async fn until(
     }
 }
 
-async fn all_running(fabric: &LinuxFabric, wanted: &Wanted) -> Outcome {
+pub async fn all_running(fabric: &LinuxFabric, wanted: &Wanted) -> Outcome {
     for machine in &wanted.machines {
         until(fabric, &machine.id, |state| state == Some(&MachineState::Running)).await?;
     }
     Ok(())
 }
 
-/// Sends an order to a machine.
+/// Sends an order to a machine of the usual network.
 async fn order(fabric: &LinuxFabric, number: u8, order: &str) -> Result<String, String> {
-    let to = SocketAddrV4::new(address(number), 7000);
-    let mut stream = fabric.connect(Place::Network(NetworkId::of("/vnet")), to).await.map_err(text)?;
+    order_in(fabric, "/vnet", address(number), order).await
+}
+
+/// Sends an order to a machine.
+pub async fn order_in(
+    fabric: &LinuxFabric,
+    network: &str,
+    machine: Ipv4Addr,
+    order: &str,
+) -> Result<String, String> {
+    let to = SocketAddrV4::new(machine, 7000);
+    let mut stream = fabric.connect(Place::Network(NetworkId::of(network)), to).await.map_err(text)?;
     stream.write_all(format!("{order}\n").as_bytes()).await.map_err(text)?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.map_err(text)?;
@@ -146,12 +165,12 @@ async fn order(fabric: &LinuxFabric, number: u8, order: &str) -> Result<String, 
 }
 
 #[track_caller]
-fn same(left: &str, right: &str) -> Outcome {
+pub fn same(left: &str, right: &str) -> Outcome {
     let at = std::panic::Location::caller();
     if left == right { Ok(()) } else { Err(format!("{at}: `{left}` is not `{right}`")) }
 }
 
-async fn open(scene: &Scene) -> Result<(Arc<LinuxFabric>, kit::Tasks), String> {
+pub async fn open(scene: &Scene) -> Result<(Arc<LinuxFabric>, kit::Tasks), String> {
     let tasks = kit::Tasks::new();
     let fabric = LinuxFabric::open(scene.config.clone(), tasks.clone()).await.map_err(text)?;
     Ok((fabric, tasks))
@@ -326,11 +345,12 @@ pub fn balancer() -> Outcome {
             frontend_port: port,
             backend_port: 7000,
             floating_ip,
+            distribution: Distribution::default(),
             backends: wish.machines.iter().map(|m| m.id.clone()).collect(),
             probe: Some(Probe { protocol: ProbeProtocol::Tcp, port: 7000, interval_s: 1, threshold: 1 }),
         };
         let rules = vec![rule("floating", 7000, true), rule("translated", 80, false)];
-        wish.balancers = vec![Balancer { frontend, rules }];
+        wish.balancers = vec![Balancer { frontend, network: None, source: None, rules }];
         fabric.apply(wish.clone()).await.map_err(text)?;
         all_running(&fabric, &wish).await?;
         for number in [1, 2] {
@@ -352,7 +372,7 @@ pub fn balancer() -> Outcome {
 }
 
 /// A client on the internet asks until the answer begins as expected.
-async fn ask_until(fabric: &LinuxFabric, to: SocketAddrV4, expected: &str) -> Result<String, String> {
+pub async fn ask_until(fabric: &LinuxFabric, to: SocketAddrV4, expected: &str) -> Result<String, String> {
     let asking = async {
         loop {
             let once = async {

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::json::{list, set, text};
+use crate::json::{flag, list, set, text};
 use crate::network::uses;
 
 /// Full type of instances.
@@ -78,6 +78,10 @@ pub struct Instance {
     pub pools: Vec<ResourceId>,
     /// Security group of its interface.
     pub group: Option<ResourceId>,
+    /// Application security groups of its interface.
+    pub application_groups: Vec<ResourceId>,
+    /// Whether its interface may send and take packets of others.
+    pub ip_forwarding: bool,
     /// VM size.
     pub size: String,
     /// Region.
@@ -104,6 +108,12 @@ impl Instance {
             pools: uses::pools_of(&set),
             group: text(interface, "/properties/networkSecurityGroup/id")
                 .and_then(|id| ResourceId::parse(id).ok()),
+            application_groups: list(interface, "/properties/ipConfigurations")
+                .iter()
+                .flat_map(|ip| list(ip, "/properties/applicationSecurityGroups"))
+                .filter_map(|group| ResourceId::parse(text(group, "/id")?).ok())
+                .collect(),
+            ip_forwarding: flag(interface, "/properties/enableIPForwarding"),
             size: text(set.sku.as_ref()?, "/name")?.to_owned(),
             location: set.location.clone().unwrap_or_default(),
             zone: resource

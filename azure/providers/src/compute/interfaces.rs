@@ -1,13 +1,15 @@
 //! The network interfaces of scale-set instances: computed from the instance, stored nowhere.
 
 use arm::{
-    ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written,
+    Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
+    Written,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::API_VERSIONS;
 use super::instances::{self, Instance};
+use crate::network::effective;
 
 /// `Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces`.
 pub struct Interfaces;
@@ -22,13 +24,12 @@ pub fn shown(_: &Resources, instance: &Instance) -> Value {
 fn resource(instance: &Instance) -> Resource {
     let mut made = Resource::new(instance.id.child("networkInterfaces", &instance.interface));
     let pools: Vec<Value> = instance.pools.iter().map(|pool| json!({ "id": pool })).collect();
-    let mac = instance.address.octets();
     made.properties = json!({
         "provisioningState": "Succeeded",
         "primary": true,
-        "enableIPForwarding": instance.private.pods.is_some(),
+        "enableIPForwarding": instance.ip_forwarding,
         "enableAcceleratedNetworking": false,
-        "macAddress": format!("00-0D-{:02X}-{:02X}-{:02X}-{:02X}", mac[0], mac[1], mac[2], mac[3]),
+        "macAddress": instance.machine().mac().to_ascii_uppercase().replace(':', "-"),
         "virtualMachine": { "id": instance.id },
         "networkSecurityGroup": instance.group.as_ref().map(|id| json!({ "id": id })),
         "dnsSettings": { "dnsServers": [], "appliedDnsServers": [] },
@@ -67,6 +68,14 @@ impl ResourceType for Interfaces {
             "OperationNotAllowed",
             format!("The interface {} goes with its instance.", existing.id),
         ))
+    }
+
+    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
+        let unknown = || ArmError::not_implemented(format_args!("The action '{TYPE}/{name}'"));
+        let all = instances::all(&ctx.resources).into_iter();
+        let place = all.map(|i| (resource(&i).id, i)).find(|(id, _)| *id == existing.id);
+        let place = place.map(|(_, instance)| effective::Place::of_instance(&instance));
+        place.and_then(|place| effective::answer(ctx, &place, name)).unwrap_or_else(|| Err(unknown()))
     }
 
     async fn get(&self, ctx: &Ctx, id: &ResourceId) -> Result<Option<Resource>, ArmError> {

@@ -295,6 +295,9 @@ impl ResourceType for LoadBalancers {
         }
         let _turn = self.giving.lock().await;
         Self::frontends(ctx, &mut balancer, request.existing)?;
+        if request.existing.is_some_and(|old| old.says_the_same_as(&balancer)) {
+            return Ok(Written::Done(balancer));
+        }
         // Stored here, inside the turn, so that nobody else is given the same private address.
         Ok(Written::Done(ctx.resources.save(balancer).await?))
     }

@@ -1,4 +1,5 @@
-//! `Microsoft.Network`: virtual networks, security groups, route tables, public addresses, load balancers.
+//! `Microsoft.Network`: virtual networks and peerings, security groups, route tables, public addresses, load
+//! balancers, interfaces, private endpoints and zones, and what the network watcher answers.
 //!
 //! Children (subnets, security rules, routes) are resources of their own in the store; their parent shows them
 //! inline and accepts them inline. What others do with a resource (the machines of a subnet, the subnets of a
@@ -6,14 +7,25 @@
 //!
 //! Does not move packets: [`fabric_driver`](crate::fabric_driver) reads the resources and tells the fabric.
 
+pub mod application_security_groups;
+pub mod calls;
+mod capacity;
+pub mod effective;
+pub mod interfaces;
 pub mod load_balancers;
 pub mod nat_gateways;
+pub mod peerings;
+pub mod private_dns;
+pub mod private_link;
+pub mod public_ip_prefixes;
 pub mod public_ips;
 pub mod route_tables;
 pub mod rules;
 pub mod security_groups;
+pub mod service_tags;
 pub mod uses;
 pub mod virtual_networks;
+pub mod watchers;
 
 use arm::{ArmError, Provider, Resource, ResourceId, Resources};
 use serde_json::{Value, json};
@@ -27,16 +39,32 @@ pub(crate) const API_VERSIONS: &[&str] =
 /// The provider with all its types.
 pub fn provider() -> Provider {
     let addresses = public_ips::PublicAddresses::new();
-    Provider::new("Microsoft.Network")
+    let mut provider = Provider::new("Microsoft.Network")
         .with(virtual_networks::VirtualNetworks)
         .with(virtual_networks::Subnets)
+        .with(peerings::Peerings)
+        .with(application_security_groups::ApplicationSecurityGroups)
+        .with(interfaces::Interfaces)
+        .with(public_ip_prefixes::PublicPrefixes::new())
+        .with(private_link::endpoints::Endpoints)
+        .with(private_link::zone_groups::ZoneGroups)
+        .with(private_link::services::Services)
+        .with(private_link::services::Connections)
+        .with(private_dns::zones::Zones)
+        .with(private_dns::links::Links)
+        .with(watchers::Watchers)
+        .with_calls(calls::Calls)
         .with(security_groups::SecurityGroups)
         .with(security_groups::SecurityRules)
         .with(route_tables::RouteTables)
         .with(route_tables::Routes)
         .with(addresses)
         .with(load_balancers::LoadBalancers::new())
-        .with(nat_gateways::NatGateways)
+        .with(nat_gateways::NatGateways);
+    for kind in private_dns::records::KINDS {
+        provider = provider.with(private_dns::records::Records(*kind));
+    }
+    provider
 }
 
 /// Adds what Azure adds to every network resource.

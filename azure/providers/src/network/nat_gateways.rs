@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{API_VERSIONS, require, seal, uses};
-use crate::json::{default, list, remove, set, text};
+use crate::json::{default, list, number, remove, set, text};
+
+const IDLE_MINUTES: std::ops::RangeInclusive<i64> = 4..=120;
 
 /// `Microsoft.Network/natGateways`.
 pub struct NatGateways;
@@ -23,11 +25,33 @@ impl ResourceType for NatGateways {
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut gateway = request.resource();
         remove(&mut gateway.properties, &["subnets"]);
-        for address in list(&gateway.properties, "/publicIpAddresses") {
-            let id = ResourceId::parse(text(address, "/id").unwrap_or_default())?;
-            require(&ctx.resources, request.id, &id)?;
+        for member in ["/publicIpAddresses", "/publicIpPrefixes"] {
+            for address in list(&gateway.properties, member) {
+                let id = ResourceId::parse(text(address, "/id").unwrap_or_default())?;
+                require(&ctx.resources, request.id, &id)?;
+                let Some((_, user)) = uses::of_public_ip(&ctx.resources, &id) else { continue };
+                if !user.eq_ignore_ascii_case(&request.id.to_string()) {
+                    return Err(ArmError::bad_request(
+                        "PublicIPAddressInUse",
+                        format!(
+                            "Resource {} is referencing public IP address {id} that is already allocated to resource {user}.",
+                            request.id
+                        ),
+                    ));
+                }
+            }
         }
         default(&mut gateway.properties, &["idleTimeoutInMinutes"], 4);
+        let idle = number(&gateway.properties, "/idleTimeoutInMinutes").unwrap_or(0);
+        if !IDLE_MINUTES.contains(&idle) {
+            return Err(ArmError::bad_request(
+                "NatGatewayInvalidIdleTimeout",
+                format!(
+                    "The idle timeout {idle} of NAT gateway {} is not between 4 and 120 minutes.",
+                    request.id
+                ),
+            ));
+        }
         gateway.sku.get_or_insert_with(|| json!({ "name": "Standard" }));
         seal(&mut gateway, request.existing);
         Ok(Written::Done(gateway))

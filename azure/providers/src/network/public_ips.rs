@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, seal, uses};
+use super::{API_VERSIONS, public_ip_prefixes, reference, require, seal, uses};
 use crate::addresses::next_in_range;
 use crate::json::{default, remove, set, text};
 
@@ -20,7 +20,8 @@ pub const RANGE: Ipv4Net = match Ipv4Net::new(Ipv4Addr::new(20, 2, 0, 0), 16) {
     Err(_) => panic!("a constant range"),
 };
 
-const TYPE: &str = "Microsoft.Network/publicIPAddresses";
+/// Its full type.
+pub const TYPE: &str = "Microsoft.Network/publicIPAddresses";
 
 /// `Microsoft.Network/publicIPAddresses`.
 pub struct PublicAddresses {
@@ -59,6 +60,12 @@ impl ResourceType for PublicAddresses {
         default(&mut address.properties, &["idleTimeoutInMinutes"], 4);
         default(&mut address.properties, &["ipTags"], json!([]));
         default(&mut address.properties, &["ddosSettings", "protectionMode"], "VirtualNetworkInherited");
+        if basic && request.existing.is_none() && text(&address.properties, "/publicIPPrefix/id").is_some() {
+            return Err(ArmError::bad_request(
+                "PublicIPAndPublicIPPrefixSkuMismatch",
+                format!("Public IP address {} of SKU Basic cannot be taken from a prefix.", request.id),
+            ));
+        }
         if text(&address.properties, "/publicIPAddressVersion") != Some("IPv4") {
             return Err(ArmError::not_implemented("A public address of another version than IPv4"));
         }
@@ -68,6 +75,7 @@ impl ResourceType for PublicAddresses {
             set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
         }
         seal(&mut address, request.existing);
+        let block = from_prefix(ctx, &address)?;
         if let Some(old) = request.existing.and_then(|e| text(&e.properties, "/ipAddress")) {
             set(&mut address.properties, &["ipAddress"], old);
             return Ok(Written::Done(address));
@@ -77,11 +85,19 @@ impl ResourceType for PublicAddresses {
             .iter()
             .filter_map(|other| text(&other.properties, "/ipAddress")?.parse().ok())
             .collect();
-        let given = next_in_range(RANGE, &taken).ok_or_else(|| {
-            ArmError::bad_request(
+        let free = match block {
+            Some(block) => block.hosts().find(|address| !taken.contains(address)),
+            None => next_in_range(RANGE, &taken),
+        };
+        let given = free.ok_or_else(|| match block {
+            Some(block) => ArmError::bad_request(
+                "PublicIpPrefixOutOfIpAddresses",
+                format!("Public IP prefix {block} has no free address for {}.", request.id),
+            ),
+            None => ArmError::bad_request(
                 "PublicIPCountLimitReached",
                 "Cannot create more public IP addresses: the range of this cloud is used up.",
-            )
+            ),
         })?;
         set(&mut address.properties, &["ipAddress"], given.to_string());
         // Stored here, inside the turn: the framework stores only after this returns.
@@ -110,4 +126,11 @@ impl ResourceType for PublicAddresses {
         }
         shown
     }
+}
+
+/// The block of the prefix that an address shall be taken from.
+fn from_prefix(ctx: &Ctx, address: &Resource) -> Result<Option<Ipv4Net>, ArmError> {
+    let Some(prefix) = reference(&address.properties, "/publicIPPrefix/id")? else { return Ok(None) };
+    require(&ctx.resources, &address.id, &prefix)?;
+    Ok(ctx.resources.get(&prefix).as_deref().and_then(public_ip_prefixes::block))
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use arm::ArmError;
+use std::net::Ipv4Addr;
+
+use arm::{ArmError, ResourceId, Resources};
 use fabric::{Access, Direction, Peer, PortRange, Protocol, SecurityRule};
 use serde_json::{Value, json};
 
+use super::{service_tags, uses};
 use crate::json::{list, number, text};
+
+const PROTOCOLS: [&str; 6] = ["*", "Tcp", "Udp", "Icmp", "Esp", "Ah"];
 
 /// The six rules every network security group ends with.
 pub fn defaults(group: &str) -> Value {
@@ -94,9 +99,20 @@ pub fn check(name: &str, properties: &Value) -> Result<(), ArmError> {
             ));
         }
     }
+    let protocol = text(properties, "/protocol").unwrap_or_default();
+    if !PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(protocol)) {
+        return Err(ArmError::bad_request(
+            "SecurityRuleInvalidProtocol",
+            format!(
+                "Security rule has invalid Protocol. Value provided: {protocol}. Allowed values: {}. Security rule: {name}.",
+                PROTOCOLS.join(", ")
+            ),
+        ));
+    }
     for side in ["source", "destination"] {
+        check_side(name, properties, side)?;
         for prefix in values(properties, &format!("{side}AddressPrefix"), &format!("{side}AddressPrefixes")) {
-            if peer(prefix).is_none() {
+            if peers_of(prefix).is_none() {
                 return Err(ArmError::bad_request(
                     "SecurityRuleInvalidAddressPrefix",
                     format!(
@@ -114,6 +130,34 @@ pub fn check(name: &str, properties: &Value) -> Result<(), ArmError> {
                     ),
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Each side names addresses or application security groups, and ports.
+fn check_side(name: &str, properties: &Value, side: &str) -> Result<(), ArmError> {
+    let prefixes = values(properties, &format!("{side}AddressPrefix"), &format!("{side}AddressPrefixes"));
+    let groups = list(properties, &format!("/{side}ApplicationSecurityGroups"));
+    if !prefixes.is_empty() && !groups.is_empty() {
+        return Err(ArmError::bad_request(
+            "SecurityRuleParameterContainsUnsupportedValue",
+            format!(
+                "Security rule {name} cannot have both {side} address prefixes and {side} application security groups."
+            ),
+        ));
+    }
+    let ports = values(properties, &format!("{side}PortRange"), &format!("{side}PortRanges"));
+    for (what, missing) in
+        [("AddressPrefix", prefixes.is_empty() && groups.is_empty()), ("PortRange", ports.is_empty())]
+    {
+        if missing {
+            return Err(ArmError::bad_request(
+                "SecurityRuleParameterNotSpecified",
+                format!(
+                    "Required security rule parameters are missing: {side}{what}. Security rule: {name}."
+                ),
+            ));
         }
     }
     Ok(())
@@ -140,15 +184,21 @@ pub fn check_priorities(rules: &[Value]) -> Result<(), ArmError> {
 }
 
 /// What a group means to the fabric: own rules and defaults, by priority.
-pub fn effective(group: &Value) -> Vec<SecurityRule> {
+pub fn effective(resources: &Resources, group: &Value) -> Vec<SecurityRule> {
+    let members = |id: &ResourceId| uses::addresses_in_application_group(resources, id);
+    effective_with(group, &members)
+}
+
+fn effective_with(group: &Value, members: &dyn Fn(&ResourceId) -> Vec<Ipv4Addr>) -> Vec<SecurityRule> {
     let own = list(group, "/properties/securityRules");
     let defaults = list(group, "/properties/defaultSecurityRules");
-    let mut rules: Vec<SecurityRule> = own.iter().chain(defaults).filter_map(translate).collect();
+    let mut rules: Vec<SecurityRule> =
+        own.iter().chain(defaults).filter_map(|rule| translate(rule, members)).collect();
     rules.sort_by_key(|rule| (rule.direction == Direction::Outbound, rule.priority));
     rules
 }
 
-fn translate(rule: &Value) -> Option<SecurityRule> {
+fn translate(rule: &Value, members: &dyn Fn(&ResourceId) -> Vec<Ipv4Addr>) -> Option<SecurityRule> {
     let properties = rule.get("properties")?;
     let is = |property: &str, word: &str| {
         properties.get(property).and_then(Value::as_str).is_some_and(|v| v.eq_ignore_ascii_case(word))
@@ -157,9 +207,19 @@ fn translate(rule: &Value) -> Option<SecurityRule> {
         "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
         "icmp" => Protocol::Icmp,
+        // Nothing in the fabric speaks these.
+        "esp" | "ah" => return None,
         _ => Protocol::Any,
     };
-    let peers = |one: &str, many: &str| values(properties, one, many).into_iter().filter_map(peer).collect();
+    let peers = |side: &str| -> Vec<Peer> {
+        let written = values(properties, &format!("{side}AddressPrefix"), &format!("{side}AddressPrefixes"));
+        let mut peers: Vec<Peer> = written.into_iter().filter_map(peers_of).flatten().collect();
+        for group in list(properties, &format!("/{side}ApplicationSecurityGroups")) {
+            let id = text(group, "/id").and_then(|id| ResourceId::parse(id).ok());
+            peers.extend(id.iter().flat_map(members).map(|address| Peer::Prefix(address.into())));
+        }
+        peers
+    };
     let port_ranges =
         |one: &str, many: &str| values(properties, one, many).into_iter().filter_map(ports).collect();
     Some(SecurityRule {
@@ -168,9 +228,9 @@ fn translate(rule: &Value) -> Option<SecurityRule> {
         direction: if is("direction", "Outbound") { Direction::Outbound } else { Direction::Inbound },
         access: if is("access", "Allow") { Access::Allow } else { Access::Deny },
         protocol,
-        sources: peers("sourceAddressPrefix", "sourceAddressPrefixes"),
+        sources: peers("source"),
         source_ports: port_ranges("sourcePortRange", "sourcePortRanges"),
-        destinations: peers("destinationAddressPrefix", "destinationAddressPrefixes"),
+        destinations: peers("destination"),
         destination_ports: port_ranges("destinationPortRange", "destinationPortRanges"),
     })
 }
@@ -181,16 +241,20 @@ fn values<'a>(properties: &'a Value, one: &str, many: &str) -> Vec<&'a str> {
     single.into_iter().chain(listed.filter_map(Value::as_str)).collect()
 }
 
-fn peer(prefix: &str) -> Option<Peer> {
-    match prefix.to_ascii_lowercase().as_str() {
-        "*" | "any" | "0.0.0.0/0" => Some(Peer::Any),
-        "virtualnetwork" => Some(Peer::VirtualNetwork),
-        "internet" => Some(Peer::Internet),
-        "azureloadbalancer" => Some(Peer::AzureLoadBalancer),
-        other => match other.parse() {
-            Ok(net) => Some(Peer::Prefix(net)),
-            Err(_) => other.parse::<std::net::Ipv4Addr>().ok().map(|address| Peer::Prefix(address.into())),
-        },
+/// What an address prefix or service tag stands for; `None`: it is neither.
+fn peers_of(prefix: &str) -> Option<Vec<Peer>> {
+    if matches!(prefix.to_ascii_lowercase().as_str(), "*" | "any" | "0.0.0.0/0") {
+        return Some(vec![Peer::Any]);
+    }
+    if let Ok(net) = prefix.parse() {
+        return Some(vec![Peer::Prefix(net)]);
+    }
+    match prefix.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(address)) => Some(vec![Peer::Prefix(address.into())]),
+        // Accepted as on Azure; networks here have no such addresses.
+        Ok(std::net::IpAddr::V6(_)) => Some(Vec::new()),
+        Err(_) if prefix.parse::<ipnet::Ipv6Net>().is_ok() => Some(Vec::new()),
+        Err(_) => service_tags::peers(prefix),
     }
 }
 
@@ -223,7 +287,7 @@ mod tests {
             "securityRules": [{ "name": "no-https", "properties": rule(json!({})) }],
             "defaultSecurityRules": defaults("/g"),
         }});
-        let rules = effective(&group);
+        let rules = effective_with(&group, &|_| Vec::new());
         assert_eq!(rules.len(), 7);
         let outbound: Vec<_> =
             rules.iter().filter(|r| r.direction == Direction::Outbound).map(|r| r.name.as_str()).collect();
@@ -232,6 +296,22 @@ mod tests {
         assert_eq!((own.access, own.destinations.as_slice()), (Access::Deny, &[Peer::Internet][..]));
         assert_eq!(own.destination_ports, [PortRange { first: 443, last: 443 }]);
         assert!(own.source_ports.is_empty());
+    }
+
+    #[test]
+    fn tags_and_groups_become_addresses() {
+        let id =
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/applicationSecurityGroups/web";
+        let group = json!({ "properties": { "securityRules": [{ "name": "r", "properties": rule(json!({
+            "sourceAddressPrefix": "", "sourceApplicationSecurityGroups": [{ "id": id }],
+            "destinationAddressPrefix": "AzureCloud.eastus",
+        })) }] } });
+        let members = |_: &ResourceId| vec![Ipv4Addr::new(10, 0, 0, 4)];
+        let rules = effective_with(&group, &members);
+        assert_eq!(rules[0].sources, [Peer::Prefix("10.0.0.4/32".parse().unwrap())]);
+        assert_eq!(rules[0].destinations.len(), 4);
+        // Nobody in the group: the rule matches nothing, not everything.
+        assert!(effective_with(&group, &|_| Vec::new())[0].sources.is_empty());
     }
 
     #[test]
@@ -245,6 +325,15 @@ mod tests {
             (json!({"destinationAddressPrefix": "10.0.0.9"}), "ok"),
             (json!({"destinationPortRange": "9-1"}), "SecurityRuleInvalidPortRange"),
             (json!({"destinationPortRange": "1-9"}), "ok"),
+            (json!({"protocol": "Sctp"}), "SecurityRuleInvalidProtocol"),
+            (json!({"sourceAddressPrefix": "Storage.EastUS"}), "ok"),
+            (json!({"sourceAddressPrefix": "Storage.Atlantis"}), "SecurityRuleInvalidAddressPrefix"),
+            (json!({"sourceAddressPrefix": ""}), "SecurityRuleParameterNotSpecified"),
+            (json!({"sourceAddressPrefix": "", "sourceApplicationSecurityGroups": [{"id": "/x"}]}), "ok"),
+            (
+                json!({"sourceApplicationSecurityGroups": [{"id": "/x"}]}),
+                "SecurityRuleParameterContainsUnsupportedValue",
+            ),
         ] {
             let seen =
                 check("r", &rule(properties.clone())).map_or_else(|fault| fault.code, |()| "ok".to_owned());

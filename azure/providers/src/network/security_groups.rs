@@ -1,11 +1,14 @@
 //! `networkSecurityGroups` and their `securityRules`.
 
-use arm::{ArmError, Ctx, Deleted, Put, Resource, ResourceType, Resources, TypeDescriptor, Written};
+use arm::{
+    ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written,
+};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, inline, rules, seal, take_inline, uses};
-use crate::json::{default, remove, set};
+use super::{API_VERSIONS, inline, require, rules, seal, take_inline, uses};
+use crate::compute::instances;
+use crate::json::{default, list, remove, set, text};
 
 /// `Microsoft.Network/networkSecurityGroups`.
 pub struct SecurityGroups;
@@ -13,7 +16,8 @@ pub struct SecurityGroups;
 pub struct SecurityRules;
 
 const GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
-const RULES: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
+/// Full type of rules.
+pub const RULES: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 
 fn shape_rule(mut properties: Value) -> Value {
     for list in
@@ -25,9 +29,15 @@ fn shape_rule(mut properties: Value) -> Value {
     properties
 }
 
-fn check_all(rules: &[(String, Value)]) -> Result<(), ArmError> {
+fn check_all(resources: &Resources, group: &ResourceId, rules: &[(String, Value)]) -> Result<(), ArmError> {
     for (name, properties) in rules {
         rules::check(name, properties)?;
+        for side in ["/sourceApplicationSecurityGroups", "/destinationApplicationSecurityGroups"] {
+            for reference in list(properties, side) {
+                let to = ResourceId::parse(text(reference, "/id").unwrap_or_default())?;
+                require(resources, &group.child("securityRules", name), &to)?;
+            }
+        }
     }
     let listed: Vec<Value> = rules.iter().map(|(n, p)| json!({ "name": n, "properties": p })).collect();
     rules::check_priorities(&listed)
@@ -58,7 +68,7 @@ impl ResourceType for SecurityGroups {
             remove(&mut group.properties, &[computed]);
         }
         if let Some(wanted) = take_inline(&mut group.properties, "securityRules")? {
-            check_all(&wanted)?;
+            check_all(&ctx.resources, request.id, &wanted)?;
             for old in ctx.resources.list_type(request.id, RULES) {
                 if !wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case(&old.name)) {
                     ctx.resources.remove(&old.id).await?;
@@ -93,6 +103,17 @@ impl ResourceType for SecurityGroups {
                 ),
             ));
         }
+        if let Some(interface) = uses::interfaces_with_group(&ctx.resources, &existing.id).first() {
+            return Err(ArmError::bad_request(
+                "InUseNetworkSecurityGroupCannotBeDeleted",
+                format!(
+                    "Network security group {} cannot be deleted because it is in use by the following resources: \
+                     {interface}. In order to delete the Network security group, remove the association with the \
+                     resource(s). To learn how to do this, see aka.ms/deletensg.",
+                    existing.id
+                ),
+            ));
+        }
         if let Some(set) = uses::scale_sets_with_group(&ctx.resources, &existing.id).first() {
             return Err(ArmError::bad_request(
                 "NetworkSecurityGroupInUseByVirtualMachineScaleSet",
@@ -110,6 +131,14 @@ impl ResourceType for SecurityGroups {
         let subnets = uses::subnets_with(&ctx.resources, "/networkSecurityGroup/id", &resource.id);
         if !subnets.is_empty() {
             set(&mut shown, &["properties", "subnets"], subnets);
+        }
+        let own = uses::interfaces_with_group(&ctx.resources, &resource.id).into_iter();
+        let of_sets =
+            instances::all(&ctx.resources).into_iter().filter(|i| i.group.as_ref() == Some(&resource.id));
+        let of_sets = of_sets.map(|i| i.id.child("networkInterfaces", &i.interface));
+        let interfaces: Vec<Value> = own.chain(of_sets).map(|id| json!({ "id": id })).collect();
+        if !interfaces.is_empty() {
+            set(&mut shown, &["properties", "networkInterfaces"], interfaces);
         }
         shown
     }
@@ -132,7 +161,7 @@ impl ResourceType for SecurityRules {
             .collect();
         rules::check(&rule.name, &rule.properties)?;
         all.push((rule.name.clone(), rule.properties.clone()));
-        check_all(&all)?;
+        check_all(&ctx.resources, &request.id.top(), &all)?;
         rule.properties = shape_rule(rule.properties);
         Ok(Written::Done(rule))
     }

@@ -33,7 +33,25 @@ pub fn of_subnet(resources: &Resources, subnet: &ResourceId) -> Vec<String> {
             }
         }
     }
+    for (id, configuration) in configurations(resources) {
+        if is(&configuration, "/properties/subnet/id", subnet) {
+            let name = text(&configuration, "/name").unwrap_or_default();
+            users.push(format!("{id}/ipConfigurations/{name}"));
+        }
+    }
     users
+}
+
+/// The IP configurations of interfaces and private-link services, with whose they are.
+pub fn configurations(resources: &Resources) -> Vec<(ResourceId, Value)> {
+    ["Microsoft.Network/networkInterfaces", "Microsoft.Network/privateLinkServices"]
+        .into_iter()
+        .flat_map(|kind| all(resources, kind))
+        .flat_map(|owner| {
+            let all = list(&owner.properties, "/ipConfigurations").to_vec();
+            all.into_iter().map(move |configuration| (owner.id.clone(), configuration))
+        })
+        .collect()
 }
 
 /// The scale sets whose interfaces are in a subnet, with or without instances.
@@ -73,6 +91,12 @@ pub fn addresses_in_subnet(resources: &Resources, subnet: &ResourceId) -> BTreeS
             }
         }
     }
+    for (_, configuration) in configurations(resources) {
+        if is(&configuration, "/properties/subnet/id", subnet) {
+            let address = text(&configuration, "/properties/privateIPAddress");
+            taken.extend(address.and_then(|a| a.parse::<Ipv4Addr>().ok()));
+        }
+    }
     taken
 }
 
@@ -108,7 +132,53 @@ pub fn of_public_ip(resources: &Resources, address: &ResourceId) -> Option<(&'st
             return Some(("natGateway", gateway.id.to_string()));
         }
     }
-    None
+    configurations(resources).into_iter().find_map(|(id, configuration)| {
+        let name = text(&configuration, "/name").unwrap_or_default();
+        is(&configuration, "/properties/publicIPAddress/id", address)
+            .then(|| ("ipConfiguration", format!("{id}/ipConfigurations/{name}")))
+    })
+}
+
+/// Interfaces that carry a security group.
+pub fn interfaces_with_group(resources: &Resources, group: &ResourceId) -> Vec<ResourceId> {
+    all(resources, "Microsoft.Network/networkInterfaces")
+        .iter()
+        .filter(|interface| is(&interface.properties, "/networkSecurityGroup/id", group))
+        .map(|interface| interface.id.clone())
+        .collect()
+}
+
+/// Interfaces and scale sets that are in an application security group.
+pub fn interfaces_in_application_group(resources: &Resources, group: &ResourceId) -> Vec<String> {
+    let inside = |configuration: &Value| {
+        list(configuration, "/properties/applicationSecurityGroups").iter().any(|g| is(g, "/id", group))
+    };
+    let sets = all(resources, "Microsoft.Compute/virtualMachineScaleSets");
+    let of_sets = sets.iter().filter(|set| {
+        interfaces(set).iter().flat_map(|i| list(i, "/properties/ipConfigurations")).any(inside)
+    });
+    let single =
+        configurations(resources).into_iter().filter(|(_, c)| inside(c)).map(|(id, _)| id.to_string());
+    of_sets.map(|set| set.id.to_string()).chain(single).collect()
+}
+
+/// The addresses that are in an application security group.
+pub fn addresses_in_application_group(resources: &Resources, group: &ResourceId) -> Vec<Ipv4Addr> {
+    let inside = |configuration: &Value| {
+        list(configuration, "/properties/applicationSecurityGroups").iter().any(|g| is(g, "/id", group))
+    };
+    let mut found: Vec<Ipv4Addr> = instances::all(resources)
+        .iter()
+        .filter(|instance| !instance.deleting && instance.application_groups.contains(group))
+        .map(|instance| instance.address)
+        .collect();
+    found.extend(
+        configurations(resources)
+            .iter()
+            .filter(|(_, c)| inside(c))
+            .filter_map(|(_, c)| text(c, "/properties/privateIPAddress")?.parse::<Ipv4Addr>().ok()),
+    );
+    found
 }
 
 /// The ids of the backend pools that a scale set's interfaces are in.

@@ -1,13 +1,14 @@
 //! `virtualNetworks` and their `subnets`.
 
 use arm::{
-    ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor, Written,
+    Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
+    Written,
 };
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, inline, reference, require, seal, take_inline, uses};
+use super::{API_VERSIONS, capacity, inline, peerings, reference, require, seal, take_inline, uses};
 use crate::addresses::overlap;
 use crate::json::{default, list, remove, set, text};
 
@@ -16,7 +17,8 @@ pub struct VirtualNetworks;
 /// `Microsoft.Network/virtualNetworks/subnets`.
 pub struct Subnets;
 
-const SUBNETS: &str = "Microsoft.Network/virtualNetworks/subnets";
+/// Full type of subnets.
+pub const SUBNETS: &str = "Microsoft.Network/virtualNetworks/subnets";
 
 /// The address space of a virtual network.
 pub fn prefixes(properties: &Value) -> Vec<Ipv4Net> {
@@ -100,6 +102,51 @@ fn check_subnets(network: &str, space: &[Ipv4Net], subnets: &[(String, Value)]) 
     Ok(())
 }
 
+/// Fills in what delegations and service endpoints are made of.
+fn shape_services(id: &ResourceId, properties: &mut Value) -> Result<(), ArmError> {
+    if let Some(Value::Array(delegations)) = properties.get_mut("delegations") {
+        for delegation in delegations {
+            let name = text(delegation, "/name").unwrap_or_default().to_owned();
+            let service = text(delegation, "/properties/serviceName").unwrap_or_default().to_owned();
+            let known = service.strip_prefix("Microsoft.").is_some_and(|rest| rest.contains('/'));
+            if name.is_empty() || !known {
+                return Err(ArmError::bad_request(
+                    "InvalidServiceNameOnDelegation",
+                    format!(
+                        "Delegation '{name}' of subnet {} has the invalid service name '{service}'.",
+                        id.name()
+                    ),
+                ));
+            }
+            set(delegation, &["id"], format!("{id}/delegations/{name}"));
+            set(delegation, &["type"], format!("{SUBNETS}/delegations"));
+            set(delegation, &["properties", "provisioningState"], "Succeeded");
+            default(
+                delegation,
+                &["properties", "actions"],
+                json!(["Microsoft.Network/virtualNetworks/subnets/join/action"]),
+            );
+        }
+    }
+    if let Some(Value::Array(endpoints)) = properties.get_mut("serviceEndpoints") {
+        for endpoint in endpoints {
+            let service = text(endpoint, "/service").unwrap_or_default();
+            if !service.starts_with("Microsoft.") {
+                return Err(ArmError::bad_request(
+                    "SubnetHasServiceEndpointWithInvalidServiceName",
+                    format!(
+                        "Subnet {} has the service endpoint with invalid service name '{service}'.",
+                        id.name()
+                    ),
+                ));
+            }
+            default(endpoint, &["locations"], json!(["*"]));
+            set(endpoint, &["provisioningState"], "Succeeded");
+        }
+    }
+    Ok(())
+}
+
 /// The subnet as it is stored.
 fn shape_subnet(
     resources: &Resources,
@@ -128,6 +175,7 @@ fn shape_subnet(
         }
     }
     default(&mut properties, &["delegations"], json!([]));
+    shape_services(id, &mut properties)?;
     default(&mut properties, &["privateEndpointNetworkPolicies"], "Disabled");
     default(&mut properties, &["privateLinkServiceNetworkPolicies"], "Enabled");
     set(&mut properties, &["provisioningState"], "Succeeded");
@@ -205,8 +253,9 @@ impl ResourceType for VirtualNetworks {
                 ctx.resources.remove(&subnet.id).await?;
             }
         }
+        inline_peerings(ctx, &mut network).await?;
+        check_servers(&network)?;
         default(&mut network.properties, &["enableDdosProtection"], false);
-        default(&mut network.properties, &["virtualNetworkPeerings"], json!([]));
         default(&mut network.properties, &["privateEndpointVNetPolicies"], "Disabled");
         seal(&mut network, request.existing);
         Ok(Written::Done(network))
@@ -216,7 +265,22 @@ impl ResourceType for VirtualNetworks {
         for subnet in ctx.resources.list_type(&existing.id, SUBNETS) {
             check_subnet_free(&ctx.resources, &subnet)?;
         }
+        for peering in ctx.resources.list_type(&existing.id, peerings::TYPE) {
+            peerings::disconnect(&ctx.resources, &peering).await?;
+        }
         Ok(Deleted::Done)
+    }
+
+    async fn read(&self, ctx: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
+        let path: Vec<String> = path.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["checkipaddressavailability"] => capacity::availability(ctx, existing),
+            ["usages"] => Ok(Acted::Done(Some(capacity::usages(ctx, existing)))),
+            _ => Err(ArmError::not_implemented(format_args!(
+                "Reading 'Microsoft.Network/virtualNetworks/{}'",
+                path.join("/")
+            ))),
+        }
     }
 
     fn present(&self, ctx: &Ctx, resource: &Resource) -> Value {
@@ -226,10 +290,53 @@ impl ResourceType for VirtualNetworks {
             .iter()
             .map(|subnet| inline(subnet, subnet_properties(&ctx.resources, subnet)))
             .collect();
+        let peerings: Vec<Value> = ctx
+            .resources
+            .list_type(&resource.id, peerings::TYPE)
+            .iter()
+            .map(|peering| inline(peering, peerings::properties(&ctx.resources, peering)))
+            .collect();
         let mut shown = resource.to_json();
         set(&mut shown, &["properties", "subnets"], subnets);
+        set(&mut shown, &["properties", "virtualNetworkPeerings"], peerings);
         shown
     }
+}
+
+/// Peerings that come with their network are made or changed; those that the client left out stay.
+async fn inline_peerings(ctx: &Ctx, network: &mut Resource) -> Result<(), ArmError> {
+    let Some(wanted) = take_inline(&mut network.properties, "virtualNetworkPeerings")? else { return Ok(()) };
+    for (name, properties) in wanted {
+        let id = network.id.child("virtualNetworkPeerings", &name);
+        let old = ctx.resources.get(&id);
+        if old.as_deref().is_some_and(|old| peerings::properties(&ctx.resources, old) == properties) {
+            continue;
+        }
+        if !ctx.resources.exists(&network.id) {
+            return Err(ArmError::not_implemented(
+                "A peering inside the request that makes its virtual network",
+            ));
+        }
+        let peering = peerings::shape(ctx, &id, properties, old.as_deref()).await?;
+        if old.is_none_or(|old| old.properties != peering.properties) {
+            ctx.resources.save(peering).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Own name servers are IPv4 addresses.
+fn check_servers(network: &Resource) -> Result<(), ArmError> {
+    for server in list(&network.properties, "/dhcpOptions/dnsServers") {
+        let text = server.as_str().unwrap_or_default();
+        if text.parse::<std::net::Ipv4Addr>().is_err() {
+            return Err(ArmError::bad_request(
+                "InvalidDnsServerAddress",
+                format!("DNS server address '{text}' of virtual network {} is not valid.", network.name),
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]

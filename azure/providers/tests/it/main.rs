@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod az;
 mod compute;
+mod links;
 mod network;
+mod paths;
 mod world;

@@ -1,0 +1,58 @@
+//! Routes of users, peerings, and where packets leave.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::NetworkId;
+
+/// A user-defined route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Name.
+    pub name: String,
+    /// Destination.
+    pub prefix: Ipv4Net,
+    /// Where to.
+    pub next_hop: NextHop,
+}
+
+/// The next hop of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NextHop {
+    /// A machine's address in the network.
+    VirtualAppliance(Ipv4Addr),
+    /// Out to the internet.
+    Internet,
+    /// Within the network, as without a route.
+    VnetLocal,
+    /// Dropped.
+    None,
+}
+
+/// A network that this one is peered with; the other one holds the mirror image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peering {
+    /// Name.
+    pub name: String,
+    /// The other network.
+    pub network: NetworkId,
+    /// Its address space, as it was when the peering was last synchronised.
+    pub prefixes: Vec<Ipv4Net>,
+    /// Whether packets pass between the two (`allowVirtualNetworkAccess`).
+    pub access: bool,
+    /// Whether the other network may send what did not begin in it (`allowForwardedTraffic`).
+    pub forwarded: bool,
+}
+
+/// A private endpoint: an address of a subnet that leads to a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Name.
+    pub name: String,
+    /// Its address in the network.
+    pub address: Ipv4Addr,
+    /// Where packets to it go, on the internet's side.
+    pub target: Ipv4Addr,
+}
