@@ -58,7 +58,7 @@ fn generate(minor: &str, args: &Args) -> anyhow::Result<bool> {
     let written = write::corpus(minor, &definitions, &facts, &queries)?;
     let base = if minor == facts::BASE { None } else { Some(fetch::definitions(facts::BASE, None)?) };
     let numbers =
-        protobuf::corpus(minor, &definitions, base.as_ref().unwrap_or(&definitions), &facts.pointers)?;
+        protobuf::corpus(minor, &definitions, base.as_ref().unwrap_or(&definitions), &facts.shapes)?;
     let prose = zstd::bulk::compress(written.prose.as_bytes(), 19)?;
     let made = [
         ("model", written.model.as_bytes()),

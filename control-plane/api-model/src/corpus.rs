@@ -2,7 +2,7 @@
 
 use crate::model::ModelError;
 use crate::resource::{ALL_VERBS, Column, Group, Resource, Subresource};
-use crate::schema::{Field, ListType, Node, NodeId, NodeKind, Scalar, Schema, Types};
+use crate::schema::{Field, ListType, Node, NodeId, NodeKind, Scalar, Schema, Shape, Types};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -106,8 +106,8 @@ impl Reader {
     /// Says of each field what stands for it when it is not there; all types are known by now.
     fn mark(&mut self, id: NodeId) {
         let mut node = self.types.node(id).clone();
-        if let (NodeKind::Struct { fields, .. }, Some(name)) = (&mut node.kind, &node.name) {
-            crate::schema::zero::mark(&self.types, name, fields);
+        if let NodeKind::Struct { fields, .. } = &mut node.kind {
+            crate::schema::zero::mark(&self.types, fields);
             self.types.set(id, node);
         }
     }
@@ -172,10 +172,15 @@ impl Reader {
         let kind = words.next().ok_or_else(|| bad(line))?;
         let mut field = Field::new(name.trim_end_matches('!'), self.node(kind)?);
         field.required = name.ends_with('!');
+        field.shape = if field.required { Shape::Value } else { Shape::Suggested };
         let (mut list, mut merge_key, mut merge) = (ListType::Atomic, None, false);
         let mut listed = false;
         for word in words {
             match word.split_once('=').ok_or_else(|| bad(line))? {
+                ("go", shape) => {
+                    field.shape = Shape::read(shape).ok_or_else(|| bad(line))?;
+                    continue;
+                }
                 ("list", "set") => list = ListType::Set,
                 ("list", "atomic") => {}
                 ("list", keys) => {

@@ -2,6 +2,8 @@
 //!
 //! All of it has a default, which is upstream's; a managed cluster sets what its cloud sets.
 
+use kit::pki::Authority;
+
 use crate::audit::Audit;
 use crate::authn::FrontProxy;
 use crate::tokens::Lifetimes;
@@ -12,6 +14,9 @@ pub struct Access {
     pub retired_service_account_keys_pem: Vec<String>,
     /// How long service-account tokens may live.
     pub token_lifetimes: Lifetimes,
+    /// Issues the certificate with which the aggregation layer tells extension API servers who it is. Another one than the cluster's authority:
+    /// whoever has a certificate of it is believed when it says who asks, so no client may have one. None: one that lives as long as the server.
+    pub proxy_authority: Option<Authority>,
     /// Proxies that say in headers who asks; none: such headers count for nothing.
     pub front_proxy: Option<FrontProxy>,
     /// What is recorded of requests, and where; none: nothing.
@@ -25,6 +30,7 @@ impl Default for Access {
         Self {
             retired_service_account_keys_pem: Vec::new(),
             token_lifetimes: Lifetimes::default(),
+            proxy_authority: None,
             front_proxy: None,
             audit: None,
             seats: crate::flow::SEATS,

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kit::http::BoxService;
+use kit::pki::Authority;
 
 use crate::admission::Chain;
 use crate::aggregation::Aggregator;
@@ -27,6 +29,10 @@ use crate::tokens::{self, ServiceAccountTokens};
 use crate::tunnel::{Kubelets, Tunnels};
 use crate::watch::Hub;
 use crate::{ApiError, Config, StartError};
+
+/// The name that kubeadm gives it.
+const PROXY_AUTHORITY: &str = "front-proxy-ca";
+const PROXY_AUTHORITY_VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A running API server. Stops with the tasks it was started in.
 pub struct ApiServer {
@@ -73,13 +79,15 @@ impl ApiServer {
         registry.set_caller(Arc::new(caller));
         let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), registry.clone());
         registry.set_gate(Arc::new(chain));
+        let proxies = proxy_authority(&config)?;
         let settings = Settings {
             service_cidr: config.service_cidr,
             advertise: config.advertise,
             authority_pem: config.authority.certificate_pem().to_owned(),
+            proxy_authority_pem: proxies.certificate_pem().to_owned(),
         };
         let (written, mended) = first_objects(&settings, &registry).await.map_err(StartError::Bootstrap)?;
-        let aggregator = aggregator(&config, &registry, &kubelets).await?;
+        let aggregator = aggregator(&proxies, &registry, &kubelets).await?;
         FlowKeeper::start(registry.clone(), tasks).await.map_err(StartError::Bootstrap)?;
         registry.started();
         let authority_pem = config.authority.certificate_pem();
@@ -170,13 +178,22 @@ fn authenticator(
     }
 }
 
+/// The authority of proxies; without one of the cluster's own, one that lives as long as this server.
+fn proxy_authority(config: &Config) -> Result<Authority, StartError> {
+    match &config.access.proxy_authority {
+        Some(authority) => Ok(authority.clone()),
+        None => Authority::new(PROXY_AUTHORITY, PROXY_AUTHORITY_VALID)
+            .map_err(|error| unusable("the front proxy's authority", &error)),
+    }
+}
+
 /// The aggregation layer, with everything that is served here registered.
 async fn aggregator(
-    config: &Config,
+    proxies: &Authority,
     registry: &Arc<Registry>,
     kubelets: &Arc<Kubelets>,
 ) -> Result<Arc<Aggregator>, StartError> {
-    let made = Aggregator::new(registry.clone(), kubelets.clone(), &config.authority);
+    let made = Aggregator::new(registry.clone(), kubelets.clone(), proxies);
     let aggregator = made.map_err(|error| StartError::Keys {
         what: "the front proxy's client",
         why: kit::Chain(&error).to_string(),

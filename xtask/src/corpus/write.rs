@@ -8,7 +8,7 @@
 //! ```
 //! Types: `string bool int32 int64 double byte time microtime quantity intstr any object fields`, `[]T`, `{}T`, `@name`.
 //! Attributes: `list=` and `map=` (semantics for apply), `merge=` and `patch=` (strategic merge), `default=` or
-//! `default:=` (rest of the line, JSON). After the types stand the query parameters
+//! `default:=` (rest of the line, JSON), `go=` (how Go's type holds it, see `facts/1.35.shapes`). After the types stand the query parameters
 //! (`parameters.rs`) and the resources (`resources.rs`).
 
 use anyhow::{Context, bail};
@@ -67,6 +67,9 @@ pub fn corpus(
                 type_of(property).with_context(|| format!("{name}.{field}"))?
             )?;
             attributes(&mut model, property)?;
+            if let Some(shape) = facts.shapes.of(name, field) {
+                write!(model, " go={shape}")?;
+            }
             if let Some((zero, value)) = defaults.remove(&(name.to_owned(), field.clone())) {
                 write!(model, " default{}={value}", if zero { ":" } else { "" })?;
             }

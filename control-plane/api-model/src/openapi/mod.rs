@@ -14,6 +14,7 @@ mod schemas;
 use crate::model::Model;
 use crate::resource::Resource;
 pub use document::Document;
+pub use operation::returns_deleted;
 use operation::{capital, group_word, tag};
 use paths::Paths;
 use schemas::{Prose, Style};

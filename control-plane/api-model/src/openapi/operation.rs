@@ -57,6 +57,11 @@ const RETURNED: [(&str, &str); 16] = [
     ("storage.k8s.io", "volumeattributesclasses"),
 ];
 
+/// Whether a deletion of such an object answers with it instead of a `Status`.
+pub fn returns_deleted(group: &str, plural: &str) -> bool {
+    RETURNED.contains(&(group, plural))
+}
+
 const PATCHES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -158,7 +163,7 @@ impl Operations<'_> {
             _ if subject.part == "log" => String::new(),
             "list" => subject.list.clone(),
             "watch" | "watchlist" => self.style.reference(&format!("{META}WatchEvent")),
-            "delete" if RETURNED.contains(&(r.group.as_str(), r.plural.as_str())) => subject.own.clone(),
+            "delete" if returns_deleted(&r.group, &r.plural) => subject.own.clone(),
             "delete" | "deletecollection" => status,
             _ => subject.own.clone(),
         };

@@ -11,6 +11,7 @@ mod default;
 mod hooks;
 mod prune;
 mod same;
+mod settle;
 mod types;
 mod value;
 pub(crate) mod zero;
@@ -20,7 +21,7 @@ pub mod custom;
 pub use same::Same;
 pub(crate) use types::find;
 pub use types::{Constraints, Field, Judge, ListType, Node, NodeId, NodeKind, Scalar, Types};
-pub use zero::Zero;
+pub use zero::{Shape, Zero};
 
 use std::fmt;
 use std::sync::Arc;

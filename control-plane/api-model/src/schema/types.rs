@@ -120,6 +120,8 @@ pub struct Field {
     pub replace: bool,
     /// `null` is a value (custom kinds).
     pub nullable: bool,
+    /// How Go's type holds it (built-in kinds).
+    pub shape: super::Shape,
     /// What Go shows when nothing is said (built-in kinds).
     pub zero: super::Zero,
 }
@@ -194,6 +196,7 @@ impl Field {
             retain_keys: false,
             replace: false,
             nullable: false,
+            shape: super::Shape::Pointer,
             zero: super::Zero::Absent,
         }
     }

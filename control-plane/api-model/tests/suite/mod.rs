@@ -12,6 +12,7 @@ mod protobuf;
 mod quantity;
 mod schema;
 mod selectors;
+mod settled;
 mod tables;
 mod validation;
 

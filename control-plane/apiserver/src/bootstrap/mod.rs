@@ -49,13 +49,17 @@ pub struct Settings {
     pub service_cidr: Ipv4Net,
     /// Where the API server answers.
     pub advertise: SocketAddrV4,
-    /// The cluster's authority.
+    /// The cluster's authority, which issues clients' certificates.
     pub authority_pem: String,
+    /// The authority of proxies that say who asks.
+    pub proxy_authority_pem: String,
 }
 
 /// How objects are written; the registry implements it, past authorisation.
 #[async_trait]
 pub trait Ensure: Send + Sync {
+    /// The object as it would be stored.
+    fn settled(&self, seed: Seed) -> Seed;
     /// The object as it is stored.
     async fn get(&self, seed: &Seed) -> Result<Option<Value>, ApiError>;
     /// Makes it; that somebody else has just made it is fine.
@@ -73,6 +77,7 @@ pub async fn ensure(settings: &Settings, with: &dyn Ensure) -> Result<usize, Api
 pub async fn ensure_seeds(seeds: Vec<Seed>, with: &dyn Ensure) -> Result<usize, ApiError> {
     let mut written = 0;
     for seed in seeds {
+        let seed = with.settled(seed);
         match with.get(&seed).await? {
             None => with.create(&seed).await?,
             Some(stored) => match mended(&seed, &stored) {
@@ -111,7 +116,7 @@ pub fn seeds(settings: &Settings) -> Vec<Seed> {
     seeds.extend(rbac::seeds());
     seeds.extend(flow::seeds());
     seeds.extend(storage::seeds());
-    seeds.push(authentication(&settings.authority_pem));
+    seeds.push(authentication(&settings.authority_pem, &settings.proxy_authority_pem));
     seeds.push(service_range(&settings.service_cidr));
     seeds.extend(kubernetes_service(settings));
     seeds
@@ -122,7 +127,7 @@ fn core(plural: &'static str, object: Value) -> Seed {
 }
 
 /// What extension API servers need to trust us.
-fn authentication(authority_pem: &str) -> Seed {
+fn authentication(authority_pem: &str, proxy_authority_pem: &str) -> Seed {
     core(
         "configmaps",
         json!({
@@ -132,7 +137,7 @@ fn authentication(authority_pem: &str) -> Seed {
             "data": {
                 "client-ca-file": authority_pem,
                 "requestheader-allowed-names": "[\"front-proxy-client\"]",
-                "requestheader-client-ca-file": authority_pem,
+                "requestheader-client-ca-file": proxy_authority_pem,
                 "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
                 "requestheader-group-headers": "[\"X-Remote-Group\"]",
                 "requestheader-username-headers": "[\"X-Remote-User\"]",

@@ -13,6 +13,10 @@ fn key(seed: &Seed) -> (String, String, String) {
 
 #[async_trait]
 impl Ensure for Written {
+    fn settled(&self, seed: Seed) -> Seed {
+        seed
+    }
+
     async fn get(&self, seed: &Seed) -> Result<Option<Value>, ApiError> {
         Ok(self.0.lock().get(&key(seed)).cloned())
     }
@@ -32,6 +36,7 @@ fn settings(advertise: &str) -> Settings {
         service_cidr: "10.0.0.0/16".parse().unwrap(),
         advertise: advertise.parse().unwrap(),
         authority_pem: "pem".into(),
+        proxy_authority_pem: "proxies".into(),
     }
 }
 

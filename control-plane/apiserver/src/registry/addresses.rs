@@ -71,6 +71,7 @@ impl Registry {
                 "name": object::name(service),
             }},
         });
+        kind.resource.schema.settle_stored(&mut object);
         self.book(kind, None, &mut object, &Who::updates(MANAGER, ""));
         object
     }

@@ -34,25 +34,37 @@ impl Registry {
     /// Creates an object, given in the version of the target with unknown fields removed. Answers with its
     /// bytes, resource version included.
     ///
+    /// Mutating admission sees what was sent: the uid, the time and a generated name come after it.
+    ///
     /// # Errors
     /// As the API answers them.
     pub async fn create(
         &self,
         target: &Target,
-        object: Value,
+        mut object: Value,
         options: &WriteOptions,
         who: &Who,
     ) -> Result<Bytes, ApiError> {
+        target.served.check_definition("create")?;
+        complete_metadata(target, &mut object)?;
+        let target = &Target { name: object::name(&object).to_owned(), ..target.clone() };
+        let schema = &target.served.resource.schema;
+        schema.settle(&mut object);
+        schema.default(&mut object);
+        // What admission and the server add belongs to nobody.
+        self.book(&target.served, None, &mut object, who);
+        admit::mutate(self, target, Operation::Create, Some(&mut object), None, options).await?;
+        schema.default(&mut object);
         let prefix = object::text(&object, &["metadata", "generateName"]).to_owned();
         if !object::name(&object).is_empty() || prefix.is_empty() {
-            return self.create_once(target, object, options, who).await;
+            return self.create_named(target, object, options).await;
         }
         let mut name = String::new();
         for _ in 0..NAME_ATTEMPTS_MAX {
             let mut candidate = object.clone();
             name = generated_name(&prefix);
             object::set_meta(&mut candidate, "name", json!(name));
-            match self.create_once(target, candidate, options, who).await {
+            match self.create_named(target, candidate, options).await {
                 Err(error) if error.reason == "AlreadyExists" => {}
                 result => return result,
             }
@@ -61,23 +73,30 @@ impl Registry {
         Err(ApiError::no_free_name(&resource.group, &resource.plural, &name))
     }
 
-    /// A service that loses its turn to allocate to another server is made anew.
-    async fn create_once(
+    /// Stores an object that has passed mutating admission. A service that loses its turn to allocate to another server tries again.
+    async fn create_named(
         &self,
         target: &Target,
-        object: Value,
+        mut object: Value,
         options: &WriteOptions,
-        who: &Who,
     ) -> Result<Bytes, ApiError> {
+        object::set_meta(&mut object, "uid", json!(uuid::Uuid::new_v4().to_string()));
+        object::set_meta(&mut object, "creationTimestamp", json!(object::timestamp(self.clock.now())));
+        if object::name(&object).is_empty() {
+            let path = api_model::FieldPath::new("metadata.name");
+            let cause = api_model::Cause::required(&path, "name or generateName is required");
+            return Err(target.invalid("", &[cause]));
+        }
+        let target = &Target { name: object::name(&object).to_owned(), ..target.clone() };
         let mut attempts = if target.served.storage == "core/services" { TURN_ATTEMPTS_MAX } else { 1 };
         while attempts > 1 {
             attempts -= 1;
-            match self.create_now(target, object.clone(), options, who).await {
+            match self.create_now(target, object.clone(), options).await {
                 Err(error) if error.reason == "Conflict" => {}
                 result => return result,
             }
         }
-        self.create_now(target, object, options, who).await
+        self.create_now(target, object, options).await
     }
 
     async fn create_now(
@@ -85,20 +104,12 @@ impl Registry {
         target: &Target,
         mut new: Value,
         options: &WriteOptions,
-        who: &Who,
     ) -> Result<Bytes, ApiError> {
         let served = &target.served;
-        served.check_definition("create")?;
-        self.complete_metadata(target, &mut new)?;
-        let target = &Target { name: object::name(&new).to_owned(), ..target.clone() };
-        served.resource.schema.default(&mut new);
-        // What admission and the server add belongs to nobody.
-        self.book(served, None, &mut new, who);
-        admit::mutate(self, target, Operation::Create, Some(&mut new), None, options).await?;
-        served.resource.schema.default(&mut new);
         strategy::prepare_create(served, &mut new, &target.user);
         self.prepare_custom_definition(target, &mut new, None)?;
         let allocation = self.allocate(target, &mut new, None).await?;
+        served.resource.schema.settle(&mut new);
         let mut causes = served.wrong_shape(&new, None);
         if causes.is_empty() {
             causes = api_model::validation::validate_create(&served.resource, &new);
@@ -110,6 +121,7 @@ impl Registry {
             target.notes.warn(warning);
         }
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
+        served.resource.schema.settle_stored(&mut new);
         let value = self.stored_bytes(served, &new).await?;
         let key = target.key();
         if options.dry_run {
@@ -137,42 +149,6 @@ impl Registry {
         ApiError::already_exists(&resource.group, &resource.plural, &target.name)
     }
 
-    fn complete_metadata(&self, target: &Target, new: &mut Value) -> Result<(), ApiError> {
-        let served = &target.served;
-        if !object::at(new, &["metadata"]).is_object() {
-            object::set(new, "metadata", json!({}));
-        }
-        if !object::resource_version(new).is_empty() {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
-        }
-        if object::name(new).is_empty() {
-            let path = api_model::FieldPath::new("metadata.name");
-            let cause = api_model::Cause::required(&path, "name or generateName is required");
-            return Err(target.invalid("", &[cause]));
-        }
-        if served.resource.namespaced {
-            if target.namespace.is_empty() {
-                let path = api_model::FieldPath::new("metadata.namespace");
-                return Err(target.invalid(object::name(new), &[api_model::Cause::required(&path, "")]));
-            }
-            let given = object::namespace(new);
-            if !given.is_empty() && given != target.namespace {
-                return Err(ApiError::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
-            object::set_meta(new, "namespace", json!(target.namespace));
-        } else {
-            object::set_meta(new, "namespace", Value::Null);
-        }
-        for key in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-            object::set_meta(new, key, Value::Null);
-        }
-        object::set_meta(new, "uid", json!(uuid::Uuid::new_v4().to_string()));
-        object::set_meta(new, "creationTimestamp", json!(object::timestamp(self.clock.now())));
-        Ok(())
-    }
-
     /// What a service is given; the guard is to be held until the write is done.
     pub(crate) async fn allocate(
         &self,
@@ -187,6 +163,35 @@ impl Registry {
         strategy::services::allocate(new, old, &mut allocation).map_err(|refused| refused.answer(target))?;
         Ok(Some(allocation))
     }
+}
+
+/// Takes from a new object what only the server says, and gives it its namespace.
+fn complete_metadata(target: &Target, new: &mut Value) -> Result<(), ApiError> {
+    if !object::at(new, &["metadata"]).is_object() {
+        object::set(new, "metadata", json!({}));
+    }
+    if !object::resource_version(new).is_empty() {
+        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    if target.served.resource.namespaced {
+        if target.namespace.is_empty() {
+            let path = api_model::FieldPath::new("metadata.namespace");
+            return Err(target.invalid(object::name(new), &[api_model::Cause::required(&path, "")]));
+        }
+        let given = object::namespace(new);
+        if !given.is_empty() && given != target.namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        object::set_meta(new, "namespace", json!(target.namespace));
+    } else {
+        object::set_meta(new, "namespace", Value::Null);
+    }
+    for key in ["selfLink", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        object::set_meta(new, key, Value::Null);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

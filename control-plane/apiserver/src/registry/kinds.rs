@@ -22,6 +22,8 @@ pub struct Served {
     pub storage: String,
     /// `apiVersion` of the stored objects.
     pub storage_api_version: String,
+    /// The schema of the stored objects of a built-in kind, where they are of another version.
+    pub storage_schema: Option<Arc<api_model::Schema>>,
     /// What data cannot say.
     pub rules: Rules,
     /// The definition, for custom resources.
@@ -62,6 +64,7 @@ impl Served {
             rules: Rules::of(resource),
             storage: place.name,
             storage_api_version: place.api_version,
+            storage_schema: None,
             resource: resource.clone(),
             custom: None,
         }
@@ -129,7 +132,11 @@ impl Served {
 
     /// Turns an object of this version into the stored one.
     pub fn to_storage(&self, object: Value) -> Value {
-        convert::convert(object, &self.resource.kind, &self.storage_api_version)
+        let mut stored = convert::convert(object, &self.resource.kind, &self.storage_api_version);
+        if let Some(schema) = &self.storage_schema {
+            schema.settle_stored(&mut stored);
+        }
+        stored
     }
 
     /// The bytes to store of an object in this version.
@@ -142,7 +149,11 @@ impl Served {
 
     /// Turns a stored object into one of this version.
     pub fn from_storage(&self, object: Value) -> Value {
-        convert::convert(object, &self.resource.kind, &self.api_version())
+        let mut shown = convert::convert(object, &self.resource.kind, &self.api_version());
+        if self.storage_schema.is_some() {
+            self.resource.schema.settle_stored(&mut shown);
+        }
+        shown
     }
 }
 
@@ -162,7 +173,14 @@ fn built_in(model: &Arc<Model>) -> Arc<ByName> {
     }
     let of = |resource: &Resource| {
         let name = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
-        (name, Arc::new(Served::built_in(resource)))
+        let mut served = Served::built_in(resource);
+        if !served.is_storage_version() {
+            let (group, version) =
+                served.storage_api_version.rsplit_once('/').unwrap_or(("", &served.storage_api_version));
+            served.storage_schema =
+                model.resource(group, version, &resource.plural).map(|stored| stored.schema.clone());
+        }
+        (name, Arc::new(served))
     };
     let made: Arc<ByName> = Arc::new(model.resources().iter().map(of).collect());
     known.retain(|(of, _)| of.as_ptr() != Arc::as_ptr(model));

@@ -59,9 +59,11 @@ impl Registry {
                 last(&mut new);
             }
             let allocation = self.allocate(target, &mut new, Some(&old)).await?;
+            target.served.resource.schema.settle(&mut new);
             self.validate(modify, &new, &old)?;
             admit::validate(self, target, Operation::Update, Some(&mut new), Some(&old), modify.options)
                 .await?;
+            target.served.resource.schema.settle_stored(&mut new);
             let gone = strategy::deletion::done(&target.served, &new);
             if !gone && object::same(&new, &old) {
                 return shown(&old);
@@ -94,11 +96,15 @@ impl Registry {
 
     async fn judge(&self, modify: &Modify<'_>, new: &mut Value, old: &Value) -> Result<(), ApiError> {
         let target = modify.target;
-        target.served.resource.schema.default(new);
+        let schema = &target.served.resource.schema;
+        schema.settle(new);
+        schema.default(new);
         // What admission and the server add belongs to nobody.
         self.book(&target.served, Some(old), new, modify.who);
         admit::mutate(self, target, Operation::Update, Some(new), Some(old), modify.options).await?;
-        target.served.resource.schema.default(new);
+        schema.default(new);
+        // A generation is counted when a spec says something else, not when it says the same otherwise.
+        schema.settle(new);
         strategy::prepare_update(&target.served, &target.subresource, new, old);
         self.prepare_custom_definition(target, new, Some(old))
     }

@@ -65,6 +65,13 @@ impl Seeder {
 
 #[async_trait]
 impl Ensure for Seeder {
+    fn settled(&self, mut seed: Seed) -> Seed {
+        if let Some(served) = self.registry.kinds.get(seed.group, seed.version, seed.plural) {
+            served.resource.schema.settle_stored(&mut seed.object);
+        }
+        seed
+    }
+
     async fn get(&self, seed: &Seed) -> Result<Option<Value>, ApiError> {
         Ok(self.registry.current(&self.target(seed)?).await?.map(|entry| entry.parse()))
     }

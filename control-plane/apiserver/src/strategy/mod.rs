@@ -70,21 +70,6 @@ const GENERATION: &[(&str, &str)] = &[
     ("resource.k8s.io", "deviceclasses"),
 ];
 
-/// Kinds whose deletion answers with the object.
-const RETURNS_DELETED: &[&str] = &[
-    "pods",
-    "podtemplates",
-    "persistentvolumes",
-    "persistentvolumeclaims",
-    "resourcequotas",
-    "serviceaccounts",
-    "storageclasses",
-    "volumeattachments",
-    "csinodes",
-    "csidrivers",
-    "volumeattributesclasses",
-];
-
 /// Kinds that a PUT without a resource version does not change.
 const NEEDS_VERSION: &[(&str, &str)] = &[
     ("certificates.k8s.io", "clustertrustbundles"),
@@ -138,7 +123,7 @@ impl Rules {
             is_virtual: matches!(group, "authentication.k8s.io" | "authorization.k8s.io")
                 || name == ("", "bindings"),
             graceful: name == ("", "pods"),
-            returns_deleted: RETURNS_DELETED.contains(&plural),
+            returns_deleted: api_model::openapi::returns_deleted(group, plural),
             orphans_dependents: name == ("", "replicationcontrollers") || name == ("batch", "jobs"),
             create_on_update: CREATE_ON_UPDATE.contains(&name),
             needs_version: NEED_VERSION.contains(&group) || NEEDS_VERSION.contains(&name),

@@ -36,20 +36,10 @@ pub fn prepare_create(served: &Served, new: &mut Value, user: &UserInfo) {
     }
 }
 
-/// The status of a new object: nothing, but for the numbers that are always there.
+/// The status of a new object: nothing, but for claims. What is always there comes with the form in which objects are stored.
 fn first_status(plural: &str) -> Value {
     match plural {
-        "daemonsets" => {
-            json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0})
-        }
-        "replicasets" | "replicationcontrollers" => json!({"replicas": 0}),
-        "statefulsets" => json!({"replicas": 0, "availableReplicas": 0}),
-        "poddisruptionbudgets" => {
-            json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0})
-        }
         "persistentvolumeclaims" => json!({"phase": "Pending"}),
-        "services" | "ingresses" => json!({"loadBalancer": {}}),
-        "volumeattachments" => json!({"attached": false}),
         _ => json!({}),
     }
 }

@@ -39,7 +39,7 @@ async fn an_address_has_an_object_as_long_as_its_service() {
     let one = made(&server, "one", json!({})).await;
     let address = format!("{ADDRESSES}/{}", one["spec"]["clusterIP"].as_str().unwrap());
     let object = server.get(&address).await.ok();
-    let parent = json!({"group": "", "resource": "services", "namespace": "default", "name": "one"});
+    let parent = json!({"resource": "services", "namespace": "default", "name": "one"});
     assert_eq!(object["spec"]["parentRef"], parent);
     assert_eq!(object["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"], "ipallocator");
     server.delete(&format!("{SERVICES}/one")).await.ok();

@@ -1,7 +1,8 @@
 //! Admission as a client sees it: warnings in headers, what is refused with its details, what is made of subresources.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::custom_conversion::listen;
 use crate::harness::{PODS, deployment, pod, start};
 
 fn warnings(answer: &crate::harness::Answer) -> Vec<String> {
@@ -60,4 +61,37 @@ async fn policies_see_scales_as_scales() {
     // What 1.35 serves only when told to is not there.
     let unserved = "/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicies";
     assert_eq!(server.get(unserved).await.status, 404);
+}
+
+/// Lets everything pass.
+fn allowed(review: &Value) -> Value {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "response": {"uid": review["request"]["uid"], "allowed": true}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutating_webhooks_see_what_was_sent_and_validating_ones_what_is_stored() {
+    let server = start().await;
+    let (port, bundle, asked) = listen(&server, allowed).await;
+    for kind in ["Mutating", "Validating"] {
+        let configuration = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": format!("{kind}WebhookConfiguration"),
+            "metadata": {"name": "hook"}, "webhooks": [{"name": "hook.test.io", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                "clientConfig": {"url": format!("https://localhost:{port}/{kind}"), "caBundle": bundle},
+                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]}]});
+        let path =
+            format!("/apis/admissionregistration.k8s.io/v1/{}webhookconfigurations", kind.to_lowercase());
+        server.post(&path, configuration).await.ok();
+    }
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "made-", "uid": "mine"}});
+    let made = server.post("/api/v1/namespaces/default/configmaps", map).await.ok();
+    let reviews: Vec<Value> = asked.lock().drain(..).collect();
+    let [first, second] = &reviews[..] else { panic!("{reviews:?}") };
+    assert_eq!((first.get("name"), second.get("name")), (None, Some(&made["metadata"]["name"])));
+    let of = |review: &Value, field: &str| review["object"]["metadata"].get(field).cloned();
+    for field in ["name", "uid", "creationTimestamp"] {
+        assert_eq!(of(first, field), None, "{field}");
+        assert_eq!(of(second, field).as_ref(), made["metadata"].get(field), "{field}");
+    }
+    assert_eq!(of(first, "generateName"), Some(json!("made-")));
+    assert_ne!(made["metadata"]["uid"], "mine");
 }

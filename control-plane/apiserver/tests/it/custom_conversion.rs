@@ -37,10 +37,15 @@ fn boxed(version: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": format!("{GROUP}/{version}"), "kind": "Box", "metadata": {"name": name}, "spec": spec})
 }
 
-type Asked = Arc<Mutex<Vec<Value>>>;
+pub type Asked = Arc<Mutex<Vec<Value>>>;
 
 /// A webhook on a loopback port that renames the field, with the bundle that trusts it.
 async fn webhook(server: &Server) -> (u16, String, Asked) {
+    listen(server, answer).await
+}
+
+/// A webhook on a loopback port, with the bundle that trusts it and what it was asked.
+pub async fn listen(server: &Server, answer: fn(&Value) -> Value) -> (u16, String, Asked) {
     let authority = kit::pki::Authority::new("hook-ca", Duration::from_secs(86_400)).unwrap();
     let leaf = kit::pki::Leaf {
         common_name: "hook".into(),

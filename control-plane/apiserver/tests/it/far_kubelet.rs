@@ -2,7 +2,8 @@
 //!
 //! `cat` gives back its input, `exit N` fails, `both` writes to both outputs, `size` tells the terminal's first size, `big N` writes N
 //! megabytes, `refused` does not start. `reset`, `cut` and `gone` write a line and then end their streams by a reset, end nothing but the
-//! connection, or do that without a status. A port gives back what is sent to it; port 1 refuses.
+//! connection, or do that without a status. `tar` packs a file, or says what was packed that it was given. Who attaches is
+//! answered as by `cat` or, without input, by `both`. A port gives back what is sent to it; port 1 refuses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,6 +84,8 @@ async fn answer(mut request: Request) -> Response {
             format!("{} {}", request.method(), uri.path()),
         );
     }
+    let attached = if flag("input") { "cat" } else { "both" };
+    let command = if uri.path().starts_with("/attach/") { vec![attached.to_owned()] } else { command };
     if command.first().is_some_and(|first| first == "refused") {
         return kit::http::bytes_response(StatusCode::NOT_FOUND, "text/plain", "container not found (\"c\")");
     }
@@ -149,6 +152,17 @@ async fn run(mut events: Connection, command: &[String], wanted: usize) {
             }
             0
         }
+        ["tar", "cf", ..] => {
+            writer.send(out.unwrap(), &packed("told", b"told from afar\n"), false).await;
+            0
+        }
+        ["tar", ..] => {
+            let bytes = all(&mut events, early, streams["stdin"]).await;
+            let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+            let said = format!("unpacked {} of {} bytes\n", String::from_utf8_lossy(name), bytes.len());
+            writer.send(out.unwrap(), said.as_bytes(), false).await;
+            0
+        }
         ["reset" | "cut" | "gone"] => {
             writer.send(out.unwrap(), b"out\n", false).await;
             0
@@ -200,6 +214,45 @@ async fn cat(events: &mut Connection, early: Vec<Event>, writer: &Writer, from: 
             _ => {}
         }
     }
+}
+
+/// All that is sent on a stream.
+async fn all(events: &mut Connection, early: Vec<Event>, from: u32) -> Vec<u8> {
+    let (mut early, mut sent) = (early.into_iter(), Vec::new());
+    loop {
+        let event = match early.next() {
+            Some(event) => Some(event),
+            None => events.next().await,
+        };
+        match event {
+            Some(Event::Data { id, bytes }) if id == from => sent.extend(bytes),
+            Some(Event::Ended { id }) if id == from => return sent,
+            None => return sent,
+            _ => {}
+        }
+    }
+}
+
+/// A tar archive of one file.
+fn packed(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, "0000644");
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, &format!("{:011o}", content.len()));
+    put(136, "00000000000");
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar");
+    put(263, "00");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut archive = header.to_vec();
+    archive.extend_from_slice(content);
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    archive
 }
 
 async fn size(events: &mut Connection, early: Vec<Event>, from: u32) -> Vec<u8> {

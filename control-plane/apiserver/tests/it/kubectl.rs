@@ -20,7 +20,8 @@ pub struct Kubectl {
     pub server: Server,
 }
 
-fn find() -> Option<PathBuf> {
+/// The kubectl that the environment names, or the one on the path.
+pub fn find() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("LAZURITE_TEST_KUBECTL") {
         return Some(given.into());
     }
@@ -113,7 +114,7 @@ impl Kubectl {
         };
         let (output, ()) =
             tokio::join!(tokio::time::timeout(Duration::from_secs(120), child.wait_with_output()), write);
-        let output = output.unwrap().unwrap();
+        let output = output.unwrap_or_else(|_| panic!("`{arguments}` does not end")).unwrap();
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), text)

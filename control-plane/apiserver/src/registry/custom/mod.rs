@@ -113,6 +113,7 @@ impl Registry {
                 storage: storage.clone(),
                 storage_api_version: api_version(group, &storage_version),
                 rules: Rules::custom(status),
+                storage_schema: None,
                 custom: Some(Custom {
                     status,
                     scale: subresources.get("scale").cloned(),
