@@ -81,6 +81,11 @@ impl Shape {
         ANY.clone()
     }
 
+    /// Of any text.
+    pub(crate) fn any_text() -> Arc<Shape> {
+        TEXT.clone()
+    }
+
     /// Of any JSON value, to be borrowed for good.
     pub(crate) fn any_ref() -> &'static Shape {
         &ANY

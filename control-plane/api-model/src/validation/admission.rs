@@ -206,7 +206,7 @@ fn service_path(at: &Place, report: &mut Report) {
     }
 }
 
-fn match_conditions(at: &Place, report: &mut Report) {
+pub(super) fn match_conditions(at: &Place, report: &mut Report) {
     if at.len() > CONDITIONS_MAX {
         report.too_many(at, CONDITIONS_MAX);
     }
@@ -305,7 +305,7 @@ fn one_validation(at: &Place, report: &mut Report) {
     report.optional_of(&at.field("reason"), &REASONS);
 }
 
-fn variables(at: &Place, report: &mut Report) {
+pub(super) fn variables(at: &Place, report: &mut Report) {
     let mut seen = BTreeSet::new();
     for variable in at.items() {
         let (name, expression) = (variable.field("name"), variable.field("expression"));
@@ -323,7 +323,7 @@ fn variables(at: &Place, report: &mut Report) {
     }
 }
 
-fn param_kind(at: &Place, report: &mut Report) {
+pub(super) fn param_kind(at: &Place, report: &mut Report) {
     let (version, kind) = (at.field("apiVersion"), at.field("kind"));
     match version.as_text().split('/').collect::<Vec<_>>()[..] {
         [""] => report.required(&version, ""),
@@ -348,7 +348,7 @@ fn param_kind(at: &Place, report: &mut Report) {
 }
 
 /// What a policy or a binding looks at.
-fn constraints(at: &Place, needed: bool, report: &mut Report) {
+pub(super) fn constraints(at: &Place, needed: bool, report: &mut Report) {
     if !at.is_set() {
         if needed {
             report.required(at, "");
@@ -384,10 +384,8 @@ fn constraints(at: &Place, needed: bool, report: &mut Report) {
     }
 }
 
-/// A binding of a validating policy.
-pub(super) fn policy_binding(object: &Place, report: &mut Report) {
-    const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
-    let spec = object.field("spec");
+/// Which policy a binding binds, with which parameters, for what.
+pub(super) fn bound_policy(spec: &Place, report: &mut Report) {
     let policy = spec.field("policyName");
     if policy.is_empty() {
         report.required(&policy, "");
@@ -396,6 +394,13 @@ pub(super) fn policy_binding(object: &Place, report: &mut Report) {
     }
     param_ref(&spec.field("paramRef"), report);
     constraints(&spec.field("matchResources"), false, report);
+}
+
+/// A binding of a validating policy.
+pub(super) fn policy_binding(object: &Place, report: &mut Report) {
+    const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+    let spec = object.field("spec");
+    bound_policy(&spec, report);
     let actions = spec.field("validationActions");
     if actions.is_empty() {
         report.required(&actions, "");
@@ -412,7 +417,7 @@ pub(super) fn policy_binding(object: &Place, report: &mut Report) {
     }
 }
 
-fn param_ref(at: &Place, report: &mut Report) {
+pub(super) fn param_ref(at: &Place, report: &mut Report) {
     if !at.is_set() {
         return;
     }

@@ -24,6 +24,7 @@ mod flow_control;
 mod ip;
 mod job_status;
 mod metadata;
+mod mutations;
 pub mod names;
 mod network;
 mod persistent_volume;

@@ -4,8 +4,8 @@ use super::place::Place;
 use super::report::Report;
 use super::{
     admission, autoscaler, batch, classes, cluster, config, cron, devices, endpoints, events, flow_control,
-    job_status, network, persistent_volume, pod, rbac, reviews, scheduling, service, signers, storage,
-    workloads,
+    job_status, mutations, network, persistent_volume, pod, rbac, reviews, scheduling, service, signers,
+    storage, workloads,
 };
 use crate::resource::Resource;
 
@@ -248,6 +248,8 @@ fn admission_kinds(kind: &str) -> Rules {
         }
         "ValidatingAdmissionPolicy" => Rules { always: Some(admission::policy), ..NONE },
         "ValidatingAdmissionPolicyBinding" => Rules { always: Some(admission::policy_binding), ..NONE },
+        "MutatingAdmissionPolicy" => Rules { always: Some(mutations::policy), ..NONE },
+        "MutatingAdmissionPolicyBinding" => Rules { always: Some(mutations::binding), ..NONE },
         _ => NONE,
     }
 }

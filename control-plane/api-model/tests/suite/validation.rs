@@ -1,7 +1,7 @@
 //! The rules of every kind, held against `tests/validation/*.txt`: what is done to an object, and the causes.
 //!
 //! ```text
-//! kind apps deployments                 the kind (of a version: `autoscaling@v2`) of the cases below
+//! kind apps deployments                 the kind (of a version: `autoscaling@v2`; of a minor version: `1.36:apps`) of the cases below
 //! base {spec: {…}}                      a good object of it; metadata is added
 //! create /spec set {replicas: -1}       the base with a part changed, made
 //! ! spec.replicas: Invalid value: …     a cause, in order; none: it is well
@@ -35,6 +35,11 @@ fn ready(r: &Resource, mut object: Value) -> Value {
 }
 
 fn kind(group: &str, plural: &str) -> Resource {
+    if let Some((minor, group)) = group.split_once(':') {
+        let minor = super::models().iter().find(|model| model.minor() == minor).unwrap();
+        let mut all = minor.resources().iter();
+        return all.find(|r| r.group == group && r.plural == plural).unwrap().clone();
+    }
     let (group, version) =
         group.split_once('@').map_or((group, None), |(group, version)| (group, Some(version)));
     let group = if group == "core" { "" } else { group };

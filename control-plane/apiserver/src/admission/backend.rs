@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_model::Resource;
+use api_model::{Resource, Schema};
 use async_trait::async_trait;
 use serde_json::Value;
 use store::{Committed, Compare, Durability, Op, Txn};
@@ -18,6 +18,9 @@ pub trait Backend: Send + Sync {
 
     /// The resource that serves a kind.
     fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Served>>;
+
+    /// The schema of a built-in kind that need not be a resource of its own: what subresources take.
+    fn schema(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Schema>>;
 
     /// An object of one version as another of the same stored objects serves it.
     ///
@@ -52,6 +55,10 @@ impl Backend for Registry {
                 && served.resource.version == version
         };
         self.kinds.all().into_iter().find(is_it)
+    }
+
+    fn schema(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Schema>> {
+        self.model.kind_schema(group, version, kind).map(Arc::new)
     }
 
     async fn convert(&self, object: Value, from: &Served, to: &Served) -> Result<Value, ApiError> {

@@ -1,17 +1,18 @@
-//! The admission chain, in upstream's order for 1.35 with its default plugins and NodeRestriction: first everything that may change
+//! The admission chain, in upstream's order for 1.36 with its default plugins and NodeRestriction: first everything that may change
 //! an object, then everything that judges it as it will be stored.
 //!
 //! ```text
 //! mutate:   NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition Priority DefaultTolerationSeconds
-//!           DefaultStorageClass StorageObjectInUseProtection RuntimeClass DefaultIngressClass PodTopologyLabels MutatingAdmissionWebhook
+//!           DefaultStorageClass StorageObjectInUseProtection RuntimeClass DefaultIngressClass PodTopologyLabels
+//!           MutatingAdmissionPolicy MutatingAdmissionWebhook
 //! validate: LimitRanger ServiceAccount PodSecurity Priority PersistentVolumeClaimResize RuntimeClass CertificateApproval
 //!           CertificateSigning CertificateSubjectRestriction (RBAC escalation) ValidatingAdmissionPolicy ValidatingAdmissionWebhook
 //!           ResourceQuota
 //! ```
 //!
-//! MutatingAdmissionPolicy has no place: 1.35 serves its kinds only when told to. Guarantees: what is registered is never silently
-//! skipped; a change of what a plugin reads counts from the next request after its write was acknowledged; with nothing configured
-//! the chain looks at a few counters only.
+//! MutatingAdmissionPolicy has nothing to do before 1.36, which is the first to serve its kinds without being told to. Guarantees:
+//! what is registered is never silently skipped; a change of what a plugin reads counts from the next request after its write was
+//! acknowledged; with nothing configured the chain looks at a few counters only.
 
 mod backend;
 mod certificates;
@@ -27,8 +28,10 @@ mod pods;
 mod policies;
 mod quota;
 mod resources;
+mod rounds;
 mod service_account;
 mod storage;
+mod versions;
 mod webhooks;
 
 use std::sync::Arc;
@@ -49,12 +52,14 @@ use crate::tunnel::Kubelets;
 /// All plugins of one cluster.
 pub struct Chain {
     objects: Arc<dyn Objects>,
+    backend: Arc<dyn Backend>,
     authorizer: Arc<Authorizer>,
     security: pod_security::PodSecurity,
     priorities: pods::Priorities,
     classes: classes::Classes,
     webhooks: webhooks::Webhooks,
     policies: policies::Policies,
+    mutations: policies::Mutations,
     quota: quota::Quota,
 }
 
@@ -73,8 +78,10 @@ impl Chain {
             classes: classes::Classes::default(),
             webhooks: webhooks::Webhooks::new(objects.clone(), caller, backend.clone(), authorizer.clone()),
             policies: policies::Policies::new(objects.clone(), backend.clone(), authorizer.clone()),
-            quota: quota::Quota::new(objects.clone(), backend),
+            mutations: policies::Mutations::new(objects.clone(), backend.clone(), authorizer.clone()),
+            quota: quota::Quota::new(objects.clone(), backend.clone()),
             objects,
+            backend,
             authorizer,
         }
     }
@@ -147,16 +154,14 @@ fn push(object: &mut Value, field: &str, value: Value) {
 #[async_trait]
 impl Gate for Chain {
     async fn mutate(&self, request: &mut AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
-        let mut rounds = webhooks::Rounds::default();
-        self.complete(request).await?;
-        self.webhooks.mutate(request, served, &mut rounds).await?;
+        let mut rounds = rounds::Rounds::default();
+        self.round(request, served, &mut rounds).await?;
         if !rounds.needed {
             return Ok(());
         }
-        // What a webhook changed the other plugins have not seen.
-        rounds.begin_second();
-        self.complete(request).await?;
-        self.webhooks.mutate(request, served, &mut rounds).await
+        // What a webhook or a policy changed the other plugins have not seen.
+        rounds.second = true;
+        self.round(request, served, &mut rounds).await
     }
 
     async fn validate(&self, request: &mut AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
@@ -170,6 +175,7 @@ impl Gate for Chain {
         certificates::check(request, &self.authorizer)?;
         self.escalation(request)?;
         policies::check_definition(request)?;
+        policies::check_permissions(request, objects, &*self.backend, &self.authorizer)?;
         self.policies.validate(request, served).await?;
         self.webhooks.validate(request, served).await?;
         self.quota.charge(request).await
@@ -181,6 +187,17 @@ impl Gate for Chain {
 }
 
 impl Chain {
+    async fn round(
+        &self,
+        request: &mut AdmissionRequest<'_>,
+        served: &Served,
+        rounds: &mut rounds::Rounds,
+    ) -> Result<(), ApiError> {
+        self.complete(request).await?;
+        self.mutations.mutate(request, served, rounds).await?;
+        self.webhooks.mutate(request, served, rounds).await
+    }
+
     /// Everything in the process that may change an object.
     async fn complete(&self, request: &mut AdmissionRequest<'_>) -> Result<(), ApiError> {
         let objects = &*self.objects;

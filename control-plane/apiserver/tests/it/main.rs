@@ -29,6 +29,7 @@ mod lists;
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 #[path = "../../../../fuzz/src/lib.rs"]
 mod made;
+mod mutations;
 mod openapi;
 mod ownership;
 mod patches;

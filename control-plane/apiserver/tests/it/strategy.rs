@@ -16,6 +16,10 @@ fn good_objects(model: &api_model::Model) -> Vec<(Resource, Value)> {
             if let Some(rest) = line.strip_prefix("kind ") {
                 kind = rest.split_once(' ').unwrap();
             } else if let Some(base) = line.strip_prefix("base ") {
+                // A kind of another minor version.
+                if kind.0.contains(':') {
+                    continue;
+                }
                 let group = kind.0.split('@').next().unwrap().replace("core", "");
                 let of = model
                     .resources()

@@ -4,12 +4,13 @@ mod call;
 mod literals;
 mod unify;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::deep::deep;
 use crate::environment::Environment;
 use crate::expr::{Expr, ExprKind, Fold};
 use crate::library;
+use crate::shape::{FieldShape, Shape};
 use crate::source::{CompileError, Issues};
 use crate::syntax::ast::{self, FoldKind, Kind, Literal, Node};
 use crate::types::{ObjectType, Type};
@@ -187,23 +188,23 @@ impl Checker<'_, '_, '_> {
         (ExprKind::Map(checked), Type::Map(Arc::new(key), Arc::new(value)))
     }
 
-    fn structure(&mut self, name: &str, fields: &[(String, Node, bool)], offset: u32) -> (ExprKind, Type) {
+    fn structure(&mut self, name: &str, fields: &[ast::Field], offset: u32) -> (ExprKind, Type) {
         let Some(object) = self.environment.object_named(name) else {
             self.undeclared(name, offset);
             return (ExprKind::Const(Literal::Null), Type::Error);
         };
         let mut checked = Vec::with_capacity(fields.len());
-        for (field, value, optional) in fields {
+        for ast::Field { offset, name, value, optional } in fields {
             let value = self.node(value);
             let ty = self.unless_optional(&value, *optional);
-            let wanted = self.field_type(&Type::Object(object.clone()), field, value.offset);
+            let wanted = self.field_type(&Type::Object(object.clone()), name, *offset);
             if !self.mapping.assignable(&wanted, &ty) {
                 let (wanted, ty) = (self.mapping.settled(&wanted), self.mapping.settled(&ty));
                 let text =
-                    format!("expected type of field '{field}' is '{wanted}' but provided type is '{ty}'");
-                self.issues.at(value.offset, text);
+                    format!("expected type of field '{name}' is '{wanted}' but provided type is '{ty}'");
+                self.issues.at(*offset, text);
             }
-            checked.push((field.clone(), value, *optional));
+            checked.push((name.clone(), value, *optional));
         }
         (ExprKind::Struct { object: object.clone(), fields: checked }, Type::Object(object))
     }
@@ -312,6 +313,17 @@ fn literal_type(literal: &Literal) -> Type {
 
 /// The objects that mutating policies make: `Object`, `Object.spec`, …, and `JSONPatch`.
 pub(crate) fn policy_object(name: &str) -> Option<Arc<ObjectType>> {
-    let known = name == "Object" || name.starts_with("Object.") || name == "JSONPatch";
+    static JSON_PATCH: LazyLock<Arc<ObjectType>> = LazyLock::new(|| {
+        let field = |name: &str, shape: Arc<Shape>| {
+            (name.to_owned(), FieldShape { property: name.to_owned(), shape })
+        };
+        let texts = ["op", "path", "from"].map(|name| field(name, Shape::any_text()));
+        let fields = texts.into_iter().chain([field("value", Shape::any())]).collect();
+        Arc::new(ObjectType { name: "JSONPatch".to_owned(), fields, open: false })
+    });
+    if name == "JSONPatch" {
+        return Some(JSON_PATCH.clone());
+    }
+    let known = name == "Object" || name.starts_with("Object.");
     known.then(|| Arc::new(ObjectType { name: name.to_owned(), fields: Default::default(), open: true }))
 }

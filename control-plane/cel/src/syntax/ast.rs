@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     /// `Name{field: value}`.
     Struct {
         name: String,
-        fields: Vec<(String, Node, bool)>,
+        fields: Vec<Field>,
     },
     Fold(Box<Fold>),
     /// `target.optMap(variable, expression)`, `optFlatMap`.
@@ -45,6 +45,16 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub key: Node,
+    pub value: Node,
+    pub optional: bool,
+}
+
+/// `name: value` of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    /// Of the colon, where upstream places what is wrong with the field.
+    pub offset: u32,
+    pub name: String,
     pub value: Node,
     pub optional: bool,
 }
@@ -107,7 +117,7 @@ impl Kind {
             Kind::Call { target, args, .. } => most(target.as_deref().into_iter().chain(args)),
             Kind::List(items) => most(items.iter().map(|(item, _)| item)),
             Kind::Map(entries) => most(entries.iter().flat_map(|entry| [&entry.key, &entry.value])),
-            Kind::Struct { fields, .. } => most(fields.iter().map(|(_, value, _)| value)),
+            Kind::Struct { fields, .. } => most(fields.iter().map(|field| &field.value)),
             Kind::Fold(fold) => most([&fold.range, &fold.step].into_iter().chain(&fold.condition)),
             Kind::OptionalMap { target, value, .. } => target.depth.max(value.depth),
         }

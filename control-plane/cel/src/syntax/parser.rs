@@ -1,6 +1,6 @@
 //! From tokens to a tree. Depth and length are limited, so that no text can exhaust the stack of who walks the tree.
 
-use super::ast::{Entry, Kind, Literal, Node};
+use super::ast::{Entry, Field, Kind, Literal, Node};
 use super::lexer::{Token, TokenKind, tokens};
 use super::macros;
 use crate::deep::deep;
@@ -378,9 +378,10 @@ impl Parser<'_, '_> {
             if self.peek().kind != TokenKind::Ident {
                 return self.mismatched("{'}', ',', '?', IDENTIFIER}");
             }
-            let field = self.advance().text;
+            let name = self.advance().text;
+            let offset = self.peek().offset;
             self.must(":")?;
-            fields.push((field, self.expression()?, optional));
+            fields.push(Field { offset, name, value: self.expression()?, optional });
             if self.take(",").is_none() {
                 break;
             }

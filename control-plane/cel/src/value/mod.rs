@@ -4,6 +4,7 @@ pub(crate) mod compare;
 mod json;
 mod list;
 mod map;
+mod named;
 pub(crate) mod opaque;
 pub(crate) mod time;
 

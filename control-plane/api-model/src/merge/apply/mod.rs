@@ -6,6 +6,7 @@
 //! Entries written in another version of the kind are judged by that version's fields ([`Versions`]).
 
 mod check;
+mod configuration;
 mod fields;
 mod ignored;
 mod join;
@@ -18,6 +19,7 @@ mod update;
 mod versions;
 mod walk;
 
+pub use configuration::merge_configuration;
 pub use fields::{Set, Step};
 pub use owners::Conflict;
 pub use scale::{merge_scale_managed_fields, scale_managed_fields};
@@ -168,11 +170,16 @@ fn checked(schema: &Schema, config: &Value, manager: &Manager) -> Result<(), App
         manager.api_version,
         text("/kind")
     );
-    let list = match &problems[..] {
+    let list = listed(&problems);
+    Err(ApplyError::Misfit(format!("failed to create typed patch object {what}: {list}")))
+}
+
+/// Problems as upstream's structured merge joins them.
+fn listed(problems: &[String]) -> String {
+    match problems {
         [one] => one.clone(),
         many => format!("errors:\n  {}", many.join("\n  ")),
-    };
-    Err(ApplyError::Misfit(format!("failed to create typed patch object {what}: {list}")))
+    }
 }
 
 fn entry(manager: &Manager, operation: Operation) -> Entry {

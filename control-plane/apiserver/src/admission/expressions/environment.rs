@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub(in crate::admission) struct Has<'v> {
     pub params: bool,
     pub authorizer: bool,
+    /// `Object{…}` and `JSONPatch{…}`.
+    pub patches: bool,
     /// Names of the policy's variables.
     pub variables: &'v [String],
 }
@@ -93,6 +95,9 @@ pub(in crate::admission) fn environment(has: Has<'_>) -> Environment {
     }
     if has.authorizer {
         environment = environment.authorizer().request_resource();
+    }
+    if has.patches {
+        environment = environment.policy_objects();
     }
     let fields: BTreeMap<String, FieldShape> =
         has.variables.iter().map(|name| (name.clone(), any(name))).collect();

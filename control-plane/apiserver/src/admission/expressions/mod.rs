@@ -27,6 +27,10 @@ pub(super) enum Wanted {
     Bool,
     Text,
     TextOrNull,
+    /// An `Object`: what is applied.
+    Configuration,
+    /// A list of `JSONPatch`.
+    Operations,
 }
 
 impl Wanted {
@@ -37,19 +41,26 @@ impl Wanted {
             | (Self::Bool, Type::Bool)
             | (Self::Text | Self::TextOrNull, Type::String) => true,
             (Self::TextOrNull, Type::Null) => true,
+            (Self::Configuration, Type::Object(object)) => object.name == "Object",
+            (Self::Operations, Type::List(item)) => {
+                matches!(&**item, Type::Object(object) if object.name == "JSONPatch")
+            }
             // What variables are is known when they are asked for.
             (_, Type::Dyn) => loose(),
             _ => false,
         }
     }
 
-    fn complaint(self) -> &'static str {
-        match self {
-            Self::Anything => "",
-            Self::Bool => "must evaluate to bool",
-            Self::Text => "must evaluate to string",
-            Self::TextOrNull => "must evaluate to one of [string null_type]",
-        }
+    fn complaint(self, found: &Type) -> String {
+        let wanted = match self {
+            Self::Anything => "dyn",
+            Self::Bool => "bool",
+            Self::Text => "string",
+            Self::TextOrNull => "one of [string null_type]",
+            Self::Configuration => "Object",
+            Self::Operations => "list(JSONPatch)",
+        };
+        format!("must evaluate to {wanted} but got {found}")
     }
 }
 
@@ -82,7 +93,7 @@ impl Expression {
     pub fn compile(environment: &Environment, text: &str, wanted: Wanted) -> Self {
         let program = match environment.compile(text) {
             Ok(program) if wanted.fits(&program) => Ok(program),
-            Ok(_) => Err(wanted.complaint().to_owned()),
+            Ok(program) => Err(wanted.complaint(program.result_type())),
             Err(error) => Err(format!("compilation failed: {error}")),
         };
         Self { text: text.to_owned(), program }

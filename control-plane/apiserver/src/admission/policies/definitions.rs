@@ -3,8 +3,9 @@
 use api_model::{Cause, FieldPath};
 use serde_json::Value;
 
+use super::bound::Expressions;
 use super::policy::Compiled;
-use super::{GROUP, POLICIES};
+use super::{GROUP, POLICIES, mutating};
 use crate::admission::expressions::{Expression, Has, Wanted, environment};
 use crate::attributes::{AdmissionRequest, ApiError, Operation, items, text};
 
@@ -15,11 +16,11 @@ pub(in crate::admission) fn check(request: &AdmissionRequest<'_>) -> Result<(), 
     let Some(object) = request.object.as_deref().filter(|_| writes && request.resource.group == GROUP) else {
         return Ok(());
     };
+    let same = request.old.is_some_and(|old| old.get("spec") == object.get("spec"));
     let causes = match request.resource.plural.as_str() {
-        POLICIES => {
-            let same = request.old.is_some_and(|old| old.get("spec") == object.get("spec"));
-            if same { Vec::new() } else { policy(&object["spec"]) }
-        }
+        POLICIES | mutating::POLICIES if same => Vec::new(),
+        POLICIES => policy(&object["spec"]),
+        mutating::POLICIES => mutating_policy(&object["spec"]),
         "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => webhooks(object, request.old),
         _ => Vec::new(),
     };
@@ -46,16 +47,34 @@ fn conditions(list: &[Value], known: &cel::Environment, path: &FieldPath, causes
     }
 }
 
-fn policy(spec: &Value) -> Vec<Cause> {
-    let compiled = Compiled::of(spec);
+/// Variables and conditions, which policies of both kinds have.
+fn common(spec: &Value, compiled: &[(String, Expression)], has_params: bool) -> Vec<Cause> {
     let mut causes = Vec::new();
     let at = FieldPath::new("spec");
-    for (index, (_, expression)) in compiled.variables.iter().enumerate() {
+    for (index, (_, expression)) in compiled.iter().enumerate() {
         wrong(&mut causes, &at.child("variables").index(index).child("expression"), expression);
     }
-    let names: Vec<String> = compiled.variables.iter().map(|(name, _)| name.clone()).collect();
-    let known = environment(Has { params: compiled.has_params, authorizer: true, variables: &names });
-    conditions(items(spec, "/matchConditions"), &known, &at.child("matchConditions"), &mut causes);
+    let names: Vec<String> = compiled.iter().map(|(name, _)| name.clone()).collect();
+    let has = Has { params: has_params, authorizer: true, variables: &names, ..Has::default() };
+    conditions(items(spec, "/matchConditions"), &environment(has), &at.child("matchConditions"), &mut causes);
+    causes
+}
+
+fn mutating_policy(spec: &Value) -> Vec<Cause> {
+    let compiled = mutating::Compiled::of(spec);
+    let mut causes = common(spec, &compiled.variables, compiled.has_params);
+    for (index, mutation) in compiled.mutations.iter().enumerate() {
+        let at = FieldPath::new("spec").child("mutations").index(index);
+        let at = at.child(mutation.patch.field()).child("expression");
+        wrong(&mut causes, &at, &mutation.expression);
+    }
+    causes
+}
+
+fn policy(spec: &Value) -> Vec<Cause> {
+    let compiled = Compiled::of(spec);
+    let mut causes = common(spec, &compiled.variables, compiled.has_params);
+    let at = FieldPath::new("spec");
     for (index, validation) in compiled.validations.iter().enumerate() {
         let at = at.child("validations").index(index);
         wrong(&mut causes, &at.child("expression"), &validation.expression);

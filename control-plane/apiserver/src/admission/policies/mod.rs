@@ -1,32 +1,36 @@
-//! ValidatingAdmissionPolicy: expressions that judge what is written, bound to where and with which parameters they apply.
+//! ValidatingAdmissionPolicy and MutatingAdmissionPolicy: expressions that judge or change what is written, bound to where and with
+//! which parameters they apply.
 //!
 //! A policy is compiled once per generation. Guarantees: a change of a policy, a binding or a parameter counts from the next
 //! request after its write was acknowledged; expressions cost what upstream lets them cost.
 
+mod bound;
 mod definitions;
 mod evaluate;
+mod mutating;
 mod outcome;
 mod params;
+mod permissions;
 mod policy;
 mod typecheck;
 mod variables;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Backend;
-use super::derived::Derived;
 use super::expressions::{Asks, Inputs};
 use super::matching::{Seen, is_exempt};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, kind_of};
+use super::versions;
+use crate::attributes::{AdmissionRequest, ApiError, Objects};
 use crate::authz::Authorizer;
 use crate::registry::Served;
+use bound::{Bound, Policy};
 use outcome::Outcome;
-use policy::{Compiled, Policy};
+use policy::Compiled;
 
 pub(super) use definitions::check as check_definition;
+pub(super) use mutating::Mutations;
+pub(super) use permissions::check as check_permissions;
 pub(super) use typecheck::keep as keep_status;
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -38,19 +42,17 @@ pub(super) struct Policies {
     objects: Arc<dyn Objects>,
     backend: Arc<dyn Backend>,
     authorizer: Arc<Authorizer>,
-    policies: Derived<Vec<Policy>>,
-    /// By the policy's uid or name, with the generation it was compiled of.
-    compiled: Mutex<HashMap<String, (i64, Arc<Compiled>)>>,
+    policies: Bound<Compiled>,
 }
 
 impl Policies {
     pub fn new(objects: Arc<dyn Objects>, backend: Arc<dyn Backend>, authorizer: Arc<Authorizer>) -> Self {
-        let policies = Derived::new(&[(GROUP, POLICIES), (GROUP, BINDINGS)]);
-        Self { objects, backend, authorizer, policies, compiled: Mutex::default() }
+        let policies = Bound::new(&[(GROUP, POLICIES), (GROUP, BINDINGS)]);
+        Self { objects, backend, authorizer, policies }
     }
 
     pub async fn validate(&self, request: &AdmissionRequest<'_>, served: &Served) -> Result<(), ApiError> {
-        let policies = self.policies.get(&*self.objects, || self.bound());
+        let policies = self.policies.all(&*self.objects);
         if policies.is_empty() || is_exempt(request) {
             return Ok(());
         }
@@ -72,23 +74,14 @@ impl Policies {
     /// Asks a policy that matches, through each of its bindings that does.
     async fn judge(
         &self,
-        policy: &Policy,
+        policy: &Policy<Compiled>,
         seen: &Seen,
         request: &AdmissionRequest<'_>,
         served: &Served,
         outcome: &mut Outcome<'_, '_>,
     ) -> Result<(), ApiError> {
-        let mut both = [None, None];
-        for (slot, object) in both.iter_mut().zip([request.object.as_deref(), request.old]) {
-            let Some(object) = object else { continue };
-            let whole = request.kind() == kind_of(request.resource, "");
-            *slot = Some(match seen {
-                Seen::As(to) if whole => self.backend.convert(object.clone(), served, to).await?,
-                _ => object.clone(),
-            });
-        }
-        let [object, old] = both;
-        let inputs = Inputs::new(request, seen, &*self.objects, (object, old));
+        let both = versions::both(&*self.backend, request, served, seen).await?;
+        let inputs = Inputs::new(request, seen, &*self.objects, both);
         let asks = Asks::new(&self.authorizer, request.user);
         for binding in &policy.bindings {
             match binding

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::bound::Binding;
 use super::evaluate::{Denied, Verdict};
-use super::policy::{Binding, Policy};
 use crate::admission::forbid;
 use crate::attributes::{AdmissionRequest, ApiError};
+
+type Bound = super::bound::Policy<super::policy::Compiled>;
 
 /// Bytes of an audit annotation's value at most.
 const ANNOTATION_MAX_BYTES: usize = 10 * 1024;
@@ -34,14 +36,14 @@ impl<'r, 'a> Outcome<'r, 'a> {
     }
 
     /// A policy or binding that cannot be applied.
-    pub fn misconfigured(&mut self, policy: &Policy, binding: Option<&Binding>, why: &str) {
+    pub fn misconfigured(&mut self, policy: &Bound, binding: Option<&Binding>, why: &str) {
         if !policy.ignores {
             let what = if binding.is_some() { "binding" } else { "policy" };
             self.refuse(policy, binding, &format!("failed to configure {what}: {why}"), "");
         }
     }
 
-    fn refuse(&mut self, policy: &Policy, binding: Option<&Binding>, why: &str, reason: &str) {
+    fn refuse(&mut self, policy: &Bound, binding: Option<&Binding>, why: &str, reason: &str) {
         if self.refusal.is_some() {
             return;
         }
@@ -63,7 +65,7 @@ impl<'r, 'a> Outcome<'r, 'a> {
     }
 
     /// Takes in what a policy said through a binding.
-    pub fn take(&mut self, policy: &Policy, binding: &Binding, verdict: Verdict) {
+    pub fn take(&mut self, policy: &Bound, binding: &Binding, verdict: Verdict) {
         for denied in &verdict.denied {
             for action in &binding.actions {
                 match action.as_str() {
@@ -93,7 +95,7 @@ impl<'r, 'a> Outcome<'r, 'a> {
         }
     }
 
-    fn note(&self, policy: &Policy, binding: &Binding, denied: &Denied) {
+    fn note(&self, policy: &Bound, binding: &Binding, denied: &Denied) {
         let failure = json!([{
             "message": denied.message,
             "policy": policy.name,
@@ -107,7 +109,7 @@ impl<'r, 'a> Outcome<'r, 'a> {
     }
 
     /// Publishes what a policy notes, after all its bindings.
-    pub fn publish(&mut self, policy: &Policy) {
+    pub fn publish(&mut self, policy: &Bound) {
         for (key, values) in std::mem::take(&mut self.annotations) {
             self.request.notes.annotate(format!("{}/{key}", policy.name), values.join(", "));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_model::selector::LabelSelector;
 use serde_json::Value;
 
-use super::policy::{Binding, Policy};
+use super::bound::{Binding, Policy};
 use crate::admission::matching::namespace_of;
 use crate::admission::{Backend, labels};
 use crate::attributes::{AdmissionRequest, Objects, text};
@@ -20,8 +20,8 @@ pub(super) enum Wrong {
 
 /// The parameters to judge with, one after the other; one that is none when the policy takes none or the binding gives none. An
 /// empty list: the binding has nothing to say about the request.
-pub(super) fn collect(
-    policy: &Policy,
+pub(super) fn collect<C>(
+    policy: &Policy<C>,
     binding: &Binding,
     request: &AdmissionRequest<'_>,
     objects: &dyn Objects,

@@ -1,13 +1,11 @@
-//! Policies with their bindings, read and compiled.
-
-use std::sync::Arc;
+//! The expressions of a policy that judges.
 
 use serde_json::Value;
 
-use super::{BINDINGS, GROUP, POLICIES, Policies};
+use super::bound::Expressions;
+use super::variables;
 use crate::admission::expressions::{Conditions, Expression, Has, Wanted, environment};
-use crate::admission::matching::Matcher;
-use crate::attributes::{items, text, texts};
+use crate::attributes::{items, text};
 
 /// One of `validations`.
 #[derive(Debug)]
@@ -37,41 +35,13 @@ pub(super) struct Compiled {
     pub has_params: bool,
 }
 
-/// A policy that is bound somewhere.
-pub(super) struct Policy {
-    pub name: String,
-    pub matcher: Matcher,
-    /// What cannot be evaluated does not count.
-    pub ignores: bool,
-    /// Group, version and kind of parameters.
-    pub param_kind: Option<(String, String, String)>,
-    pub compiled: Arc<Compiled>,
-    pub bindings: Vec<Binding>,
-}
-
-/// Where and how a policy applies.
-pub(super) struct Binding {
-    pub name: String,
-    pub matcher: Option<Matcher>,
-    /// `paramRef`.
-    pub param: Option<Value>,
-    pub actions: Vec<String>,
-}
-
-impl Compiled {
-    pub fn of(spec: &Value) -> Self {
+impl Expressions for Compiled {
+    fn of(spec: &Value) -> Self {
         let has_params = spec.get("paramKind").is_some_and(Value::is_object);
-        let mut names: Vec<String> = Vec::new();
-        let mut variables = Vec::new();
-        for variable in items(spec, "/variables") {
-            let known = environment(Has { params: has_params, authorizer: true, variables: &names });
-            let name = text(variable, "/name").to_owned();
-            let expression = Expression::compile(&known, text(variable, "/expression"), Wanted::Anything);
-            variables.push((name.clone(), expression));
-            names.push(name);
-        }
-        let all = environment(Has { params: has_params, authorizer: true, variables: &names });
-        let quiet = environment(Has { params: has_params, authorizer: false, variables: &names });
+        let (variables, names) = variables::compiled(spec, has_params);
+        let all =
+            environment(Has { params: has_params, authorizer: true, variables: &names, ..Has::default() });
+        let quiet = environment(Has { params: has_params, variables: &names, ..Has::default() });
         let validation = |one: &Value| Validation {
             expression: Expression::compile(&all, text(one, "/expression"), Wanted::Bool),
             message: text(one, "/message").trim().to_owned(),
@@ -92,67 +62,4 @@ impl Compiled {
             has_params,
         }
     }
-}
-
-impl Binding {
-    fn of(binding: &Value) -> Self {
-        let stated = |field: &str| binding["spec"].get(field).filter(|one| one.is_object());
-        Self {
-            name: text(binding, "/metadata/name").to_owned(),
-            matcher: stated("matchResources").map(|one| Matcher::of_match_resources(one, true)),
-            param: stated("paramRef").cloned(),
-            actions: texts(binding, "/spec/validationActions"),
-        }
-    }
-}
-
-fn kind_of(spec: &Value) -> Option<(String, String, String)> {
-    let kind = spec.get("paramKind").filter(|kind| kind.is_object())?;
-    let version = text(kind, "/apiVersion");
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    Some((group.to_owned(), version.to_owned(), text(kind, "/kind").to_owned()))
-}
-
-impl Policies {
-    /// All policies that are bound, in order of their names.
-    pub(super) fn bound(&self) -> Vec<Policy> {
-        let named = |plural: &str| {
-            let mut all = self.objects.list(GROUP, plural, None);
-            all.sort_by_key(|one| text(one, "/metadata/name").to_owned());
-            all
-        };
-        let bindings = named(BINDINGS);
-        let policies = named(POLICIES);
-        let mut kept = self.compiled.lock();
-        let ids: Vec<String> = policies.iter().map(|policy| id_of(policy)).collect();
-        kept.retain(|id, _| ids.contains(id));
-        let of = |policy: &Arc<Value>| -> Option<Policy> {
-            let name = text(policy, "/metadata/name");
-            let bound = bindings.iter().filter(|binding| text(binding, "/spec/policyName") == name);
-            let bindings: Vec<Binding> = bound.map(|binding| Binding::of(binding)).collect();
-            if bindings.is_empty() {
-                return None;
-            }
-            let spec = &policy["spec"];
-            let generation = policy["metadata"]["generation"].as_i64().unwrap_or(-1);
-            let id = id_of(policy);
-            let known = kept.get(&id).filter(|(of, _)| *of == generation && generation >= 0);
-            let compiled =
-                known.map(|(_, compiled)| compiled.clone()).unwrap_or_else(|| Arc::new(Compiled::of(spec)));
-            kept.insert(id, (generation, compiled.clone()));
-            Some(Policy {
-                name: name.to_owned(),
-                matcher: Matcher::of_match_resources(&spec["matchConstraints"], false),
-                ignores: text(spec, "/failurePolicy") == "Ignore",
-                param_kind: kind_of(spec),
-                compiled,
-                bindings,
-            })
-        };
-        policies.iter().filter_map(of).collect()
-    }
-}
-
-fn id_of(policy: &Value) -> String {
-    format!("{}/{}", text(policy, "/metadata/name"), text(policy, "/metadata/uid"))
 }

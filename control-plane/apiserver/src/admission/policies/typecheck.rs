@@ -82,7 +82,8 @@ fn warnings(registry: &Registry, policy: &Value) -> Vec<Value> {
     let spec = &policy["spec"];
     let names: Vec<String> =
         items(spec, "/variables").iter().map(|one| text(one, "/name").to_owned()).collect();
-    let has = Has { params: spec["paramKind"].is_object(), authorizer: true, variables: &names };
+    let has =
+        Has { params: spec["paramKind"].is_object(), authorizer: true, variables: &names, ..Has::default() };
     let kinds: Vec<(String, Environment)> = kinds(registry, spec)
         .into_iter()
         .filter_map(|served| {

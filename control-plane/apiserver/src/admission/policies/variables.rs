@@ -4,8 +4,24 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use cel::{Bindings, Budget, EvalError, Record, Value};
+use serde_json::Value as Json;
 
-use crate::admission::expressions::Expression;
+use crate::admission::expressions::{Expression, Has, Wanted, environment};
+use crate::attributes::{items, text};
+
+/// The variables of a policy's `spec`, in order, each compiled with those before it; and their names.
+pub(super) fn compiled(spec: &Json, has_params: bool) -> (Vec<(String, Expression)>, Vec<String>) {
+    let (mut variables, mut names) = (Vec::new(), Vec::<String>::new());
+    for variable in items(spec, "/variables") {
+        let has = Has { params: has_params, authorizer: true, variables: &names, ..Has::default() };
+        let known = environment(has);
+        let name = text(variable, "/name").to_owned();
+        let expression = Expression::compile(&known, text(variable, "/expression"), Wanted::Anything);
+        variables.push((name.clone(), expression));
+        names.push(name);
+    }
+    (variables, names)
+}
 
 /// Made values, or why there is none.
 type Made<'a> = OnceLock<Result<Value<'a>, EvalError>>;

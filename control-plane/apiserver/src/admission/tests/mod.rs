@@ -12,6 +12,7 @@ use crate::attributes::fake::Fake;
 use crate::attributes::{Notes, Options, UserInfo, items, text};
 use crate::tunnel::Tunnels;
 
+mod mutations;
 mod nodes;
 mod plugins;
 mod policies;
@@ -41,6 +42,10 @@ impl Backend for Stand {
         self.model.by_kind(group, version, kind).map(|one| Arc::new(Served::built_in(one)))
     }
 
+    fn schema(&self, group: &str, version: &str, kind: &str) -> Option<Arc<api_model::Schema>> {
+        self.model.kind_schema(group, version, kind).map(Arc::new)
+    }
+
     async fn convert(&self, object: Value, from: &Served, to: &Served) -> Result<Value, ApiError> {
         Ok(to.from_storage(from.to_storage(object)))
     }
@@ -58,6 +63,10 @@ impl Backend for Stand {
 }
 
 fn world() -> World {
+    world_of("1.35")
+}
+
+fn world_of(minor: &str) -> World {
     let objects = Fake::with_roles();
     objects.put("", "namespaces", json!({"metadata": {"name": "a"}, "status": {"phase": "Active"}}));
     objects.put(
@@ -73,7 +82,7 @@ fn world() -> World {
     let authority = Authority::new("ca", std::time::Duration::from_secs(86_400)).unwrap();
     let kubelets = Arc::new(Kubelets::new(&authority, Tunnels::new(&Tasks::new())).unwrap());
     let authorizer = Arc::new(Authorizer::new(objects.clone()));
-    let model = Model::load("1.35").unwrap();
+    let model = Model::load(minor).unwrap();
     let backend = Arc::new(Stand { model: model.clone(), objects: objects.clone() });
     let chain = Chain::new(objects.clone(), authorizer, kubelets, backend);
     World { model, objects, chain, notes: Notes::default() }

@@ -193,11 +193,11 @@ async fn what_does_not_compile_is_not_stored() {
         ),
         (
             validation("1 + 1"),
-            "spec.validations[0].expression: Invalid value: \"1 + 1\": must evaluate to bool",
+            "spec.validations[0].expression: Invalid value: \"1 + 1\": must evaluate to bool but got int",
         ),
         (
             json!({"validations": [{"expression": "true", "messageExpression": "1"}]}),
-            "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string",
+            "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string but got int",
         ),
         (
             json!({"validations": [{"expression": "variables.none == 1"}]}),

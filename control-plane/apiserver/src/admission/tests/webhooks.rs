@@ -387,6 +387,33 @@ async fn a_webhook_is_asked_again_when_a_later_one_changed_something() {
 }
 
 #[tokio::test]
+async fn policies_come_before_webhooks_and_again_after_them() {
+    for (again, count) in [("IfNeeded", "1xx"), ("Never", "1x")] {
+        let mut world = world_of("1.36");
+        let hook = hook(&mut world).await;
+        let cross = "[JSONPatch{op: 'replace', path: '/metadata/labels/count', value: object.metadata.labels.count + 'x'}]";
+        let policy = json!({"metadata": {"name": "m"}, "spec": {"reinvocationPolicy": again,
+            "matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": cross}}]}});
+        world.objects.put(GROUP, "mutatingadmissionpolicies", policy);
+        let binding = json!({"metadata": {"name": "m"}, "spec": {"policyName": "m"}});
+        world.objects.put(GROUP, "mutatingadmissionpolicybindings", binding);
+        world.mutating(vec![hook.at("/fine", json!({"reinvocationPolicy": "IfNeeded"}))]);
+        let mut labelled = pod("p");
+        labelled["metadata"]["labels"] = json!({"count": "1"});
+        let got = world.create("", "pods").admit(labelled).await.unwrap();
+        assert_eq!(text(&got, "/metadata/labels/count"), count);
+        let seen = hook.take();
+        let seen: Vec<&str> =
+            seen.iter().map(|(_, asked)| text(asked, "/object/metadata/labels/count")).collect();
+        // The webhook sees what the policy made, and is asked again only when the policy's second turn changed something.
+        let wanted: &[&str] = if again == "Never" { &["1x"] } else { &["1x", "1xx"] };
+        assert_eq!(seen, wanted);
+        hook.end().await;
+    }
+}
+
+#[tokio::test]
 async fn selectors_and_scopes_choose() {
     let mut world = world();
     let hook = hook(&mut world).await;

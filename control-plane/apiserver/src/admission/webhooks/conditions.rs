@@ -4,6 +4,7 @@ use super::Webhooks;
 use super::hook::Hook;
 use crate::admission::expressions::{Asks, Inputs};
 use crate::admission::matching::Seen;
+use crate::admission::versions;
 use crate::attributes::{AdmissionRequest, ApiError};
 use crate::registry::Served;
 
@@ -19,14 +20,8 @@ impl Webhooks {
         if hook.conditions.is_empty() {
             return Ok(true);
         }
-        let mut both = [None, None];
-        for (slot, object) in both.iter_mut().zip([request.object.as_deref(), request.old]) {
-            if let Some(object) = object {
-                *slot = Some(self.version(object, request, served, seen).await?);
-            }
-        }
-        let [object, old] = both;
-        let inputs = Inputs::new(request, seen, &*self.objects, (object, old));
+        let both = versions::both(&*self.backend, request, served, seen).await?;
+        let inputs = Inputs::new(request, seen, &*self.objects, both);
         let asks = Asks::new(&self.authorizer, request.user);
         match hook.conditions.hold(&inputs.bound(&asks)) {
             Ok(holds) => Ok(holds),

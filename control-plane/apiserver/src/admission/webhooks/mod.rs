@@ -20,9 +20,8 @@ use serde_json::Value;
 use super::Backend;
 use super::derived::Derived;
 use super::matching::{Seen, is_exempt};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, kind_of};
+use crate::attributes::{AdmissionRequest, ApiError, Objects};
 use crate::authz::Authorizer;
-use crate::registry::Served;
 pub(crate) use call::Caller;
 use hook::Hook;
 pub(crate) use hook::Line;
@@ -40,8 +39,6 @@ pub(super) struct Webhooks {
     mutating: Derived<Vec<Arc<Hook>>>,
     validating: Derived<Vec<Arc<Hook>>>,
 }
-
-pub(super) use mutating::Rounds;
 
 impl Webhooks {
     pub fn new(
@@ -74,21 +71,6 @@ impl Webhooks {
     /// How a webhook is to see the request; none when it is not to be asked.
     fn sees(&self, hook: &Hook, request: &AdmissionRequest<'_>) -> Result<Option<Seen>, ApiError> {
         hook.matcher.matches(request, &*self.objects, &*self.backend)
-    }
-
-    /// An object in the version in which it is seen. What subresources take has one version only.
-    async fn version(
-        &self,
-        object: &Value,
-        request: &AdmissionRequest<'_>,
-        from: &Served,
-        seen: &Seen,
-    ) -> Result<Value, ApiError> {
-        let whole = request.kind() == kind_of(request.resource, "");
-        match seen {
-            Seen::As(to) if whole => self.backend.convert(object.clone(), from, to).await,
-            _ => Ok(object.clone()),
-        }
     }
 
     fn is_idle(&self, hooks: &[Arc<Hook>], request: &AdmissionRequest<'_>) -> bool {

@@ -1,41 +1,13 @@
 //! MutatingAdmissionWebhook: one after the other, and again where asked for.
 
-use std::collections::HashSet;
-
-use serde_json::Value;
-
 use super::hook::Hook;
 use super::outcome::{Failure, annotate, failed};
 use super::{MUTATING, Webhooks};
 use crate::admission::matching::Seen;
+use crate::admission::rounds::Rounds;
+use crate::admission::versions;
 use crate::attributes::{AdmissionRequest, ApiError};
 use crate::registry::Served;
-
-/// What the first round of plugins leaves for the second.
-#[derive(Default)]
-pub(in crate::admission) struct Rounds {
-    /// Webhooks that were asked and wish to be asked again when the object changes after them.
-    asked: HashSet<String>,
-    /// Those that will be.
-    again: HashSet<String>,
-    /// The object as the last webhook left it.
-    left: Option<Value>,
-    second: bool,
-    /// Something changed, so that all plugins are to look again.
-    pub needed: bool,
-}
-
-impl Rounds {
-    /// Begins the second round.
-    pub fn begin_second(&mut self) {
-        self.second = true;
-    }
-
-    /// Whoever was asked before is to be asked again.
-    fn require(&mut self) {
-        self.again.extend(self.asked.drain());
-    }
-}
 
 impl Webhooks {
     pub async fn mutate(
@@ -48,11 +20,11 @@ impl Webhooks {
         if self.is_idle(&hooks, request) {
             return Ok(());
         }
-        if rounds.second && rounds.left.as_ref() != request.object.as_deref() {
-            rounds.require();
+        if rounds.second {
+            rounds.webhooks.resume(request.object.as_deref());
         }
         for (index, hook) in hooks.iter().enumerate() {
-            if rounds.second && !rounds.again.contains(&hook.id) {
+            if rounds.second && !rounds.webhooks.wants(&hook.id) {
                 continue;
             }
             let Some(seen) = self.sees(hook, request)? else { continue };
@@ -62,16 +34,16 @@ impl Webhooks {
             let place = (u8::from(rounds.second), index);
             let changed = self.mutate_once(hook, &seen, request, served, place).await?;
             if changed {
-                rounds.require();
+                rounds.webhooks.require();
                 rounds.needed = true;
             }
             if hook.reinvoked {
-                rounds.asked.insert(hook.id.clone());
+                rounds.webhooks.asked(&hook.id);
             }
         }
         // Nobody looks at it when nothing is asked again.
         if rounds.needed && !rounds.second {
-            rounds.left = request.object.as_deref().cloned();
+            rounds.webhooks.leave(request.object.as_deref());
         }
         Ok(())
     }
@@ -85,14 +57,7 @@ impl Webhooks {
         served: &Served,
         place: (u8, usize),
     ) -> Result<bool, ApiError> {
-        let object = match request.object.as_deref() {
-            Some(object) => Some(self.version(object, request, served, seen).await?),
-            None => None,
-        };
-        let old = match request.old {
-            Some(old) => Some(self.version(old, request, served, seen).await?),
-            None => None,
-        };
+        let (object, old) = versions::both(&*self.backend, request, served, seen).await?;
         let asked = self.ask(hook, seen, request, (object.as_ref(), old.as_ref()), true).await;
         let answer = match asked {
             Ok(answer) => answer,
@@ -121,31 +86,11 @@ impl Webhooks {
             return Err(ApiError::internal(format!("admission webhook \"{}\" {why}", hook.name)));
         };
         let patched = api_model::merge::json_patch(&before, patch).map_err(ApiError::internal)?;
-        let new = self.completed(patched, request, served, seen).await?;
+        let new = versions::completed(&*self.backend, patched, request, served, seen).await?;
         let Some(object) = request.object.as_deref_mut() else { return Ok(false) };
         let changed = *object != new;
         *object = new;
         annotate(request, hook, place, Some(patch), changed);
         Ok(changed)
-    }
-
-    /// A patched object as the request's version holds it: without what no schema knows, with all defaults.
-    async fn completed(
-        &self,
-        mut patched: Value,
-        request: &AdmissionRequest<'_>,
-        served: &Served,
-        seen: &Seen,
-    ) -> Result<Value, ApiError> {
-        let whole = request.kind() == crate::attributes::kind_of(request.resource, "");
-        if let (Seen::As(from), true) = (seen, whole) {
-            from.resource.schema.default(&mut patched);
-            patched = self.backend.convert(patched, from, served).await?;
-        }
-        if whole {
-            request.resource.schema.prune(&mut patched);
-            request.resource.schema.default(&mut patched);
-        }
-        Ok(patched)
     }
 }

@@ -6,6 +6,7 @@ use super::hook::Hook;
 use super::outcome::{Failure, failed};
 use super::{VALIDATING, Webhooks};
 use crate::admission::matching::Seen;
+use crate::admission::versions;
 use crate::attributes::{AdmissionRequest, ApiError};
 use crate::registry::Served;
 
@@ -37,13 +38,7 @@ impl Webhooks {
         request: &AdmissionRequest<'_>,
         served: &Served,
     ) -> Result<(), ApiError> {
-        let mut objects = [None, None];
-        for (slot, object) in objects.iter_mut().zip([request.object.as_deref(), request.old]) {
-            if let Some(object) = object {
-                *slot = Some(self.version(object, request, served, seen).await?);
-            }
-        }
-        let [object, old] = &objects;
+        let (object, old) = versions::both(&*self.backend, request, served, seen).await?;
         match self.ask(hook, seen, request, (object.as_ref(), old.as_ref()), false).await {
             Ok(_) => Ok(()),
             Err(Failure::Refused(error)) => Err(error),
