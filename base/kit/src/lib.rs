@@ -6,6 +6,7 @@
 //! Reading order: [`tasks`] (how work starts and ends), [`http`] (the one request and response type),
 //! [`serve`] (TLS in front of it), [`client`] (the other side), [`tunnel`] (many streams over one).
 
+pub mod anybody;
 pub mod chain;
 pub mod client;
 pub mod clock;

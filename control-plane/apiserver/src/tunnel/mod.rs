@@ -3,7 +3,6 @@
 //! A node keeps one connection (contract 3.4) and is reached only through it. Guarantees: a tunnel belongs to the node whose certificate opened
 //! it; a newer one of the same node replaces the older. Does not: authenticate (the caller has) or retry.
 
-mod anybody;
 mod kubelet;
 
 use std::collections::HashMap;
@@ -19,7 +18,6 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-pub(crate) use anybody::{trusting, trusting_anybody};
 pub use kubelet::{KubeletError, Kubelets};
 
 use crate::attributes::{ApiError, UserInfo};
