@@ -144,8 +144,22 @@ pub(crate) async fn run(arm: &ArmClient, plan: Plan) -> Result<Outcome, (ArmErro
         }
         pending = left;
     }
+    match outputs(arm, &mut scope, &plan.outputs).await {
+        Ok(outputs) => outcome.outputs = outputs,
+        Err(error) => return Err((error, outcome)),
+    }
+    Ok(outcome)
+}
+
+/// What the deployment gives, when everything stands.
+async fn outputs(
+    arm: &ArmClient,
+    scope: &mut Scope,
+    wanted: &Map<String, Value>,
+) -> Result<Map<String, Value>, ArmError> {
     let none = BTreeSet::new();
-    for (name, raw) in &plan.outputs {
+    let mut outputs = Map::new();
+    for (name, raw) in wanted {
         let condition = raw.get("condition").cloned().unwrap_or(Value::Bool(true));
         let evaluate = |s: &Scope| {
             if s.value(&condition)? == Value::Bool(true) {
@@ -154,17 +168,11 @@ pub(crate) async fn run(arm: &ArmClient, plan: Plan) -> Result<Outcome, (ArmErro
                 Ok(None)
             }
         };
-        match settle(arm, &mut scope, &none, evaluate).await {
-            Ok(Some(Some(value))) => {
-                outcome
-                    .outputs
-                    .insert(name.clone(), json!({"type": raw["type"].as_str().map(capital), "value": value}));
-            }
-            Ok(_) => {}
-            Err(error) => return Err((error, outcome)),
+        if let Some(Some(value)) = settle(arm, scope, &none, evaluate).await? {
+            outputs.insert(name.clone(), json!({"type": raw["type"].as_str().map(capital), "value": value}));
         }
     }
-    Ok(outcome)
+    Ok(outputs)
 }
 
 fn capital(kind: &str) -> String {

@@ -25,36 +25,12 @@ impl Pruner<'_> {
     fn node(&mut self, id: NodeId, value: &mut Value, built_in: bool) {
         let node = self.types.node(id);
         match (&node.kind, value) {
-            (NodeKind::Struct { fields, preserve, rest, embedded }, Value::Object(map)) => {
+            (NodeKind::Struct { .. }, Value::Object(map)) => {
                 let built_in = built_in || node.name.is_some();
                 map.retain(|key, value| {
                     let mark = self.path.len();
                     self.path.push_field(key);
-                    let keep = match find(fields, key) {
-                        Some(field) if value.is_null() => field.nullable,
-                        Some(field) => {
-                            self.node(field.node, value, built_in);
-                            field.required || !built_in || !self.empty_collection(field.node, value)
-                        }
-                        None if *embedded && matches!(key.as_str(), "apiVersion" | "kind") => true,
-                        None if *embedded && key == "metadata" => {
-                            if let Some(meta) = self.types.named(super::value::OBJECT_META) {
-                                self.node(meta, value, true);
-                            }
-                            true
-                        }
-                        None => match rest {
-                            Some(rest) => {
-                                self.node(*rest, value, built_in);
-                                true
-                            }
-                            None if *preserve => true,
-                            None => {
-                                self.removed.push(self.path.clone());
-                                false
-                            }
-                        },
-                    };
+                    let keep = self.field(&node.kind, key, value, built_in);
                     self.path.truncate(mark);
                     keep
                 });
@@ -93,6 +69,36 @@ impl Pruner<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Prunes a field of a struct; says whether it stays.
+    fn field(&mut self, of: &NodeKind, key: &str, value: &mut Value, built_in: bool) -> bool {
+        let NodeKind::Struct { fields, preserve, rest, embedded } = of else { return true };
+        match find(fields, key) {
+            Some(field) if value.is_null() => field.nullable,
+            Some(field) => {
+                self.node(field.node, value, built_in);
+                field.required || !built_in || !self.empty_collection(field.node, value)
+            }
+            None if *embedded && matches!(key, "apiVersion" | "kind") => true,
+            None if *embedded && key == "metadata" => {
+                if let Some(meta) = self.types.named(super::value::OBJECT_META) {
+                    self.node(meta, value, true);
+                }
+                true
+            }
+            None => match rest {
+                Some(rest) => {
+                    self.node(*rest, value, built_in);
+                    true
+                }
+                None if *preserve => true,
+                None => {
+                    self.removed.push(self.path.clone());
+                    false
+                }
+            },
         }
     }
 

@@ -140,72 +140,52 @@ pub async fn resource(shared: &Shared) -> Response {
         Ok(containers) => containers,
         Err(response) => return response,
     };
-    let at_ms = shared.config.clock.now().as_millisecond();
-    let mut out = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, lines: Vec<(String, String)>| {
-        let _ = writeln!(out, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}");
-        for (labels, amount) in lines {
-            let _ = writeln!(out, "{name}{labels} {amount} {at_ms}");
-        }
-    };
-    #[allow(clippy::cast_precision_loss, reason = "seconds are shown, not summed")]
-    let seconds = |used: Use| format!("{:.9}", used.cpu_ns as f64 / 1e9);
-    let each = |amount: &dyn Fn(Use) -> String| -> Vec<(String, String)> {
-        let line = |one: &OfContainer| {
+    let of_containers: Vec<(String, Use)> = containers
+        .iter()
+        .map(|one| {
             let (namespace, pod, _) = &one.pod;
             let labels = format!("{{container=\"{}\",namespace=\"{namespace}\",pod=\"{pod}\"}}", one.name);
-            (labels, amount(one.used))
-        };
-        containers.iter().map(line).collect()
-    };
-    let pods = by_pod(&containers);
-    let each_pod = |amount: &dyn Fn(Use) -> String| -> Vec<(String, String)> {
-        let line = |((namespace, pod, _), own): (&&(String, String, String), &Vec<&OfContainer>)| {
+            (labels, one.used)
+        })
+        .collect();
+    let of_pods: Vec<(String, Use)> = by_pod(&containers)
+        .into_iter()
+        .map(|((namespace, pod, _), own)| {
             let sum = own.iter().fold(Use::default(), |sum, one| add(sum, one.used));
-            (format!("{{namespace=\"{namespace}\",pod=\"{pod}\"}}"), amount(sum))
-        };
-        pods.iter().map(line).collect()
-    };
-    let bytes = |used: Use| used.memory_bytes.to_string();
-    let used = node(shared, &containers);
-    family(
-        "container_cpu_usage_seconds_total",
-        "counter",
-        "Cumulative cpu time consumed by the container in core-seconds",
-        each(&seconds),
-    );
-    family(
-        "container_memory_working_set_bytes",
-        "gauge",
-        "Current working set of the container in bytes",
-        each(&bytes),
-    );
-    family(
-        "node_cpu_usage_seconds_total",
-        "counter",
-        "Cumulative cpu time consumed by the node in core-seconds",
-        vec![(String::new(), seconds(used))],
-    );
-    family(
-        "node_memory_working_set_bytes",
-        "gauge",
-        "Current working set of the node in bytes",
-        vec![(String::new(), bytes(used))],
-    );
-    family(
-        "pod_cpu_usage_seconds_total",
-        "counter",
-        "Cumulative cpu time consumed by the pod in core-seconds",
-        each_pod(&seconds),
-    );
-    family(
-        "pod_memory_working_set_bytes",
-        "gauge",
-        "Current working set of the pod in bytes",
-        each_pod(&bytes),
-    );
+            (format!("{{namespace=\"{namespace}\",pod=\"{pod}\"}}"), sum)
+        })
+        .collect();
+    let of_node = [(String::new(), node(shared, &containers))];
+    let at_ms = shared.config.clock.now().as_millisecond();
+    let mut out = String::new();
+    let all: [(&str, &str, &[(String, Use)]); 3] = [
+        ("container", "the container", &of_containers),
+        ("node", "the node", &of_node),
+        ("pod", "the pod", &of_pods),
+    ];
+    for (prefix, who, used) in all {
+        family(&mut out, prefix, who, used, at_ms);
+    }
     out.push_str("# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise\n# TYPE resource_scrape_error gauge\nresource_scrape_error 0\n");
     bytes_response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", out)
+}
+
+/// Time and memory of those of one sort.
+fn family(out: &mut String, prefix: &str, who: &str, used: &[(String, Use)], at_ms: i64) {
+    let cpu = format!("{prefix}_cpu_usage_seconds_total");
+    let help = format!("Cumulative cpu time consumed by {who} in core-seconds");
+    let _ = writeln!(out, "# HELP {cpu} [STABLE] {help}\n# TYPE {cpu} counter");
+    for (labels, used) in used {
+        #[allow(clippy::cast_precision_loss, reason = "seconds are shown, not summed")]
+        let seconds = used.cpu_ns as f64 / 1e9;
+        let _ = writeln!(out, "{cpu}{labels} {seconds:.9} {at_ms}");
+    }
+    let memory = format!("{prefix}_memory_working_set_bytes");
+    let help = format!("Current working set of {who} in bytes");
+    let _ = writeln!(out, "# HELP {memory} [STABLE] {help}\n# TYPE {memory} gauge");
+    for (labels, used) in used {
+        let _ = writeln!(out, "{memory}{labels} {} {at_ms}", used.memory_bytes);
+    }
 }
 
 /// `/metrics`: the kubelet's own numbers.

@@ -25,6 +25,9 @@ const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 const BACKOFF_FIRST: u64 = 10;
 const BACKOFF_MAX: u64 = 600;
 
+/// Whether a job ended well, why, and in words.
+type Verdict = (bool, &'static str, String);
+
 struct Controller {
     client: kube::Client,
     jobs: Informer<Job>,
@@ -160,22 +163,8 @@ impl Controller {
         let mut next = deadline.filter(|at| *at > now).map(|at| until(at, now));
         let active: Vec<Arc<Pod>> = pods.iter().filter(|p| objects::is_active(p)).cloned().collect();
         match verdict {
-            Some((complete, reason, message)) => {
-                self.pods.delete_many(job.as_ref(), &active).await?;
-                self.release(&self.pods_of(&job)).await?;
-                let (early, kind) =
-                    if complete { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
-                set(&mut status, early, "True", reason, &message, now);
-                set(&mut status, kind, "True", reason, &message, now);
-                status.active = None;
-                status.ready = Some(0);
-                status.terminating = Some(0);
-                if complete {
-                    status.completion_time = Some(Time(now));
-                    self.pods.events.normal(reference(job.as_ref()), "Completed", "Job completed");
-                } else {
-                    self.pods.events.warning(reference(job.as_ref()), reason, message);
-                }
+            Some(verdict) => {
+                self.end(&job, &active, verdict, &mut status, now).await?;
                 next = None;
             }
             None if suspended => {
@@ -190,20 +179,48 @@ impl Controller {
                 }
                 let wait = self.fill(&job, &spec, &tally, &pods, now).await?;
                 next = [next, wait].into_iter().flatten().min();
-                let active: Vec<_> =
-                    self.pods_of(&job).into_iter().filter(|p| objects::is_active(p)).collect();
-                status.active = super::nonzero(super::count(active.len()));
-                status.ready = Some(super::count(active.iter().filter(|p| objects::is_ready(p)).count()));
-                let leaving = self
-                    .pods_of(&job)
-                    .iter()
-                    .filter(|p| is_deleting(&p.metadata) && !objects::is_terminal(p))
-                    .count();
-                status.terminating = Some(super::count(leaving));
+                self.count(&job, &mut status);
             }
         }
         self.write(&key, &job, &status).await?;
         Ok(next)
+    }
+
+    /// Ends a job as it was judged.
+    async fn end(
+        &self,
+        job: &Job,
+        active: &[Arc<Pod>],
+        (complete, reason, message): Verdict,
+        status: &mut JobStatus,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.pods.delete_many(job, active).await?;
+        self.release(&self.pods_of(job)).await?;
+        let (early, kind) =
+            if complete { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
+        set(status, early, "True", reason, &message, now);
+        set(status, kind, "True", reason, &message, now);
+        status.active = None;
+        status.ready = Some(0);
+        status.terminating = Some(0);
+        if complete {
+            status.completion_time = Some(Time(now));
+            self.pods.events.normal(reference(job), "Completed", "Job completed");
+        } else {
+            self.pods.events.warning(reference(job), reason, message);
+        }
+        Ok(())
+    }
+
+    /// How many of its pods do what, now.
+    fn count(&self, job: &Job, status: &mut JobStatus) {
+        let pods = self.pods_of(job);
+        let active: Vec<_> = pods.iter().filter(|p| objects::is_active(p)).collect();
+        status.active = super::nonzero(super::count(active.len()));
+        status.ready = Some(super::count(active.iter().filter(|p| objects::is_ready(p)).count()));
+        let leaving = pods.iter().filter(|p| is_deleting(&p.metadata) && !objects::is_terminal(p)).count();
+        status.terminating = Some(super::count(leaving));
     }
 
     fn verdict(
@@ -213,7 +230,7 @@ impl Controller {
         deadline: Option<Timestamp>,
         suspended: bool,
         now: Timestamp,
-    ) -> Option<(bool, &'static str, String)> {
+    ) -> Option<Verdict> {
         if tally.failed > spec.backoff_limit.unwrap_or(6) {
             let text = "Job has reached the specified backoff limit";
             return Some((false, "BackoffLimitExceeded", text.into()));
