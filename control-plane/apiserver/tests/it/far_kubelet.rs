@@ -53,6 +53,11 @@ pub async fn start(server: &Server) {
     tunnels.changed().wait_for(|_| !tunnels.nodes().is_empty()).await.unwrap();
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
     server.post("/api/v1/nodes", node).await.ok();
+    run_pod(server).await;
+}
+
+/// Makes the pod `p`, which runs there.
+pub async fn run_pod(server: &Server) {
     let mut pod = crate::harness::pod("p");
     pod["spec"]["nodeName"] = json!("n1");
     let mut pod = server.post(crate::harness::PODS, pod).await.ok();
@@ -107,7 +112,9 @@ async fn answer(mut request: Request) -> Response {
         1 + [flag("input"), flag("output"), flag("error") && !tty, tty].into_iter().filter(|is| *is).count();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        let events = serve(TokioIo::new(upgraded.await.unwrap()));
+        // Who asked may have gone.
+        let Ok(upgraded) = upgraded.await else { return };
+        let events = serve(TokioIo::new(upgraded));
         if forwards { forward(events).await } else { run(events, &command, streams).await }
     });
     let mut response = kit::http::status(StatusCode::SWITCHING_PROTOCOLS);
@@ -126,7 +133,12 @@ async fn run(mut events: Connection, command: &[String], wanted: usize) {
     let mut early = Vec::new();
     while streams.len() < wanted {
         match events.next().await {
-            Some(Event::Opened { id, headers }) => drop(streams.insert(headers["streamtype"].clone(), id)),
+            // What has no type is not of a session.
+            Some(Event::Opened { id, headers }) => {
+                if let Some(kind) = headers.get("streamtype") {
+                    streams.insert(kind.clone(), id);
+                }
+            }
             Some(event) => early.push(event),
             None => return,
         }

@@ -19,7 +19,11 @@ pub struct Front {
 
 impl Front {
     pub async fn start() -> Self {
-        let server = start().await;
+        Self::over(start().await)
+    }
+
+    /// Before a server.
+    pub fn over(server: Server) -> Self {
         let leaf = |name: &str, groups: &[&str], usage| kit::pki::Leaf {
             common_name: name.to_owned(),
             organizations: groups.iter().map(|one| (*one).to_owned()).collect(),
@@ -31,10 +35,11 @@ impl Front {
         let own = server.authority.issue(&leaf("cluster.test", &[], kit::pki::Usage::Server)).unwrap();
         let certificates = kit::tls::Certificates::new();
         certificates.set_default(&own.certificate_pem, &own.key_pem).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         kit::serve::tls(
-            listener,
+            TcpListener::from_std(listener).unwrap(),
             kit::tls::server(certificates).unwrap(),
             server.api.service(),
             &server.tasks,
