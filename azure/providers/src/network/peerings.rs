@@ -108,19 +108,14 @@ fn ends(ctx: &Ctx, id: &ResourceId, properties: &Value) -> Result<(Resource, Res
     Ok(((*network).clone(), (*other).clone()))
 }
 
-/// Makes the peering that a client describes, and connects the other side when it is there.
-pub async fn shape(
+/// Refuses what contradicts the peerings that are there.
+fn check(
     ctx: &Ctx,
     id: &ResourceId,
-    mut properties: Value,
+    network: &Resource,
+    other: &Resource,
     existing: Option<&Resource>,
-) -> Result<Resource, ArmError> {
-    for computed in
-        ["peeringState", "peeringSyncLevel", "remoteVirtualNetworkAddressSpace", "provisioningState"]
-    {
-        remove(&mut properties, &[computed]);
-    }
-    let (network, other) = ends(ctx, id, &properties)?;
+) -> Result<(), ArmError> {
     if let Some(old) = existing.and_then(remote)
         && old != other.id
     {
@@ -142,7 +137,7 @@ pub async fn shape(
             ),
         ));
     }
-    check_spaces(&ctx.resources, id, &network, &other)?;
+    check_spaces(&ctx.resources, id, network, other)?;
     let back = between(&ctx.resources, &other.id, &network.id);
     if let Some(back) = back.as_deref().filter(|back| state(back) == "Disconnected" && existing.is_none()) {
         return Err(ArmError::bad_request(
@@ -155,26 +150,50 @@ pub async fn shape(
             ),
         ));
     }
-    default(&mut properties, &["allowVirtualNetworkAccess"], true);
+    Ok(())
+}
+
+/// Azure's defaults; gateways are not there.
+fn fill(id: &ResourceId, properties: &mut Value, other: &Resource) -> Result<(), ArmError> {
     for (member, otherwise) in [
+        ("allowVirtualNetworkAccess", true),
         ("allowForwardedTraffic", false),
         ("allowGatewayTransit", false),
         ("useRemoteGateways", false),
         ("doNotVerifyRemoteGateways", false),
         ("peerCompleteVnets", true),
     ] {
-        default(&mut properties, &[member], otherwise);
+        default(properties, &[member], otherwise);
     }
-    if properties.get("useRemoteGateways").and_then(Value::as_bool) == Some(true) {
-        return Err(ArmError::bad_request(
-            "RemoteVnetHasNoGateways",
-            format!(
-                "Peering {id} cannot have UseRemoteGateways flag set to true, because remote virtual network {} \
-                 referenced by the peering does not have any gateways.",
-                other.id
-            ),
-        ));
+    if properties.get("useRemoteGateways").and_then(Value::as_bool) != Some(true) {
+        return Ok(());
     }
+    Err(ArmError::bad_request(
+        "RemoteVnetHasNoGateways",
+        format!(
+            "Peering {id} cannot have UseRemoteGateways flag set to true, because remote virtual network {} \
+             referenced by the peering does not have any gateways.",
+            other.id
+        ),
+    ))
+}
+
+/// Makes the peering that a client describes, and connects the other side when it is there.
+pub async fn shape(
+    ctx: &Ctx,
+    id: &ResourceId,
+    mut properties: Value,
+    existing: Option<&Resource>,
+) -> Result<Resource, ArmError> {
+    for computed in
+        ["peeringState", "peeringSyncLevel", "remoteVirtualNetworkAddressSpace", "provisioningState"]
+    {
+        remove(&mut properties, &[computed]);
+    }
+    let (network, other) = ends(ctx, id, &properties)?;
+    check(ctx, id, &network, &other, existing)?;
+    fill(id, &mut properties, &other)?;
+    let back = between(&ctx.resources, &other.id, &network.id);
     let sync = ctx.query("syncremoteaddressspace").is_some_and(|sync| sync.eq_ignore_ascii_case("true"));
     let kept = existing.and_then(|e| e.properties.get("remoteAddressSpace").cloned()).filter(|_| !sync);
     let current = json!({ "addressPrefixes": space(&other) });
