@@ -284,3 +284,42 @@ async fn az_fills_private_zones() {
     az.ok("network private-dns link vnet delete -g rg -n l -z contoso.internal -y").await;
     az.ok("network private-dns zone delete -g rg -n contoso.internal -y").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn az_makes_balancers_and_private_links() {
+    let Some(az) = Shell::start().await else { return };
+    az.ok("group create -n rg -l eastus").await;
+    az.ok("network vnet create -g rg -n v --address-prefixes 10.0.0.0/16 --subnet-name s --subnet-prefixes 10.0.0.0/24")
+        .await;
+    az.ok("network vnet subnet update -g rg --vnet-name v -n s --disable-private-link-service-network-policies true")
+        .await;
+    az.ok("network lb create -g rg -n lb --sku Standard --vnet-name v --subnet s --frontend-ip-name f --backend-pool-name p")
+        .await;
+    az.ok("network lb probe create -g rg --lb-name lb -n h --protocol Http --port 8080 --path /healthz")
+        .await;
+    az.ok("network lb rule create -g rg --lb-name lb -n r --protocol Tcp --frontend-port 80 --backend-port 8080 --frontend-ip f --backend-pool-name p --probe h --enable-floating-ip false --load-distribution SourceIP")
+        .await;
+    let rule = az.ok("network lb rule show -g rg --lb-name lb -n r").await;
+    assert_eq!(
+        (&rule["loadDistribution"], &rule["backendPort"]),
+        (&json!("SourceIP"), &json!(8080)),
+        "{rule}"
+    );
+    let balancer = az.ok("network lb show -g rg -n lb").await;
+    let frontend = at(&balancer, "/frontendIPConfigurations/0/id").as_str().unwrap().to_owned();
+    assert_eq!(at(&balancer, "/frontendIPConfigurations/0/privateIPAddress"), "10.0.0.4", "{balancer}");
+
+    az.ok(&format!("network private-link-service create -g rg -n pls --vnet-name v --subnet s --lb-frontend-ip-configs {frontend}"))
+        .await;
+    let service = az.ok("network private-link-service show -g rg -n pls").await;
+    let service_id = service["id"].as_str().unwrap().to_owned();
+    az.ok(&format!("network private-endpoint create -g rg -n pe --vnet-name v --subnet s --connection-name c --private-connection-resource-id {service_id}"))
+        .await;
+    let endpoint = az.ok("network private-endpoint show -g rg -n pe").await;
+    let state = "/privateLinkServiceConnections/0/privateLinkServiceConnectionState/status";
+    assert_eq!(at(&endpoint, state), "Approved", "{endpoint}");
+    let refused = az.refused("network private-link-service delete -g rg -n pls").await;
+    assert!(refused.contains("PrivateLinkServiceCannotBeDeleted"), "{refused}");
+    az.ok("network private-endpoint delete -g rg -n pe").await;
+    az.ok("network private-link-service delete -g rg -n pls").await;
+}
