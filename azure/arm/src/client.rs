@@ -26,6 +26,7 @@ pub struct ArmClient {
     front: WeakFront,
     identity: Identity,
     held: crate::front::Held,
+    correlation_id: Arc<str>,
 }
 
 /// What was answered.
@@ -50,8 +51,18 @@ impl std::fmt::Debug for ArmClient {
 }
 
 impl ArmClient {
-    pub(crate) fn new(front: WeakFront, caller: Caller, held: crate::front::Held) -> Self {
-        Self { front, identity: Identity::Caller(Arc::new(caller)), held }
+    pub(crate) fn new(
+        front: WeakFront,
+        caller: Caller,
+        held: crate::front::Held,
+        correlation_id: &str,
+    ) -> Self {
+        Self {
+            front,
+            identity: Identity::Caller(Arc::new(caller)),
+            held,
+            correlation_id: correlation_id.into(),
+        }
     }
 
     /// The same client as a managed identity, by object id: with a token from the directory.
@@ -89,6 +100,9 @@ impl ArmClient {
         let uri = format!("{}{mark}api-version={api_version}", encode_path(path));
         let mut builder = http::Request::builder().method(method.clone()).uri(uri);
         builder = builder.header(header::CONTENT_TYPE, "application/json").header(header::HOST, front.host());
+        if !self.correlation_id.is_empty() {
+            builder = builder.header("x-ms-correlation-request-id", self.correlation_id.as_ref());
+        }
         let mut caller = None;
         match &self.identity {
             Identity::Caller(known) => caller = Some(known.clone()),

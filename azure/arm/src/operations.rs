@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kit::Clock;
 use parking_lot::{Mutex, RwLock};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::activity::CAUSE;
 use crate::{ArmError, ResourceId, Resources, Table};
 
 /// How far an operation is.
@@ -72,6 +73,9 @@ pub struct OperationRecord {
     pub result: Option<Value>,
     /// Anything the provider wants to see in the status body.
     pub properties: Option<Value>,
+    /// The request that started it, for the activity log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<crate::activity::Cause>>,
 }
 
 impl OperationRecord {
@@ -188,7 +192,11 @@ struct Inner {
     records: RwLock<BTreeMap<String, OperationRecord>>,
     changed: watch::Sender<u64>,
     turn: tokio::sync::Mutex<()>,
+    ended: OnceLock<Listener>,
 }
+
+/// Told of each operation that has ended.
+type Listener = Box<dyn Fn(&OperationRecord) + Send + Sync>;
 
 /// All operations. Cheap to clone.
 #[derive(Clone)]
@@ -208,7 +216,13 @@ impl Operations {
             records: RwLock::new(records),
             changed: watch::Sender::new(0),
             turn: tokio::sync::Mutex::default(),
+            ended: OnceLock::new(),
         })))
+    }
+
+    /// Names who is told of each operation that has ended; the first stays.
+    pub(crate) fn on_end(&self, listener: impl Fn(&OperationRecord) + Send + Sync + 'static) {
+        let _ = self.0.ended.set(Box::new(listener));
     }
 
     fn handle(&self, id: &str) -> Operation {
@@ -260,6 +274,7 @@ impl Operations {
             error: None,
             result: None,
             properties: None,
+            cause: CAUSE.try_with(|cause| cause.lock().clone().map(Box::new)).ok().flatten(),
         };
         self.0.table.put(&record.id, &record).await?;
         let operation = self.handle(&record.id);
@@ -299,6 +314,9 @@ impl Operations {
             }
         }
         self.0.table.put(id, &record).await?;
+        if let Some(listener) = self.0.ended.get().filter(|_| record.status.is_final()) {
+            listener(&record);
+        }
         self.0.records.write().insert(id.to_owned(), record);
         self.0.changed.send_modify(|n| *n += 1);
         self.prune().await

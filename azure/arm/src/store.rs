@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
@@ -184,7 +184,11 @@ pub struct Resources {
     memory: Arc<RwLock<Memory>>,
     writing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<u64>,
+    observer: Arc<OnceLock<Observer>>,
 }
+
+/// Told of each write: what was there before, and what is there now.
+type Observer = Box<dyn Fn(Option<&Resource>, &Resource) + Send + Sync>;
 
 impl Resources {
     pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
@@ -199,7 +203,27 @@ impl Resources {
             memory: Arc::new(RwLock::new(memory)),
             writing: Arc::default(),
             changed: watch::Sender::new(0),
+            observer: Arc::default(),
         })
+    }
+
+    /// Names who is told of each write; the first stays.
+    pub(crate) fn observe(&self, observer: impl Fn(Option<&Resource>, &Resource) + Send + Sync + 'static) {
+        let _ = self.observer.set(Box::new(observer));
+    }
+
+    /// Takes over in memory what is on disk.
+    fn keep(&self, key: String, resource: &Resource) {
+        let before = {
+            let mut memory = self.memory.write();
+            let before = memory.all.get(&key).cloned();
+            memory.insert(key, resource.clone());
+            before
+        };
+        self.changed.send_modify(|n| *n += 1);
+        if let Some(observer) = self.observer.get() {
+            observer(before.as_deref(), resource);
+        }
     }
 
     /// The resource with this id.
@@ -242,9 +266,25 @@ impl Resources {
         let bytes = encode(&key, &resource)?;
         let _turn = self.writing.lock().await;
         self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
-        self.memory.write().insert(key, resource.clone());
-        self.changed.send_modify(|n| *n += 1);
+        self.keep(key, &resource);
         Ok(resource)
+    }
+
+    /// Writes several resources in one step, each with a new ETag.
+    pub async fn save_all(&self, mut resources: Vec<Resource>) -> Result<(), StoreError> {
+        let mut changes = Vec::with_capacity(resources.len());
+        for resource in &mut resources {
+            resource.etag = uuid::Uuid::new_v4().to_string();
+            let key = resource.id.key().to_owned();
+            let bytes = encode(&key, resource)?;
+            changes.push(Change::Resource(key, Some(bytes)));
+        }
+        let _turn = self.writing.lock().await;
+        self.database.write(changes).await?;
+        for resource in resources {
+            self.keep(resource.id.key().to_owned(), &resource);
+        }
+        Ok(())
     }
 
     /// Reads the resource, changes it and writes it, without anybody writing in between. `None`: it is not there, or
@@ -263,8 +303,7 @@ impl Resources {
         let key = resource.id.key().to_owned();
         let bytes = encode(&key, &resource)?;
         self.database.write(vec![Change::Resource(key.clone(), Some(bytes))]).await?;
-        self.memory.write().insert(key, resource.clone());
-        self.changed.send_modify(|n| *n += 1);
+        self.keep(key, &resource);
         Ok(Some(resource))
     }
 
@@ -323,6 +362,17 @@ impl Table {
         let key = self.key(key);
         let bytes = encode(&key, value)?;
         self.database.write(vec![Change::Entry(key, Some(bytes))]).await
+    }
+
+    /// Sets several keys in one step; on disk when it returns.
+    pub async fn put_all<T: Serialize + Sync>(&self, rows: &[(String, T)]) -> Result<(), StoreError> {
+        let mut changes = Vec::with_capacity(rows.len());
+        for (key, value) in rows {
+            let key = self.key(key);
+            let bytes = encode(&key, value)?;
+            changes.push(Change::Entry(key, Some(bytes)));
+        }
+        self.database.write(changes).await
     }
 
     /// Removes a key; one that is not there is fine.

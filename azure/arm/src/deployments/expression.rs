@@ -15,9 +15,19 @@ pub(crate) enum Expression {
 
 /// Nesting deeper than this is refused.
 const DEPTH_MAX: usize = 64;
+/// Members of members beyond this are refused.
+const CHAIN_MAX: usize = 64;
+/// The longest expression, as in the public cloud.
+const LENGTH_BYTES_MAX: usize = 24_576;
 
 /// Reads the text between the outer brackets.
 pub(crate) fn parse(text: &str) -> Result<Expression, String> {
+    if text.len() > LENGTH_BYTES_MAX {
+        return Err(format!(
+            "The language expression length limit exceeded. Limit: '{LENGTH_BYTES_MAX}' and actual: '{}'",
+            text.len()
+        ));
+    }
     let mut reader = Reader { rest: text, whole: text };
     let found = reader.expression(0)?;
     reader.blank();
@@ -91,9 +101,18 @@ impl Reader<'_> {
             self.rest = rest;
             return Ok(Expression::Value(value));
         }
-        let name = self.word();
+        let mut name = self.word();
         if name.is_empty() {
             return Err(self.wrong());
+        }
+        // A function of the template's own: `namespace.name(…)`.
+        let literal = ["true", "false", "null"].iter().any(|word| name.eq_ignore_ascii_case(word));
+        if !literal && self.take('.') {
+            let own = self.word();
+            if own.is_empty() {
+                return Err(self.wrong());
+            }
+            name = format!("{name}.{own}");
         }
         if !self.take('(') {
             return match name.to_ascii_lowercase().as_str() {
@@ -123,7 +142,12 @@ impl Reader<'_> {
             return Err(format!("The language expression '{}' is nested too deeply", self.whole));
         }
         let mut found = self.primary(depth)?;
+        let mut members = 0;
         loop {
+            members += 1;
+            if members > CHAIN_MAX {
+                return Err(format!("The language expression '{}' is nested too deeply", self.whole));
+            }
             if self.take('.') {
                 let name = self.word();
                 if name.is_empty() {
@@ -161,9 +185,15 @@ mod tests {
                 Box::new(Expression::Value(Value::from(0)))
             )
         );
-        for wrong in ["", "concat('a'", "concat('a'))", "'open", "name", "a.b()"] {
+        assert_eq!(
+            parse("Own.Make(1)").unwrap(),
+            Expression::Call("own.make".into(), vec![Expression::Value(Value::from(1))])
+        );
+        for wrong in ["", "concat('a'", "concat('a'))", "'open", "name", "a.b", "a.()", "-", "1.2.3", "é("] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(parse(&format!("{}1{}", "f(".repeat(500), ")".repeat(500))).is_err());
+        assert!(parse(&format!("f(){}", ".a".repeat(500))).is_err());
+        assert!(parse(&"a".repeat(30_000)).is_err());
     }
 }

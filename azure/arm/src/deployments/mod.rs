@@ -1,45 +1,110 @@
-//! Template deployments: parameters, variables, conditions, loops, dependencies, references, outputs, nested templates.
+//! Template deployments: parameters and types, variables, functions and lambdas, conditions, loops, dependencies,
+//! references, outputs, nested templates, both modes, what-if, cancelling.
 //!
-//! Everything is deployed as the caller, through the front door, so a template can do no more than its sender.
-//! Not built: complete mode, linked templates, Key Vault parameters, scripts.
+//! Everything is deployed as the caller, through the front door, so a template can do no more than its sender. A template
+//! may cause so much work and no more ([`meter`]). Not built: linked templates, parameters from Key Vault, scripts.
 
+mod calls;
+mod difference;
 mod evaluate;
 mod expression;
 mod functions;
+mod lambdas;
+mod meter;
+mod parameters;
 mod plan;
+mod record;
 mod run;
+mod what_if;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::front::route_types::Asked;
 use crate::front::{Answer, Front};
-use crate::{ArmError, Resource, ResourceId};
-use evaluate::Scope;
+use crate::{ArmClient, ArmError, Resource, ResourceId};
 use plan::{Plan, invalid};
+use record::shown;
 
-const TYPE: &str = "Microsoft.Resources/deployments";
+pub(crate) const TYPE: &str = "Microsoft.Resources/deployments";
+
+/// The deployments that are going on, by key, each with its brake.
+pub(crate) type Running = Mutex<HashMap<String, watch::Sender<bool>>>;
+
+/// What happens to resources of the group that the template does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They stay.
+    Incremental,
+    /// They are deleted in the end.
+    Complete,
+}
+
+impl Mode {
+    fn read(body: &Value, id: &ResourceId) -> Result<Self, ArmError> {
+        let mode = body.pointer("/properties/mode").and_then(Value::as_str).unwrap_or("Incremental");
+        if mode.eq_ignore_ascii_case("incremental") {
+            return Ok(Self::Incremental);
+        }
+        if !mode.eq_ignore_ascii_case("complete") {
+            return Err(ArmError::invalid_content(format_args!(
+                "Error converting value \"{mode}\" to type 'DeploymentMode'. Path 'properties.mode'"
+            )));
+        }
+        let scope = id.scope();
+        if scope.group().is_none() || !scope.parts().is_empty() {
+            return Err(ArmError::bad_request(
+                "InvalidDeployment",
+                format!(
+                    "The deployment mode 'Complete' is not supported for deployment '{}': it is for resource groups only.",
+                    id.name()
+                ),
+            ));
+        }
+        Ok(Self::Complete)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Incremental => "Incremental",
+            Self::Complete => "Complete",
+        }
+    }
+}
+
+/// Nesting of a body that is read by the forgiving reader; the strict one has its own limit.
+const NESTING_MAX: usize = 128;
+
+/// Reads JSON with comments and bare names, as template files have them.
+fn forgiving(text: &str) -> Result<Value, ArmError> {
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_MAX {
+            return Err(ArmError::invalid_content("the body is nested too deeply"));
+        }
+    }
+    json5::from_str(text).map_err(ArmError::invalid_content)
+}
 
 /// The body of a deployment. az sends templates as they are in the file, so comments and bare names must be read.
 fn read_body(asked: &Asked<'_>) -> Result<Value, ArmError> {
     let strict = asked.incoming.object();
-    if strict.is_ok() {
+    if strict.is_ok() || asked.incoming.body.is_empty() {
         return strict;
     }
     let text = std::str::from_utf8(&asked.incoming.body).map_err(ArmError::invalid_content)?;
-    let value: Value = json5::from_str(text).map_err(ArmError::invalid_content)?;
+    let value = forgiving(text)?;
     if value.is_object() { Ok(value) } else { Err(ArmError::invalid_content("an object is expected")) }
-}
-
-fn shown(record: &Resource) -> Value {
-    let mut body =
-        json!({"id": record.id, "name": record.name, "type": TYPE, "properties": record.properties});
-    if let Some(location) = &record.location {
-        body["location"] = json!(location);
-    }
-    body
 }
 
 impl Front {
@@ -71,10 +136,22 @@ impl Front {
         {
             return Err(ArmError::group_not_found(group.name()));
         }
-        let Some(id) = id else {
-            let list = self.resources.list(&scope.extension("Microsoft.Resources", ""));
-            return Ok(Answer::list(list.iter().filter(|r| r.kind_type == TYPE).map(|r| shown(r)).collect()));
-        };
+        match id {
+            Some(id) => self.deployment(asked, id, last.as_deref(), rest.get(2)).await,
+            None => {
+                let list = self.resources.list_type(&scope.extension("Microsoft.Resources", ""), TYPE);
+                self.paged(asked, list.iter().map(|r| shown(r)).collect())
+            }
+        }
+    }
+
+    async fn deployment(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        id: ResourceId,
+        last: Option<&str>,
+        one: Option<&String>,
+    ) -> Result<Answer, ArmError> {
         let found = self.resources.get(&id);
         let existing = || {
             found.clone().ok_or_else(|| {
@@ -85,24 +162,31 @@ impl Front {
                 )
             })
         };
-        match (asked.method(), last.as_deref()) {
+        match (asked.method(), last) {
             (&Method::HEAD, None) => Ok(Answer::empty(if found.is_some() {
                 StatusCode::NO_CONTENT
             } else {
                 StatusCode::NOT_FOUND
             })),
             (&Method::GET, None) => Ok(Answer::ok(shown(&*existing()?))),
-            (&Method::GET, Some(_)) => Ok(Answer::list(operations(&*existing()?, rest.get(2)))),
+            (&Method::GET, Some(_)) => record::operations(&*existing()?, one),
             (&Method::DELETE, _) => {
                 self.access.check_locks("delete", &id)?;
+                if found.as_ref().is_some_and(|r| r.provisioning_state() == Some("Running")) {
+                    return Err(active(&id, "delete"));
+                }
                 self.resources.remove(&id).await?;
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
             (&Method::POST, Some("exporttemplate")) => {
                 Ok(Answer::ok(json!({"template": existing()?.extra.get("template")})))
             }
+            (&Method::POST, Some("cancel")) => {
+                existing()?;
+                self.cancel(&id)
+            }
             (&Method::POST, Some("validate")) => self.validate(asked, &id),
-            (&Method::POST, Some("whatif")) => self.what_if(asked, &id),
+            (&Method::POST, Some("whatif")) => self.what_if(asked, &id).await,
             (&Method::PUT, None) => self.deploy(asked, id).await,
             (_, other) => {
                 Err(ArmError::not_implemented(format_args!("The action '{TYPE}/{}'", other.unwrap_or(""))))
@@ -110,173 +194,186 @@ impl Front {
         }
     }
 
-    fn planned(&self, asked: &Asked<'_>, id: &ResourceId, body: &Value) -> Result<(Plan, Value), ArmError> {
-        let properties = &body["properties"];
-        if properties.get("templateLink").is_some_and(|l| !l.is_null()) {
-            return Err(ArmError::not_implemented("A linked template"));
+    fn cancel(&self, id: &ResourceId) -> Result<Answer, ArmError> {
+        match self.running.lock().get(id.key()) {
+            Some(brake) => {
+                brake.send_replace(true);
+                Ok(Answer::empty(StatusCode::NO_CONTENT))
+            }
+            None => Err(ArmError::conflict(
+                "DeploymentCannotBeCancelled",
+                format!("The deployment '{}' cannot be cancelled because it is not running.", id.name()),
+            )),
         }
-        if properties["mode"].as_str().is_some_and(|m| m.eq_ignore_ascii_case("complete")) {
-            return Err(ArmError::not_implemented("The deployment mode 'Complete'"));
+    }
+
+    fn planned(&self, id: &ResourceId, body: &Value) -> Result<(Plan, Value), ArmError> {
+        let properties = body.get("properties").unwrap_or(&Value::Null);
+        for link in ["templateLink", "parametersLink"] {
+            if properties.get(link).is_some_and(|l| !l.is_null()) {
+                return Err(ArmError::not_implemented(format_args!("A linked template ('{link}')")));
+            }
         }
-        let template = match &properties["template"] {
+        let template = match properties.get("template") {
             // Some clients send the file's text.
-            Value::String(text) => json5::from_str(text).map_err(invalid)?,
-            other => other.clone(),
-        };
-        let target = id.scope();
-        let group = target.group_id().and_then(|g| self.resources.get(&g));
-        let scope = Scope {
-            target,
-            name: id.name().to_owned(),
-            tenant_id: self.config.tenant_id.clone(),
-            location: group
-                .as_ref()
-                .and_then(|g| g.location.clone())
-                .or_else(|| body["location"].as_str().map(str::to_owned))
-                .unwrap_or_default(),
-            tags: json!(group.as_ref().and_then(|g| g.tags.clone()).unwrap_or_default()),
-            now: self.config.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string(),
-            ..Scope::default()
+            Some(Value::String(text)) => forgiving(text).map_err(|e| invalid(e.message))?,
+            other => other.cloned().unwrap_or_default(),
         };
         let empty = json!({});
         let given = properties.get("parameters").filter(|p| !p.is_null()).unwrap_or(&empty);
-        let _ = asked;
-        Ok((plan::plan(&template, given, scope)?, template))
-    }
-
-    fn record(
-        &self,
-        asked: &Asked<'_>,
-        id: &ResourceId,
-        body: &Value,
-        template: &Value,
-        plan: &Plan,
-    ) -> Resource {
-        let secret = |name: &str| {
-            template["parameters"][name]["type"]
-                .as_str()
-                .is_some_and(|t| t.to_ascii_lowercase().starts_with("secure"))
-        };
-        let shown_parameters: serde_json::Map<String, Value> = plan
-            .scope
-            .parameters
-            .iter()
-            .map(|(name, value)| {
-                let kind = template["parameters"][name]["type"].clone();
-                (
-                    name.clone(),
-                    if secret(name) { json!({"type": kind}) } else { json!({"type": kind, "value": value}) },
-                )
-            })
-            .collect();
-        let mut namespaces: Vec<String> =
-            plan.items.iter().map(|i| i.id.namespace().to_owned()).filter(|n| !n.is_empty()).collect();
-        namespaces.sort();
-        namespaces.dedup();
-        let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, template.to_string().as_bytes());
-        let mut record = Resource::new(id.clone());
-        record.location =
-            if id.group().is_some() { None } else { body["location"].as_str().map(crate::locations::normal) };
-        record.properties = json!({
-            "mode": "Incremental", "provisioningState": "Running", "parameters": shown_parameters,
-            "timestamp": self.config.clock.now().to_string(), "duration": "PT0S", "correlationId": asked.ctx.correlation_id,
-            "templateHash": hash.as_u128().to_string(), "dependencies": [],
-            "providers": namespaces.iter().map(|n| json!({"namespace": n, "resourceTypes": []})).collect::<Vec<_>>(),
-        });
-        record
+        Ok((plan::plan(&template, given, self.scope_of(id, body))?, template))
     }
 
     fn validate(&self, asked: &Asked<'_>, id: &ResourceId) -> Result<Answer, ArmError> {
         let body = read_body(asked)?;
-        let (plan, template) = self.planned(asked, id, &body)?;
-        let mut record = self.record(asked, id, &body, &template, &plan);
+        record::check(id, &body, None)?;
+        let mode = Mode::read(&body, id)?;
+        let (plan, template) = self.planned(id, &body)?;
+        let mut record = self.record(asked, id, &body, &template, &plan, mode);
         record.properties["provisioningState"] = json!("Succeeded");
         record.properties["validatedResources"] = plan.items.iter().map(|i| json!({"id": i.id})).collect();
         Ok(Answer::ok(shown(&record)))
     }
 
-    /// Says which resources would be made and which written again; it does not compare properties.
-    fn what_if(&self, asked: &Asked<'_>, id: &ResourceId) -> Result<Answer, ArmError> {
-        let (plan, _) = self.planned(asked, id, &read_body(asked)?)?;
-        let changes: Vec<Value> = plan
-            .items
-            .iter()
-            .filter(|i| !i.existing)
-            .map(|i| json!({"resourceId": i.id, "changeType": if self.resources.exists(&i.id) { "Deploy" } else { "Create" }}))
-            .collect();
-        Ok(Answer::ok(
-            json!({"status": "Succeeded", "properties": {"correlationId": asked.ctx.correlation_id, "changes": changes}}),
-        ))
-    }
-
     async fn deploy(self: &Arc<Self>, asked: &Asked<'_>, id: ResourceId) -> Result<Answer, ArmError> {
         self.access.check_locks("write", &id)?;
         let body = read_body(asked)?;
-        let (plan, template) = self.planned(asked, &id, &body)?;
-        let mut record = self.record(asked, &id, &body, &template, &plan);
-        record.extra.insert("template".to_owned(), template);
         let existed = self.resources.get(&id);
-        if existed.as_ref().is_some_and(|r| r.provisioning_state() == Some("Running")) {
-            return Err(ArmError::conflict(
-                "DeploymentActive",
-                format!(
-                    "Unable to edit or replace deployment '{}': previous deployment from is still active. Please see https://aka.ms/arm-deploy for usage details.",
-                    id.name()
-                ),
-            ));
+        record::check(&id, &body, existed.as_deref())?;
+        let mode = Mode::read(&body, &id)?;
+        let (plan, template) = self.planned(&id, &body)?;
+        let mut record = self.record(asked, &id, &body, &template, &plan, mode);
+        record.extra.insert("template".to_owned(), template);
+        let brake = watch::Sender::new(false);
+        let cancel = brake.subscribe();
+        {
+            let mut running = self.running.lock();
+            if running.contains_key(id.key()) {
+                return Err(active(&id, "edit or replace"));
+            }
+            running.insert(id.key().to_owned(), brake);
         }
-        let stored = self.resources.save(record).await?;
-        let operation = self.operations.create(&id, "deploy", "global").await?;
-        let (front, ctx) = (self.clone(), asked.ctx.clone());
-        let began = self.config.clock.now();
-        // As the caller, but holding no turn: the request is over when this runs.
-        let arm = crate::ArmClient::new(self.me.clone(), ctx.caller.clone(), crate::front::Held::default());
-        let work = async move {
-            let (outcome, error) = match run::run(&arm, plan).await {
-                Ok(outcome) => (outcome, None),
-                Err((error, outcome)) => (outcome, Some(error)),
-            };
-            let took = front.config.clock.now().duration_since(began);
-            front
-                .resources
-                .modify(&id, |r| {
-                    r.properties["provisioningState"] =
-                        json!(if error.is_some() { "Failed" } else { "Succeeded" });
-                    r.properties["duration"] =
-                        json!(format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis()));
-                    r.properties["timestamp"] = json!(front.config.clock.now().to_string());
-                    r.properties["outputs"] = json!(outcome.outputs);
-                    r.properties["outputResources"] =
-                        outcome.deployed.iter().map(|d| json!({"id": d})).collect();
-                    if let Some(error) = &error {
-                        r.properties["error"] = error.inner();
-                    }
-                    r.extra.insert("operations".to_owned(), json!(outcome.operations));
-                    true
-                })
-                .await?;
-            error.map_or(Ok(()), Err)
-        };
-        let operation = operation.work(work);
+        let begun = self.begin(asked, &id, record, plan, mode, cancel).await;
+        if begun.is_err() {
+            self.running.lock().remove(id.key());
+        }
+        let (stored, operation) = begun?;
         let status = if existed.is_some() { StatusCode::OK } else { StatusCode::CREATED };
         let answer = self.polled(asked, Answer::new(status, shown(&stored)), &stored.id, &operation, false);
         operation.start(&self.config.tasks);
         Ok(answer)
     }
+
+    async fn begin(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        id: &ResourceId,
+        record: Resource,
+        plan: Plan,
+        mode: Mode,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<(Resource, crate::Operation), ArmError> {
+        let stored = self.resources.save(record).await?;
+        let operation = self.operations.create(id, "deploy", "global").await?;
+        // As the caller, but holding no turn: the request is over when this runs.
+        let arm = ArmClient::new(
+            self.me.clone(),
+            asked.ctx.caller.clone(),
+            crate::front::Held::default(),
+            &asked.ctx.correlation_id,
+        );
+        let (front, id, handle) = (self.clone(), id.clone(), operation.clone());
+        let work = async move {
+            let ended = front.carry_out(&arm, &id, plan, mode, cancel).await;
+            front.running.lock().remove(id.key());
+            match ended {
+                Err(error) if error.code == "DeploymentCanceled" => handle.cancel(Some(error)).await,
+                other => other,
+            }
+        };
+        Ok((stored, operation.work(work)))
+    }
+
+    async fn carry_out(
+        &self,
+        arm: &ArmClient,
+        id: &ResourceId,
+        plan: Plan,
+        mode: Mode,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<(), ArmError> {
+        let began = self.config.clock.now();
+        let named: BTreeSet<String> = plan.items.iter().map(|i| i.id.top().key().to_owned()).collect();
+        let (mut outcome, mut ended) = run::run(arm, plan, cancel).await;
+        if ended.is_ok() && mode == Mode::Complete {
+            ended = self.delete_others(arm, &id.scope(), &named, &mut outcome).await;
+        }
+        let took = self.config.clock.now().duration_since(began);
+        let state = match &ended {
+            Ok(()) => "Succeeded",
+            Err(error) if error.code == "DeploymentCanceled" => "Canceled",
+            Err(_) => "Failed",
+        };
+        self.resources
+            .modify(id, |r| {
+                r.properties["provisioningState"] = json!(state);
+                r.properties["duration"] =
+                    json!(format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis()));
+                r.properties["timestamp"] = json!(self.config.clock.now().to_string());
+                r.properties["outputs"] = json!(outcome.outputs);
+                r.properties["outputResources"] = outcome.deployed.iter().map(|d| json!({"id": d})).collect();
+                if let Err(error) = &ended {
+                    r.properties["error"] = error.inner();
+                }
+                r.extra.insert("operations".to_owned(), json!(outcome.operations));
+                true
+            })
+            .await?;
+        ended
+    }
+
+    /// The resources of a group that a template does not name, in the order in which they can go.
+    fn others(&self, group: &ResourceId, named: &BTreeSet<String>) -> Vec<Arc<Resource>> {
+        let mut found: Vec<(u32, Arc<Resource>)> = Vec::new();
+        for resource in self.resources.list(group) {
+            let Some(registered) = self.registered(&resource.kind_type) else { continue };
+            let top = resource.id.types().len() == 1 && resource.id.parts().len() == 1;
+            if top && registered.descriptor.tracked && !named.contains(resource.id.key()) {
+                found.push((registered.descriptor.delete_rank, resource));
+            }
+        }
+        found.sort_by_key(|(rank, _)| *rank);
+        found.into_iter().map(|(_, resource)| resource).collect()
+    }
+
+    async fn delete_others(
+        &self,
+        arm: &ArmClient,
+        group: &ResourceId,
+        named: &BTreeSet<String>,
+        outcome: &mut run::Outcome,
+    ) -> Result<(), ArmError> {
+        for resource in self.others(group, named) {
+            let registered = self.registered(&resource.kind_type);
+            let version =
+                registered.and_then(|r| r.descriptor.api_versions.first().copied()).unwrap_or("2024-11-01");
+            let ended = match arm.delete(&resource.id, version).await {
+                Ok(reply) => reply.done().await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            outcome.operations.push(run::operation("Delete", &resource.id, ended.as_ref().err()));
+            ended.map_err(run::failed)?;
+        }
+        Ok(())
+    }
 }
 
-fn operations(record: &Resource, one: Option<&String>) -> Vec<Value> {
-    let list = record.extra.get("operations").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut shown: Vec<Value> = list
-        .into_iter()
-        .enumerate()
-        .map(|(index, properties)| {
-            let name = format!("{index:016X}");
-            json!({"id": format!("{}/operations/{name}", record.id), "operationId": name, "properties": properties})
-        })
-        .collect();
-    if let Some(one) = one {
-        shown.retain(|o| o["operationId"].as_str() == Some(one));
-    }
-    shown
+fn active(id: &ResourceId, deed: &str) -> ArmError {
+    ArmError::conflict(
+        "DeploymentActive",
+        format!(
+            "Unable to {deed} deployment '{}': the deployment is still active. Please see https://aka.ms/arm-deploy for usage details.",
+            id.name()
+        ),
+    )
 }

@@ -1,8 +1,12 @@
 //! From a template to the list of resources it asks for.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::evaluate::{Missing, Scope};
+use super::parameters;
 use crate::{ArmError, ResourceId};
 
 /// More resources than this in one template are refused, as in the public cloud.
@@ -22,6 +26,24 @@ pub(crate) struct Item {
     pub copy: Option<String>,
     /// Named only to be referred to.
     pub existing: bool,
+    /// Its condition does not hold.
+    pub skipped: bool,
+}
+
+impl Item {
+    /// Whether a `dependsOn` entry means this item.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        let id = &self.id;
+        self.symbol.as_deref() == Some(name)
+            || self.symbol.as_deref().is_some_and(|s| {
+                name.strip_suffix(']').and_then(|n| n.split_once('[')).is_some_and(|(n, _)| n == s)
+            })
+            || self.copy.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(name))
+            || (name.starts_with('/') && ResourceId::parse(name).is_ok_and(|named| named == *id))
+            || id.full_name().eq_ignore_ascii_case(name)
+            || (!name.starts_with('/') && id.key().ends_with(&format!("/{}", name.to_ascii_lowercase())))
+            || format!("{}/{}", id.resource_type(), id.full_name()).eq_ignore_ascii_case(name)
+    }
 }
 
 /// What a template comes to.
@@ -30,6 +52,8 @@ pub(crate) struct Plan {
     pub items: Vec<Item>,
     pub scope: Scope,
     pub outputs: Map<String, Value>,
+    /// The template's own types.
+    pub definitions: Value,
 }
 
 const CONTROL: [&str; 12] = [
@@ -51,7 +75,7 @@ pub(crate) fn invalid(why: impl std::fmt::Display) -> ArmError {
     ArmError::bad_request("InvalidTemplate", format!("Deployment template validation failed: '{why}'."))
 }
 
-fn wrong(missing: Missing) -> ArmError {
+pub(crate) fn wrong(missing: Missing) -> ArmError {
     match missing {
         Missing::Wrong(why) => invalid(why),
         Missing::State(_) => invalid("The template function 'reference' is not expected at this location."),
@@ -61,8 +85,10 @@ fn wrong(missing: Missing) -> ArmError {
 /// Reads a template for a scope with the parameters of the request.
 pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<Plan, ArmError> {
     let object = template.as_object().ok_or_else(|| invalid("the template is not an object"))?;
-    parameters(object.get("parameters"), given, &mut scope)?;
-    scope.variables = object.get("variables").and_then(Value::as_object).cloned().unwrap_or_default();
+    scope.functions = Arc::new(own_functions(object.get("functions")));
+    parameters::fill(object, given, &mut scope)?;
+    let variables = object.get("variables").and_then(Value::as_object);
+    scope.variables = Arc::new(variables.cloned().unwrap_or_default());
     let mut items = Vec::new();
     match object.get("resources") {
         Some(Value::Array(list)) => {
@@ -75,107 +101,114 @@ pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<
                 expand(raw, Some(symbol), None, &scope, &mut items)?;
             }
         }
-        _ => {}
+        None | Some(Value::Null) => {}
+        Some(_) => return Err(invalid("the resources of the template are neither a list nor an object")),
     }
-    if items.len() > RESOURCES_MAX {
-        return Err(invalid(format_args!(
-            "The number of template resources limit exceeded. Limit: '{RESOURCES_MAX}' and actual: '{}'",
-            items.len()
-        )));
-    }
-    for item in &items {
-        scope.own.push(item.id.clone());
-        scope.versions.insert(item.id.key().to_owned(), item.version.clone());
-        if let Some(symbol) = &item.symbol {
-            scope.symbols.insert(symbol.clone(), item.id.clone());
-        }
-    }
+    check_items(&items)?;
+    name_resources(&mut scope, &items);
     for item in &mut items {
-        item.scope.own.clone_from(&scope.own);
-        item.scope.versions.clone_from(&scope.versions);
-        item.scope.symbols.clone_from(&scope.symbols);
+        item.scope.own = scope.own.clone();
+        item.scope.versions = scope.versions.clone();
+        item.scope.symbols = scope.symbols.clone();
     }
+    items.retain(|item| !item.skipped);
     let outputs = object.get("outputs").and_then(Value::as_object).cloned().unwrap_or_default();
-    Ok(Plan { items, scope, outputs })
+    let definitions = object.get("definitions").cloned().unwrap_or_default();
+    Ok(Plan { items, scope, outputs, definitions })
 }
 
-fn parameters(declared: Option<&Value>, given: &Value, scope: &mut Scope) -> Result<(), ArmError> {
-    let empty = Map::new();
-    let declared = declared.and_then(Value::as_object).unwrap_or(&empty);
-    for name in given.as_object().into_iter().flat_map(Map::keys) {
-        if !declared.keys().any(|d| d.eq_ignore_ascii_case(name)) {
+/// `[{"namespace", "members": {name: {…}}}]`, by their full name.
+fn own_functions(declared: Option<&Value>) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for group in declared.and_then(Value::as_array).into_iter().flatten() {
+        let namespace = group.get("namespace").and_then(Value::as_str).unwrap_or("");
+        for (name, function) in group.get("members").and_then(Value::as_object).into_iter().flatten() {
+            found.insert(format!("{namespace}.{name}").to_ascii_lowercase(), function.clone());
+        }
+    }
+    found
+}
+
+/// What the template calls its resources, for references.
+fn name_resources(scope: &mut Scope, items: &[Item]) {
+    let mut symbols = BTreeMap::new();
+    let mut rounds: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in items {
+        if let Some(symbol) = &item.symbol {
+            if item.copy.is_some() {
+                let round = rounds.entry(symbol).or_default();
+                symbols.insert(format!("{symbol}[{round}]"), item.id.clone());
+                *round += 1;
+            }
+            symbols.insert(symbol.clone(), item.id.clone());
+        }
+    }
+    scope.own = Arc::new(items.iter().map(|item| item.id.clone()).collect());
+    scope.versions =
+        Arc::new(items.iter().map(|item| (item.id.key().to_owned(), item.version.clone())).collect());
+    scope.symbols = Arc::new(symbols);
+}
+
+/// Refuses too many resources, one resource twice, unknown dependencies and circles.
+fn check_items(items: &[Item]) -> Result<(), ArmError> {
+    let wanted: Vec<&Item> = items.iter().filter(|item| !item.existing && !item.skipped).collect();
+    if wanted.len() > RESOURCES_MAX {
+        return Err(invalid(format_args!(
+            "The number of template resources limit exceeded. Limit: '{RESOURCES_MAX}' and actual: '{}'. Please see https://aka.ms/arm-template/#resources for usage details",
+            wanted.len()
+        )));
+    }
+    let mut known: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
+    for item in &wanted {
+        if !known.insert(item.id.key()) {
             return Err(invalid(format_args!(
-                "The template parameters '{name}' in the parameters file are not valid; they are not present in the original template and can therefore not be provided at deployment time"
+                "The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details",
+                item.id
             )));
         }
     }
-    let mut waiting: Vec<(&String, &Value)> = declared.iter().collect();
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        let mut last = None;
-        let mut left = Vec::new();
-        for (name, declaration) in waiting {
-            let sent = given
-                .as_object()
-                .and_then(|m| m.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)))
-                .map(|(_, v)| v);
-            if sent.is_some_and(|s| s.get("reference").is_some()) {
-                return Err(ArmError::not_implemented(format_args!(
-                    "The Key Vault reference of parameter '{name}'"
+    let mut needs: Vec<Vec<usize>> = Vec::with_capacity(wanted.len());
+    for item in &wanted {
+        let mut own = Vec::new();
+        for name in &item.depends {
+            if !items.iter().any(|other| other.is_called(name)) {
+                return Err(invalid(format_args!(
+                    "The resource '{name}' is not defined in the template. Please see https://aka.ms/arm-syntax for usage details"
                 )));
             }
-            let value = match sent.and_then(|s| s.get("value")) {
-                Some(value) => value.clone(),
-                None => match declaration.get("defaultValue") {
-                    Some(default) => match scope.value(default) {
-                        Ok(value) => value,
-                        Err(error) => {
-                            last = Some(error);
-                            left.push((name, declaration));
-                            continue;
-                        }
-                    },
-                    None if declaration.get("nullable") == Some(&Value::Bool(true)) => Value::Null,
-                    None => {
-                        return Err(invalid(format_args!(
-                            "The value for the template parameter '{name}' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details"
-                        )));
-                    }
-                },
-            };
-            check(name, declaration, &value)?;
-            scope.parameters.insert(name.clone(), value);
+            own.extend(
+                (0..wanted.len()).filter(|at| wanted[*at].id != item.id && wanted[*at].is_called(name)),
+            );
         }
-        if let (Some(error), true) = (last, left.len() == before) {
-            return Err(wrong(error));
-        }
-        waiting = left;
+        needs.push(own);
     }
-    Ok(())
+    circles(&wanted, &needs)
 }
 
-fn check(name: &str, declaration: &Value, value: &Value) -> Result<(), ArmError> {
-    let kind = declaration.get("type").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase();
-    let fits = match kind.as_str() {
-        "string" | "securestring" => value.is_string() || value.is_null(),
-        "int" => value.is_i64() || value.is_u64(),
-        "bool" => value.is_boolean(),
-        "array" => value.is_array(),
-        "object" | "secureobject" => value.is_object() || value.is_null(),
-        _ => true,
-    };
-    if !fits {
-        return Err(invalid(format_args!(
-            "Template parameter JToken type is not valid. Expected '{kind}' for parameter '{name}'"
-        )));
+/// Takes away, as long as there are any, the resources that need nothing more; what is left goes in a circle.
+fn circles(wanted: &[&Item], needs: &[Vec<usize>]) -> Result<(), ArmError> {
+    let mut done = vec![false; wanted.len()];
+    loop {
+        let mut moved = false;
+        for at in 0..wanted.len() {
+            if !done[at] && needs[at].iter().all(|other| done[*other]) {
+                done[at] = true;
+                moved = true;
+            }
+        }
+        if !moved {
+            break;
+        }
     }
-    let allowed = declaration.get("allowedValues").and_then(Value::as_array);
-    if allowed.is_some_and(|a| !a.contains(value)) {
-        return Err(invalid(format_args!(
-            "The provided value for the template parameter '{name}' is not valid. The value '{value}' is not part of the allowed value(s)"
-        )));
+    let left: Vec<String> =
+        (0..wanted.len()).filter(|at| !done[*at]).map(|at| wanted[at].id.to_string()).collect();
+    if left.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(invalid(format_args!(
+        "Circular dependency detected on resource: '{}'. Please see https://aka.ms/arm-syntax-resources for usage details",
+        left.join(", ")
+    )))
 }
 
 fn expand(
@@ -189,17 +222,26 @@ fn expand(
         return one(raw, symbol, parent, scope, None, items);
     };
     let name = copy.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
-    let count = scope.value(copy.get("count").unwrap_or(&Value::Null)).map_err(wrong)?.as_i64().unwrap_or(0);
-    if count < 0 || usize::try_from(count).is_ok_and(|c| c > RESOURCES_MAX) {
-        return Err(invalid(format_args!("The copy count of loop '{name}' is not valid")));
+    if name.is_empty() {
+        return Err(invalid("The template resource copy has no 'name'"));
     }
-    for index in 0..count {
-        let mut inner = scope.clone();
-        inner.loops.insert(name.clone(), index);
-        inner.current = Some(name.clone());
-        one(raw, symbol, parent, &inner, Some(&name), items)?;
+    for index in 0..scope.rounds(copy).map_err(wrong)? {
+        one(raw, symbol, parent, &scope.round(&name, index), Some(&name), items)?;
     }
     Ok(())
+}
+
+/// Whether the condition of a resource does not hold.
+fn is_skipped(raw: &Value, scope: &Scope) -> Result<bool, ArmError> {
+    let Some(condition) = raw.get("condition") else { return Ok(false) };
+    match scope.value(condition).map_err(wrong)? {
+        Value::Bool(truth) => Ok(!truth),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(false),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(true),
+        other => {
+            Err(invalid(format_args!("The condition '{other}' of a template resource is not a boolean")))
+        }
+    }
 }
 
 fn one(
@@ -219,12 +261,16 @@ fn one(
     let need = |name: &str| {
         text(name)?.ok_or_else(|| invalid(format_args!("The template resource has no '{name}'")))
     };
-    if let Some(condition) = raw.get("condition")
-        && scope.value(condition).map_err(wrong)? != Value::Bool(true)
-    {
-        return Ok(());
+    if items.len() > RESOURCES_MAX * 4 {
+        return Err(invalid("The template has too many resources"));
     }
-    let (mut kind, mut name) = (need("type")?, need("name")?);
+    let skipped = is_skipped(raw, scope)?;
+    let named = || Ok::<_, ArmError>((need("type")?, need("name")?));
+    // The name of what is not deployed may be made of what is not there.
+    let (mut kind, mut name) = match named() {
+        Err(_) if skipped => return Ok(()),
+        other => other?,
+    };
     if let Some((outer_kind, outer_name)) = parent {
         kind = format!("{outer_kind}/{kind}");
         name = format!("{outer_name}/{name}");
@@ -251,8 +297,12 @@ fn one(
         symbol: symbol.map(str::to_owned),
         copy: copy.map(str::to_owned),
         existing: raw.get("existing") == Some(&Value::Bool(true)),
+        skipped,
         id,
     });
+    if skipped {
+        return Ok(());
+    }
     for child in raw.get("resources").and_then(Value::as_array).into_iter().flatten() {
         expand(child, None, Some((&kind, &name)), scope, items)?;
     }
@@ -271,8 +321,8 @@ fn base(
         }
         // `Microsoft.X/type/name`, seen from the target.
         let words: Vec<&str> = at.split('/').collect();
-        let (Some(namespace), rest) = (words.first(), &words[1..]) else {
-            return Err(invalid("an empty scope"));
+        let Some((namespace, rest)) = words.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+            return Err(invalid(format_args!("the scope '{at}' is not valid")));
         };
         let kinds: Vec<&str> = rest.iter().step_by(2).copied().collect();
         let names: Vec<&str> = rest.iter().skip(1).step_by(2).copied().collect();
@@ -342,6 +392,57 @@ mod tests {
                 .contains("'name' is not provided")
         );
         assert!(plan(&template, &json!({"name": {"value": 1}}), scope.clone()).is_err());
-        assert!(plan(&template, &json!({"name": {"value": "w"}, "other": {"value": 1}}), scope).is_err());
+        let more = json!({"name": {"value": "w"}, "other": {"value": 1}});
+        assert!(plan(&template, &more, scope).is_err());
+    }
+
+    #[test]
+    fn templates_that_cannot_be_are_refused_with_the_reason() {
+        let resource = |name: &str, depends: Value| json!({"type": "A.B/c", "apiVersion": "1", "name": name, "dependsOn": depends});
+        let table = [
+            (
+                json!([resource("a", json!(["b"])), resource("b", json!(["[resourceId('A.B/c', 'a')]"]))]),
+                "Circular dependency detected on resource: '/subscriptions/s/resourceGroups/g/providers/A.B/c/a, ",
+            ),
+            (
+                json!([resource("a", json!(["nothing"]))]),
+                "The resource 'nothing' is not defined in the template",
+            ),
+            (json!([resource("a", json!([])), resource("A", json!([]))]), "is defined multiple times"),
+            (json!({"x": resource("a", json!(["y"])), "y": resource("b", json!(["x"]))}), "Circular"),
+            (json!([{"type": "A.B/c/d", "apiVersion": "1", "name": "a"}]), "incorrect segment lengths"),
+            (json!([{"type": "A.B/c", "name": "a"}]), "has no 'apiVersion'"),
+            (
+                json!([{"type": "A.B/c", "apiVersion": "1", "name": "a", "copy": {"name": "l", "count": 801}}]),
+                "invalid count '801'",
+            ),
+            (
+                json!([{"type": "A.B/c", "apiVersion": "1", "name": "a", "condition": "[variables('loop')]"}]),
+                "refer to themselves",
+            ),
+            (json!([{"type": "A.B/c", "apiVersion": "1", "name": "a", "condition": 7}]), "not a boolean"),
+            (json!("text"), "neither a list nor an object"),
+        ];
+        for (resources, expected) in table {
+            let template = json!({"variables": {"loop": "[variables('loop')]"}, "resources": resources});
+            let scope = Scope { target: ResourceId::of_group("s", "g"), ..Scope::default() };
+            let error = plan(&template, &json!({}), scope).unwrap_err();
+            assert!(error.message.contains(expected), "{}: {expected}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_resource_may_wait_for_one_that_is_not_deployed() {
+        let template = json!({"resources": {
+            "never": {"type": "A.B/c", "apiVersion": "1", "name": "never", "condition": false},
+            "old": {"type": "A.B/c", "apiVersion": "1", "name": "old", "existing": true},
+            "all": {"type": "A.B/c", "apiVersion": "1", "name": "[format('w{0}', copyIndex())]", "copy": {"name": "all", "count": "[length(range(0, 2))]"}},
+            "last": {"type": "A.B/c", "apiVersion": "1", "name": "last", "dependsOn": ["never", "old", "all", "all[1]"]},
+        }});
+        let scope = Scope { target: ResourceId::of_group("s", "g"), ..Scope::default() };
+        let made = plan(&template, &json!({}), scope).unwrap();
+        let names: Vec<String> = made.items.iter().map(|i| i.id.full_name()).collect();
+        assert_eq!(names, ["w0", "w1", "last", "old"]);
+        assert_eq!(made.scope.symbols.get("all[1]").unwrap().name(), "w1");
     }
 }

@@ -1,10 +1,13 @@
 //! Carrying a plan out, as the caller, through the front door.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::evaluate::{Missing, Scope};
+use super::parameters;
 use super::plan::{Item, Plan, invalid};
 use crate::{ArmClient, ArmError, ResourceId};
 
@@ -17,12 +20,12 @@ pub(crate) struct Outcome {
     pub operations: Vec<Value>,
 }
 
-fn is_deployment(id: &ResourceId) -> bool {
+pub(super) fn is_deployment(id: &ResourceId) -> bool {
     id.is_type("Microsoft.Resources/deployments")
 }
 
 /// The body of a PUT.
-fn body(item: &Item, scope: &Scope) -> Result<Value, Missing> {
+pub(super) fn body(item: &Item, scope: &Scope) -> Result<Value, Missing> {
     let mut made = Map::new();
     for (name, raw) in &item.raw {
         let inner = is_deployment(&item.id)
@@ -63,7 +66,7 @@ fn id_in(key: &str) -> Option<ResourceId> {
 }
 
 /// Evaluates with `make`, fetching states as they turn out to be needed. `None`: one is of a resource still to come.
-async fn settle<T>(
+pub(super) async fn settle<T>(
     arm: &ArmClient,
     scope: &mut Scope,
     waiting: &BTreeSet<String>,
@@ -78,109 +81,155 @@ async fn settle<T>(
                     return Ok(None);
                 }
                 let state = fetch(arm, &key).await?;
-                scope.states.insert(key, state);
+                Arc::make_mut(&mut scope.states).insert(key, state);
             }
         }
     }
 }
 
-fn blocks(name: &str, other: &Item) -> bool {
-    let lower = name.to_ascii_lowercase();
-    other.symbol.as_deref() == Some(name)
-        || other.copy.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(name))
-        || ResourceId::parse(name).is_ok_and(|id| name.starts_with('/') && id == other.id)
-        || other.id.full_name().eq_ignore_ascii_case(name)
-        || (!name.starts_with('/') && other.id.key().ends_with(&format!("/{lower}")))
-        || format!("{}/{}", other.id.resource_type(), other.id.full_name()).eq_ignore_ascii_case(name)
+fn canceled() -> ArmError {
+    ArmError::conflict("DeploymentCanceled", "The deployment was canceled.")
 }
 
-/// Deploys everything, one after the other, what others need first.
-pub(crate) async fn run(arm: &ArmClient, plan: Plan) -> Result<Outcome, (ArmError, Outcome)> {
-    let mut outcome = Outcome::default();
-    let mut scope = plan.scope;
-    let (_, mut pending): (Vec<Item>, Vec<Item>) = plan.items.into_iter().partition(|i| i.existing);
-    while !pending.is_empty() {
-        let waiting: BTreeSet<String> = pending.iter().map(|i| i.id.key().to_owned()).collect();
-        let mut moved = false;
-        let mut left = Vec::new();
-        let all = pending.clone();
-        for item in pending {
-            let blocked = item
-                .depends
-                .iter()
-                .any(|d| all.iter().any(|o| o.id != item.id && waiting.contains(o.id.key()) && blocks(d, o)));
-            if blocked {
-                left.push(item);
-                continue;
-            }
-            let mut inner = item.scope.clone();
-            inner.states.clone_from(&scope.states);
-            let made = match settle(arm, &mut inner, &waiting, |s| body(&item, s)).await {
-                Ok(Some(made)) => made,
-                Ok(None) => {
-                    left.push(item);
-                    continue;
+/// A deployment under way.
+struct Run<'a> {
+    arm: &'a ArmClient,
+    cancel: watch::Receiver<bool>,
+    scope: Scope,
+    outcome: Outcome,
+}
+
+impl Run<'_> {
+    /// Deploys one resource; false: it must wait for another.
+    async fn deploy(&mut self, item: &Item, waiting: &BTreeSet<String>) -> Result<bool, ArmError> {
+        let mut inner = item.scope.clone();
+        inner.states = self.scope.states.clone();
+        let Some(made) = settle(self.arm, &mut inner, waiting, |s| body(item, s)).await? else {
+            return Ok(false);
+        };
+        self.scope.states = inner.states;
+        let ended = {
+            let mut cancel = self.cancel.clone();
+            let work = async {
+                match self.arm.put(&item.id, &item.version, made).await {
+                    Ok(reply) => reply.done().await,
+                    Err(error) => Err(error),
                 }
-                Err(error) => return Err((error, outcome)),
             };
-            scope.states.extend(inner.states);
-            let ended = match arm.put(&item.id, &item.version, made).await {
-                Ok(reply) => reply.done().await,
-                Err(error) => Err(error),
-            };
-            outcome.operations.push(operation(&item.id, ended.as_ref().err()));
-            if let Err(error) = ended {
-                return Err((failed(error), outcome));
-            }
-            outcome.deployed.push(item.id.clone());
-            moved = true;
-        }
-        if !moved {
-            let names: Vec<String> = left.iter().map(|i| i.id.full_name()).collect();
-            return Err((
-                invalid(format_args!("Circular dependency detected on resource(s): '{}'", names.join(", "))),
-                outcome,
-            ));
-        }
-        pending = left;
-    }
-    match outputs(arm, &mut scope, &plan.outputs).await {
-        Ok(outputs) => outcome.outputs = outputs,
-        Err(error) => return Err((error, outcome)),
-    }
-    Ok(outcome)
-}
-
-/// What the deployment gives, when everything stands.
-async fn outputs(
-    arm: &ArmClient,
-    scope: &mut Scope,
-    wanted: &Map<String, Value>,
-) -> Result<Map<String, Value>, ArmError> {
-    let none = BTreeSet::new();
-    let mut outputs = Map::new();
-    for (name, raw) in wanted {
-        let condition = raw.get("condition").cloned().unwrap_or(Value::Bool(true));
-        let evaluate = |s: &Scope| {
-            if s.value(&condition)? == Value::Bool(true) {
-                s.value(&raw["value"]).map(Some)
-            } else {
-                Ok(None)
+            tokio::select! {
+                ended = work => ended,
+                true = told(&mut cancel) => Err(canceled()),
             }
         };
-        if let Some(Some(value)) = settle(arm, scope, &none, evaluate).await? {
-            outputs.insert(name.clone(), json!({"type": raw["type"].as_str().map(capital), "value": value}));
+        self.outcome.operations.push(operation("Create", &item.id, ended.as_ref().err()));
+        match ended {
+            Ok(_) => {
+                self.outcome.deployed.push(item.id.clone());
+                Ok(true)
+            }
+            Err(error) if error.code == "DeploymentCanceled" => Err(error),
+            Err(error) => Err(failed(error)),
         }
     }
-    Ok(outputs)
+
+    /// Everything, one after the other, what others need first.
+    async fn all(&mut self, mut pending: Vec<Item>) -> Result<(), ArmError> {
+        while !pending.is_empty() {
+            let waiting: BTreeSet<String> = pending.iter().map(|i| i.id.key().to_owned()).collect();
+            let blocked: Vec<bool> = pending
+                .iter()
+                .map(|item| {
+                    item.depends.iter().any(|d| pending.iter().any(|o| o.id != item.id && o.is_called(d)))
+                })
+                .collect();
+            let (mut moved, mut left) = (false, Vec::new());
+            for (item, blocked) in pending.into_iter().zip(blocked) {
+                if *self.cancel.borrow() {
+                    return Err(canceled());
+                }
+                if !blocked && self.deploy(&item, &waiting).await? {
+                    moved = true;
+                } else {
+                    left.push(item);
+                }
+            }
+            if !moved {
+                let names: Vec<String> = left.iter().map(|i| i.id.to_string()).collect();
+                return Err(invalid(format_args!(
+                    "Circular dependency detected on resource: '{}'. Please see https://aka.ms/arm-syntax-resources for usage details",
+                    names.join(", ")
+                )));
+            }
+            pending = left;
+        }
+        Ok(())
+    }
+
+    async fn outputs(&mut self, declared: &Map<String, Value>, definitions: &Value) -> Result<(), ArmError> {
+        let none = BTreeSet::new();
+        for (name, raw) in declared {
+            let evaluate = |s: &Scope| {
+                if let Some(condition) = raw.get("condition")
+                    && s.value(condition)? != Value::Bool(true)
+                {
+                    return Ok(None);
+                }
+                match raw.get("copy") {
+                    Some(copy) => s.copied(copy).map(|(_, list)| Some(list)),
+                    None => s.value(raw.get("value").unwrap_or(&Value::Null)).map(Some),
+                }
+            };
+            let Some(Some(value)) = settle(self.arm, &mut self.scope, &none, evaluate).await? else {
+                continue;
+            };
+            let kind = parameters::kind(definitions, raw);
+            let mut shown = json!({"type": capital(&kind)});
+            // A secret is given to nobody who reads the history.
+            if !kind.starts_with("secure") {
+                shown["value"] = value;
+            }
+            self.outcome.outputs.insert(name.clone(), shown);
+        }
+        Ok(())
+    }
 }
 
-fn capital(kind: &str) -> String {
-    let mut letters = kind.chars();
-    letters.next().map(|c| c.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+async fn told(cancel: &mut watch::Receiver<bool>) -> bool {
+    let told = cancel.wait_for(|cancelled| *cancelled).await.is_ok();
+    // Without anybody who could tell it never comes.
+    if told { true } else { std::future::pending().await }
 }
 
-fn failed(inner: ArmError) -> ArmError {
+/// Deploys a plan until it ends, fails or is cancelled.
+pub(crate) async fn run(
+    arm: &ArmClient,
+    plan: Plan,
+    cancel: watch::Receiver<bool>,
+) -> (Outcome, Result<(), ArmError>) {
+    let mut run = Run { arm, cancel, scope: plan.scope, outcome: Outcome::default() };
+    let wanted: Vec<Item> = plan.items.into_iter().filter(|item| !item.existing).collect();
+    let mut ended = run.all(wanted).await;
+    if ended.is_ok() {
+        ended = run.outputs(&plan.outputs, &plan.definitions).await;
+    }
+    (run.outcome, ended)
+}
+
+/// `string` as the history spells it.
+pub(super) fn capital(kind: &str) -> String {
+    match kind {
+        "securestring" => "SecureString".to_owned(),
+        "secureobject" => "SecureObject".to_owned(),
+        _ => {
+            let mut letters = kind.chars();
+            let first = letters.next().map(|c| c.to_ascii_uppercase().to_string()).unwrap_or_default();
+            first + letters.as_str()
+        }
+    }
+}
+
+/// The error of a deployment of which something failed.
+pub(super) fn failed(inner: ArmError) -> ArmError {
     ArmError::conflict(
         "DeploymentFailed",
         "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.",
@@ -188,10 +237,16 @@ fn failed(inner: ArmError) -> ArmError {
     .detail(inner)
 }
 
-fn operation(id: &ResourceId, error: Option<&ArmError>) -> Value {
+/// One operation, as the history shows it.
+pub(super) fn operation(deed: &str, id: &ResourceId, error: Option<&ArmError>) -> Value {
+    let state = match error {
+        None => "Succeeded",
+        Some(error) if error.code == "DeploymentCanceled" => "Canceled",
+        Some(_) => "Failed",
+    };
     json!({
-        "provisioningOperation": "Create", "provisioningState": if error.is_some() { "Failed" } else { "Succeeded" },
-        "statusCode": error.map_or("OK".to_owned(), |e| e.status.as_u16().to_string()),
+        "provisioningOperation": deed, "provisioningState": state,
+        "statusCode": error.map_or("OK", |e| e.status.canonical_reason().unwrap_or("Conflict")).replace(' ', ""),
         "statusMessage": error.map(ArmError::body),
         "targetResource": {"id": id, "resourceType": id.resource_type(), "resourceName": id.full_name()},
     })

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{Front, FrontConfig, Registered, Turns};
+use super::health::Availability;
+use super::limits::{Buckets, Limits};
+use super::{Front, FrontConfig, Registered, Turns, write_log};
 use crate::access::{ROLE_ASSIGNMENT, roles};
-use crate::activity::Activity;
+use crate::activity::{Activity, Event};
 use crate::store::Database;
 use crate::types::Provider;
-use crate::{Access, ArmError, Operations, Resource, ResourceId, Resources, StoreError};
+use crate::{Access, ArmError, OperationStatus, Operations, Resource, ResourceId, Resources, StoreError};
 
 /// Why the front door could not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +38,23 @@ pub enum StartError {
 pub struct FrontBuilder {
     config: FrontConfig,
     providers: Vec<Provider>,
+    limits: Limits,
 }
 
 impl FrontBuilder {
     pub(super) fn new(config: FrontConfig) -> Self {
-        Self { config, providers: Vec::new() }
+        Self { config, providers: Vec::new(), limits: Limits::default() }
     }
 
     /// With a provider. Two with the same namespace are joined.
     pub fn provider(mut self, provider: Provider) -> Self {
         self.providers.push(provider);
+        self
+    }
+
+    /// With other limits for requests than the roomy ones.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -89,9 +98,12 @@ impl FrontBuilder {
             providers,
             types,
             turns: Turns::default(),
+            buckets: Buckets::new(self.limits),
+            running: crate::deployments::Running::default(),
             tokens: Mutex::new(HashMap::new()),
             me: me.clone(),
         });
+        front.listen();
         front.first_start().await?;
         front.take_up().await.map_err(StartError::Resume)?;
         Ok(front)
@@ -114,6 +126,36 @@ fn register(kind: Arc<dyn crate::ResourceType>) -> Result<Registered, StartError
 }
 
 impl Front {
+    /// Has the ends of operations and changes of health written into the activity log.
+    fn listen(&self) {
+        let (activity, tasks) = (self.activity.clone(), self.config.tasks.clone());
+        let clock = self.config.clock.clone();
+        self.operations.on_end(move |record| {
+            let Some(cause) = &record.cause else { return };
+            let (word, code) = match record.status {
+                OperationStatus::Succeeded => ("Succeeded", 200),
+                OperationStatus::Canceled => ("Canceled", 200),
+                _ => ("Failed", record.error.as_ref().map_or(500, |e| e.status.as_u16())),
+            };
+            let mut event = Event::of(clock.now(), cause, word, code, record.error.as_ref());
+            event.operation_id = Some(record.id.clone());
+            activity.note(event);
+            write_log(&activity, &tasks);
+        });
+        let (activity, tasks) = (self.activity.clone(), self.config.tasks.clone());
+        let clock = self.config.clock.clone();
+        self.resources.observe(move |before, now| {
+            let Some(before) = before.filter(|b| b.location.is_some() && !b.id.namespace().is_empty()) else {
+                return;
+            };
+            let (from, to) = (Availability::of(before), Availability::of(now));
+            if from.name() != to.name() {
+                activity.note(Event::health(clock.now(), &now.id, from.name(), to.name(), to.summary()));
+                write_log(&activity, &tasks);
+            }
+        });
+    }
+
     /// Makes the subscription and its owners' assignments at the first start.
     async fn first_start(&self) -> Result<(), StoreError> {
         let subscription = ResourceId::of_subscription(&self.config.subscription_id);
@@ -158,6 +200,11 @@ impl Front {
                     operation.id().to_owned(),
                 );
                 operation.work(work).start(&self.config.tasks);
+                continue;
+            }
+            if full_type.eq_ignore_ascii_case(crate::deployments::TYPE) {
+                let error = self.interrupted(&record.resource).await?;
+                operation.fail(error).await?;
                 continue;
             }
             let resource = self.resources.get(&record.resource).map(|r| (*r).clone());

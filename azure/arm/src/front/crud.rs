@@ -494,7 +494,12 @@ impl Front {
     /// The context of work done during a turn: its own requests do not wait for it.
     fn within(&self, asked: &Asked<'_>, turn: &super::turn::Turn) -> Ctx {
         let mut ctx = asked.ctx.clone();
-        ctx.arm = crate::ArmClient::new(self.me.clone(), ctx.caller.clone(), turn.held.clone());
+        ctx.arm = crate::ArmClient::new(
+            self.me.clone(),
+            ctx.caller.clone(),
+            turn.held.clone(),
+            &ctx.correlation_id,
+        );
         ctx
     }
 

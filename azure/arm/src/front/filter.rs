@@ -129,23 +129,25 @@ pub(super) fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
         .any(|(n, v)| n.eq_ignore_ascii_case(name) && get("tagValue").is_none_or(|w| w == v))
 }
 
-/// Compares an RFC 3339 time with a clause whose time may lack its zone (then it is UTC).
-pub(super) fn compare_time(clause: &Clause, at: &str) -> bool {
-    let text = clause.value.replace(' ', "+");
-    let Some(bound) = text
-        .parse::<jiff::Timestamp>()
+/// A time as filters write it; one without a zone is UTC.
+pub(super) fn time(text: &str) -> Option<jiff::Timestamp> {
+    // A plus sign that nobody encoded arrives as a blank.
+    let text = text.trim().replace(' ', "+");
+    text.parse::<jiff::Timestamp>()
         .or_else(|_| format!("{text}Z").parse())
         .or_else(|_| format!("{text}T00:00:00Z").parse())
         .ok()
-    else {
-        return true;
-    };
-    let Ok(at) = at.parse::<jiff::Timestamp>() else { return true };
+}
+
+/// Compares an RFC 3339 time with a clause.
+pub(super) fn compare_time(clause: &Clause, at: &str) -> bool {
+    let (Some(bound), Ok(at)) = (time(&clause.value), at.parse::<jiff::Timestamp>()) else { return false };
     match clause.op.as_str() {
         "ge" => at >= bound,
         "gt" => at > bound,
         "le" => at <= bound,
         "lt" => at < bound,
+        "ne" => at != bound,
         _ => at == bound,
     }
 }

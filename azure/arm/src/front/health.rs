@@ -40,7 +40,7 @@ impl Availability {
         }
     }
 
-    fn summary(self) -> &'static str {
+    pub(crate) fn summary(self) -> &'static str {
         match self {
             Self::Available => "There aren't any known problems affecting this resource.",
             Self::Degraded => "The last change of this resource failed; it runs as it was before.",

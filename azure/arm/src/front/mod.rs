@@ -12,6 +12,7 @@ mod filter;
 mod generic;
 mod groups;
 mod health;
+mod limits;
 mod management_groups;
 mod metadata;
 mod namespaces;
@@ -35,15 +36,17 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use http::StatusCode;
 use kit::http::{BoxService, Request, Response, Service};
 use kit::{Clock, Tasks};
 use parking_lot::Mutex;
 
 pub use builder::{FrontBuilder, StartError};
+pub use limits::{Limit, Limits};
 pub(crate) use request::{Answer, Held, InProcess, Incoming, read_body};
 pub(crate) use turn::Turns;
 
-use crate::activity::Activity;
+use crate::activity::{Activity, CAUSE, Event};
 use crate::types::{Provider, ResourceType, TypeDescriptor};
 use crate::{
     Access, ArmClient, ArmError, Caller, Ctx, Directory, Operations, Resources, Token, TokenVerifier,
@@ -136,6 +139,8 @@ pub struct Front {
     /// By lower-case full type.
     pub(crate) types: BTreeMap<String, Registered>,
     pub(crate) turns: Turns,
+    pub(crate) buckets: limits::Buckets,
+    pub(crate) running: crate::deployments::Running,
     pub(crate) settings: crate::Table,
     tokens: Mutex<HashMap<String, Token>>,
     pub(crate) me: WeakFront,
@@ -215,7 +220,7 @@ impl Front {
         held: Held,
     ) -> Ctx {
         Ctx {
-            arm: ArmClient::new(self.me.clone(), caller.clone(), held),
+            arm: ArmClient::new(self.me.clone(), caller.clone(), held, &correlation_id),
             caller,
             client_ip,
             correlation_id,
@@ -262,32 +267,46 @@ impl Front {
             Ok(incoming) => incoming,
             Err(error) => return reply::refused(&error),
         };
-        let outcome = self.handle(&incoming).await;
-        self.log(&incoming, &outcome);
+        let began = self.config.clock.now();
+        let outcome = CAUSE.scope(incoming.cause.clone(), self.handle(&incoming)).await;
+        self.log(&incoming, began, &outcome);
         reply::response(&incoming, outcome)
     }
 
     /// Writes the deed into the activity log; nobody waits for the disk.
-    fn log(&self, incoming: &Incoming, outcome: &Result<Answer, ArmError>) {
-        let Some((action, resource, caller)) = incoming.deed() else { return };
-        if action.ends_with("/read") {
-            return;
-        }
-        let outcome = match outcome {
-            Ok(answer) => Ok(answer.status.as_u16()),
-            Err(error) => Err((error, error.status.as_u16())),
-        };
+    fn log(&self, incoming: &Incoming, began: jiff::Timestamp, outcome: &Result<Answer, ArmError>) {
+        let Some(cause) = incoming.cause.lock().take() else { return };
         let now = self.config.clock.now();
-        let event =
-            crate::activity::Event::new(now, &action, &resource, &caller, &incoming.correlation_id, outcome);
-        self.activity.note(&event);
-        let activity = self.activity.clone();
-        self.config.tasks.spawn_careful("activity log", async move {
-            if let Err(error) = activity.write(event).await {
-                tracing::error!(error = %kit::Chain(&error), "failed to write the activity log");
+        match outcome {
+            Ok(Answer { operation: Some(operation), status, .. }) => {
+                // The operation may have ended already: these come before its end.
+                for (after, word) in [(0, "Started"), (1, "Accepted")] {
+                    let at = began + jiff::SignedDuration::from_nanos(after);
+                    let mut event = Event::of(at, &cause, word, status.as_u16(), None);
+                    event.operation_id = Some(operation.clone());
+                    self.activity.note(event);
+                }
             }
-        });
+            Ok(answer) => {
+                let word = if answer.status == StatusCode::ACCEPTED { "Accepted" } else { "Succeeded" };
+                self.activity.note(Event::of(now, &cause, word, answer.status.as_u16(), None));
+            }
+            Err(error) => {
+                self.activity.note(Event::of(now, &cause, "Failed", error.status.as_u16(), Some(error)));
+            }
+        }
+        write_log(&self.activity, &self.config.tasks);
     }
+}
+
+/// Has what was noted written to disk.
+pub(crate) fn write_log(activity: &Activity, tasks: &Tasks) {
+    let activity = activity.clone();
+    tasks.spawn_careful("activity log", async move {
+        if let Err(error) = activity.write().await {
+            tracing::error!(error = %kit::Chain(&error), "failed to write the activity log");
+        }
+    });
 }
 
 struct Door(Arc<Front>);

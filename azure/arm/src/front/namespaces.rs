@@ -83,6 +83,9 @@ impl Front {
                 &["subscriptions", "resourceGroups", "deployments", "tags", "tenants"],
             ),
             row("Microsoft.Features", &["features", "providers"]),
+            row("Microsoft.Management", &["managementGroups"]),
+            row("Microsoft.ResourceHealth", &["availabilityStatuses", "events"]),
+            row("Microsoft.Insights", &["eventtypes"]),
         ]
     }
 

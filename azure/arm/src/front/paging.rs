@@ -38,7 +38,7 @@ fn begin(rows: &[Value], last: &str) -> usize {
 
 impl Front {
     /// The page of `rows` that was asked for.
-    pub(super) fn paged(&self, asked: &Asked<'_>, mut rows: Vec<Value>) -> Result<Answer, ArmError> {
+    pub(crate) fn paged(&self, asked: &Asked<'_>, mut rows: Vec<Value>) -> Result<Answer, ArmError> {
         let top = match asked.ctx.query("$top") {
             None if asked.incoming.in_process.is_some() => usize::MAX,
             None => PAGE_ROWS,

@@ -58,12 +58,13 @@ pub(super) fn response(incoming: &Incoming, outcome: Result<Answer, ArmError>) -
     if let Some(id) = incoming.header("x-ms-client-request-id") {
         set("x-ms-client-request-id", id);
     }
-    let bucket = match incoming.method.as_str() {
-        "GET" | "HEAD" => "x-ms-ratelimit-remaining-subscription-reads",
-        "DELETE" => "x-ms-ratelimit-remaining-subscription-deletes",
-        _ => "x-ms-ratelimit-remaining-subscription-writes",
-    };
-    set(bucket, "11999");
+    let (left, wait) = incoming.left();
+    if let Some((header, left)) = left {
+        set(header, &left.to_string());
+    }
+    if let Some(seconds) = wait {
+        set("retry-after", &seconds.to_string());
+    }
     set("cache-control", "no-cache");
     set("pragma", "no-cache");
     set("expires", "-1");

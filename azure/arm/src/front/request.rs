@@ -14,10 +14,14 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::Front;
+use crate::activity::Cause;
 use crate::{ArmError, Caller, ResourceId};
 
 /// Bodies larger than this are refused (ARM's own limit is 4 MiB).
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A client's own correlation id that is longer is not taken over.
+const CORRELATION_BYTES_MAX: usize = 128;
 
 /// Turns that the code making an in-process request holds already, as long as it does.
 #[derive(Clone, Default)]
@@ -46,7 +50,10 @@ pub(crate) struct Incoming {
     pub request_id: String,
     pub body: Bytes,
     pub in_process: Option<InProcess>,
-    deed: Mutex<Option<(String, ResourceId, Caller)>>,
+    /// What it does, once that is known; nothing for what only reads.
+    pub cause: Arc<Mutex<Option<Cause>>>,
+    /// What is left in the caller's bucket, with the header that says so, and how long to wait if nothing is.
+    left: Mutex<(Option<(&'static str, u32)>, Option<u64>)>,
 }
 
 impl Incoming {
@@ -81,6 +88,7 @@ impl Incoming {
             uri: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
             ip: parts.extensions.get::<Connection>().map(|c| c.peer.ip()),
             correlation_id: text("x-ms-correlation-request-id")
+                .filter(|id| !id.is_empty() && id.len() <= CORRELATION_BYTES_MAX)
                 .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             request_id: uuid::Uuid::new_v4().to_string(),
             in_process: parts.extensions.get::<InProcess>().cloned(),
@@ -88,7 +96,8 @@ impl Incoming {
             headers: parts.headers,
             segments,
             body,
-            deed: Mutex::new(None),
+            cause: Arc::default(),
+            left: Mutex::default(),
         })
     }
 
@@ -124,13 +133,31 @@ impl Incoming {
         }))
     }
 
-    /// Notes what this request does, for the activity log.
+    /// Notes what this request does, for the activity log. Reading is nothing to log.
     pub(crate) fn note(&self, action: &str, resource: &ResourceId, caller: &Caller) {
-        *self.deed.lock() = Some((action.to_owned(), resource.clone(), caller.clone()));
+        if action.ends_with("/read") {
+            return;
+        }
+        let mut cause = Cause::new(action, resource, caller, &self.correlation_id);
+        cause.client_request_id = self.header("x-ms-client-request-id").map(str::to_owned);
+        cause.client_ip = self.ip.map(|ip| ip.to_string());
+        cause.method = self.method.to_string();
+        *self.cause.lock() = Some(cause);
     }
 
-    pub(crate) fn deed(&self) -> Option<(String, ResourceId, Caller)> {
-        self.deed.lock().clone()
+    /// Notes what is left in the caller's bucket.
+    pub(crate) fn note_left(&self, header: &'static str, left: u32) {
+        self.left.lock().0 = Some((header, left));
+    }
+
+    /// Notes how long a throttled caller should wait.
+    pub(crate) fn note_wait(&self, seconds: u64) {
+        self.left.lock().1 = Some(seconds);
+    }
+
+    /// What was noted: the header, what is left, and the wait.
+    pub(crate) fn left(&self) -> (Option<(&'static str, u32)>, Option<u64>) {
+        *self.left.lock()
     }
 }
 

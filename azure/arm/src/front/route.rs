@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use http::Method;
 
 use super::{Answer, Front, Incoming, authorization};
@@ -54,6 +55,7 @@ impl Front {
             return self.metadata(incoming);
         }
         let caller = self.authenticate(incoming).await?;
+        self.throttle(incoming, &caller)?;
         let version = self.api_version(incoming)?;
         let held = incoming.in_process.as_ref().map(|p| p.held.clone()).unwrap_or_default();
         let ctx = self.ctx_of(
@@ -78,58 +80,84 @@ impl Front {
         self.in_namespace(&asked, scope, namespace, rest).await
     }
 
-    /// The resource manager's own paths; `None`: it is a provider's.
+    /// The resource manager's own paths; `None`: it is a provider's. Nothing is done before the version is known to be
+    /// good.
     async fn own(
         self: &Arc<Self>,
         asked: &Asked<'_>,
         words: &[&str],
         version: &str,
     ) -> Result<Option<Answer>, ArmError> {
-        let segments = &asked.incoming.segments;
-        let answer = match words {
-            ["tenants"] => self.list_tenants(asked),
-            ["subscriptions"] => self.list_subscriptions(asked),
-            ["subscriptions", s] => self.show_subscription(asked, s),
-            ["subscriptions", s, "locations"] => self.list_locations(asked, s),
-            ["subscriptions", s, "tagnames"] if asked.method() == Method::GET => {
-                self.list_tag_names(asked, s)
+        let Some(work) = self.reading(asked, words).or_else(|| self.doing(asked, words)) else {
+            return Ok(None);
+        };
+        self.check_own_version(version)?;
+        work.await.map(Some)
+    }
+
+    /// Paths that are only read.
+    fn reading<'a>(self: &'a Arc<Self>, asked: &'a Asked<'_>, words: &'a [&'a str]) -> Option<Work<'a>> {
+        if asked.method() != Method::GET {
+            return None;
+        }
+        let work: Work<'a> = match words {
+            ["tenants"] => Box::pin(async move { self.list_tenants(asked) }),
+            ["subscriptions"] => Box::pin(async move { self.list_subscriptions(asked) }),
+            ["subscriptions", s] => Box::pin(async move { self.show_subscription(asked, s) }),
+            ["subscriptions", s, "locations"] => Box::pin(async move { self.list_locations(asked, s) }),
+            ["subscriptions", s, "tagnames"] => Box::pin(async move { self.list_tag_names(asked, s) }),
+            ["subscriptions", s, "resources"] => {
+                Box::pin(async move { self.list_resources(asked, ResourceId::of_subscription(s)) })
             }
-            ["subscriptions", s, "resources"] => self.list_resources(asked, ResourceId::of_subscription(s)),
-            ["subscriptions", s, "resourcegroups"] => self.list_groups(asked, s),
-            ["subscriptions", s, "resourcegroups", _] => self.group(asked, s, &segments[3]).await,
+            ["subscriptions", s, "resourcegroups"] => Box::pin(async move { self.list_groups(asked, s) }),
             ["subscriptions", s, "resourcegroups", g, "resources"] => {
-                self.list_resources(asked, ResourceId::of_group(s, g))
+                Box::pin(async move { self.list_resources(asked, ResourceId::of_group(s, g)) })
             }
+            ["providers"] => Box::pin(async move { self.list_namespaces(asked, None) }),
+            ["providers", n] => Box::pin(async move { self.show_namespace(asked, None, n) }),
+            ["subscriptions", s, "providers"] => {
+                Box::pin(async move { self.list_namespaces(asked, Some(s)) })
+            }
+            ["subscriptions", s, "providers", n] => {
+                Box::pin(async move { self.show_namespace(asked, Some(s), n) })
+            }
+            _ => return None,
+        };
+        Some(work)
+    }
+
+    /// Paths with several methods.
+    fn doing<'a>(self: &'a Arc<Self>, asked: &'a Asked<'_>, words: &'a [&'a str]) -> Option<Work<'a>> {
+        let segments = &asked.incoming.segments;
+        let work: Work<'a> = match words {
+            ["subscriptions", s, "resourcegroups", _] => Box::pin(self.group(asked, s, &segments[3])),
             [
                 "subscriptions",
                 s,
                 "resourcegroups",
                 _,
                 deed @ ("moveresources" | "validatemoveresources" | "exporttemplate"),
-            ] => self.group_action(asked, &ResourceId::of_group(s, &segments[3]), deed),
+            ] => Box::pin(
+                async move { self.group_action(asked, &ResourceId::of_group(s, &segments[3]), deed) },
+            ),
             ["subscriptions", s, "resourcegroups", _, "deployments", ..] => {
-                self.deployments(asked, ResourceId::of_group(s, &segments[3]), &segments[5..]).await
+                Box::pin(self.deployments(asked, ResourceId::of_group(s, &segments[3]), &segments[5..]))
             }
-            ["providers"] => self.list_namespaces(asked, None),
-            ["providers", n] => self.show_namespace(asked, None, n),
-            ["subscriptions", s, "providers"] => self.list_namespaces(asked, Some(s)),
-            ["subscriptions", s, "providers", n] => self.show_namespace(asked, Some(s), n),
             ["subscriptions", s, "providers", n, deed @ ("register" | "unregister")] => {
-                self.register_namespace(asked, s, n, *deed == "register").await
+                Box::pin(self.register_namespace(asked, s, n, *deed == "register"))
             }
             ["subscriptions", s, "providers", "microsoft.features", ..] => {
-                self.features(asked, s, &segments[4..]).await
+                Box::pin(self.features(asked, s, &segments[4..]))
             }
             ["subscriptions", _, "providers", _, "locations", _, kind, id] if operation_word(kind) => {
-                self.operation(asked, kind, id).await
+                Box::pin(self.operation(asked, kind, id))
             }
             ["subscriptions", _, "operationresults", id] => {
-                self.operation(asked, "operationresults", id).await
+                Box::pin(self.operation(asked, "operationresults", id))
             }
-            _ => return Ok(None),
+            _ => return None,
         };
-        self.check_own_version(version)?;
-        answer.map(Some)
+        Some(work)
     }
 
     async fn in_namespace(
@@ -140,6 +168,16 @@ impl Front {
         rest: &[String],
     ) -> Result<Answer, ArmError> {
         let first = rest.first().map(|s| s.to_ascii_lowercase()).unwrap_or_default();
+        let typed = self.registered(&format!("{namespace}/{first}")).is_some();
+        let own = [
+            "microsoft.authorization",
+            "microsoft.resources",
+            "microsoft.management",
+            "microsoft.resourcehealth",
+        ];
+        if !typed && own.iter().any(|n| n.eq_ignore_ascii_case(namespace)) {
+            self.check_own_version(&asked.ctx.api_version)?;
+        }
         match (namespace.to_ascii_lowercase().as_str(), first.as_str()) {
             ("microsoft.authorization", kind) if authorization::KINDS.contains(&kind) => {
                 self.authorization(asked, scope, &first, &rest[1..]).await
@@ -157,6 +195,9 @@ impl Front {
         }
     }
 }
+
+/// What answers a request, not begun yet.
+type Work<'a> = BoxFuture<'a, Result<Answer, ArmError>>;
 
 fn operation_word(word: &str) -> bool {
     matches!(word, "operations" | "operationresults" | "operationstatuses")

@@ -53,8 +53,8 @@ async fn deployments_fail_with_the_inner_error_and_do_no_more_than_their_sender(
 
     let missing = world.put(&path, json!({"properties": {"template": template()}})).await;
     assert_eq!((missing.status.as_u16(), missing.code()), (400, "InvalidTemplate"));
-    let complete = world.put(&path, json!({"properties": {"mode": "Complete", "template": {}}})).await;
-    assert_eq!(complete.code(), "NotImplemented");
+    let linked = json!({"properties": {"templateLink": {"uri": "https://example.com"}}});
+    assert_eq!(world.put(&path, linked).await.code(), "NotImplemented");
 
     let (somebody, token) = world.somebody("deployer").await;
     let role = json!({"properties": {"roleName": "Deployer", "assignableScopes": [format!("/subscriptions/{}", world.sub)],

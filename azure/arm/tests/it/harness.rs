@@ -99,7 +99,7 @@ impl ResourceType for Widgets {
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, arm::ArmError> {
         let mut resource = request.resource();
-        if resource.properties["slow"] != json!(true) {
+        if resource.properties["slow"] != json!(true) && resource.properties["stuck"] != json!(true) {
             resource.set_provisioning_state("Succeeded");
             return Ok(Written::Done(resource));
         }
@@ -107,7 +107,11 @@ impl ResourceType for Widgets {
         let operation = ctx.operations.create(request.id, "create", "eastus").await?;
         let (ctx, id) = (ctx.clone(), request.id.clone());
         let broken = resource.properties["broken"] == json!(true);
+        let stuck = resource.properties["stuck"] == json!(true);
         let operation = operation.work(async move {
+            if stuck {
+                return std::future::pending().await;
+            }
             let state = if broken { "Failed" } else { "Succeeded" };
             ctx.resources
                 .modify(&id, |r| {
@@ -217,6 +221,7 @@ async fn open(
     dir: &Path,
     clock: Arc<dyn kit::Clock>,
     more: Vec<Provider>,
+    limits: Option<arm::front::Limits>,
 ) -> (Arc<Entra>, Arc<Front>, kit::Tasks) {
     let tasks = kit::Tasks::new();
     let hosts = FrontConfig::usual_hosts();
@@ -250,6 +255,9 @@ async fn open(
     for provider in more {
         builder = builder.provider(provider);
     }
+    if let Some(limits) = limits {
+        builder = builder.limits(limits);
+    }
     let front = builder.build().await.unwrap();
     (entra, front, tasks)
 }
@@ -257,17 +265,23 @@ async fn open(
 impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self::at(dir, Arc::new(kit::SystemClock), Vec::new()).await
+        Self::at(dir, Arc::new(kit::SystemClock), Vec::new(), None).await
     }
 
     /// A cloud with more providers.
     pub async fn with_providers(more: Vec<Provider>) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), Arc::new(kit::SystemClock), more).await
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(kit::SystemClock), more, None).await
     }
 
     /// A cloud whose time is the test's.
     pub async fn with_clock(clock: kit::clock::FixedClock) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock), Vec::new()).await
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock), Vec::new(), None).await
+    }
+
+    /// A cloud with limits as narrow as the public one's, whose time is the test's.
+    pub async fn narrow(clock: kit::clock::FixedClock) -> Self {
+        let limits = Some(arm::front::Limits::public());
+        Self::at(tempfile::tempdir().unwrap(), Arc::new(clock), Vec::new(), limits).await
     }
 
     /// Where the cloud's state is.
@@ -275,8 +289,13 @@ impl World {
         self.dir.as_ref().unwrap().path()
     }
 
-    async fn at(dir: tempfile::TempDir, clock: Arc<dyn kit::Clock>, more: Vec<Provider>) -> Self {
-        let (entra, front, tasks) = open(dir.path(), clock, more).await;
+    async fn at(
+        dir: tempfile::TempDir,
+        clock: Arc<dyn kit::Clock>,
+        more: Vec<Provider>,
+        limits: Option<arm::front::Limits>,
+    ) -> Self {
+        let (entra, front, tasks) = open(dir.path(), clock, more, limits).await;
         let text = std::fs::read_to_string(dir.path().join("owner")).unwrap();
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
         let owner =
@@ -301,7 +320,7 @@ impl World {
         let Self { entra, front, .. } = self;
         drop(front);
         drop(entra);
-        Self::at(dir, Arc::new(kit::SystemClock), Vec::new()).await
+        Self::at(dir, Arc::new(kit::SystemClock), Vec::new(), None).await
     }
 
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
@@ -363,6 +382,10 @@ impl World {
     pub async fn send(&self, request: http::request::Builder, body: &str) -> Answered {
         answered(self.front.service().call(request.body(kit::http::full(body.to_owned())).unwrap()).await)
             .await
+    }
+
+    pub async fn answer(&self, request: Request) -> Answered {
+        answered(self.front.service().call(request).await).await
     }
 
     pub async fn as_who(&self, token: &str, method: Method, path: &str, body: Value) -> Answered {

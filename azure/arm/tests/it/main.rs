@@ -4,10 +4,15 @@
 mod access;
 mod access_matrix;
 mod access_routes;
+mod activity;
 mod authorization;
 mod az;
+mod bad_requests;
+mod deployment_modes;
 mod deployments;
 mod door;
+mod front_door;
 mod harness;
 mod lifecycle;
+mod scale;
 mod signin;
