@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
 use fabric::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
 use kit::http::Connection;
-use providers::registry::{Action, Gate, Principal, registry_of};
+use providers::registry::{Action, AdminUsers, Gate, Principal, is_admin, registry_of};
 use serde_json::{Value, json};
 
 use crate::place::State;
@@ -271,12 +271,25 @@ impl Gate for RegistryGate {
         Some(Principal { object_id: claims.oid, name })
     }
 
-    async fn secret(&self, application: &str, secret: &str) -> Option<Principal> {
+    async fn secret(&self, host: &str, application: &str, secret: &str) -> Option<Principal> {
+        let resources = self.front.resources();
+        if let Some(admin) = AdminUsers::of(resources).sign_in(resources, host, application, secret) {
+            return Some(admin);
+        }
         let object_id = self.entra.client_with_secret(application, secret)?;
         Some(Principal { object_id, name: application.to_owned() })
     }
 
+    async fn is_public(&self, repository: &str) -> bool {
+        let resources = self.front.resources();
+        let registry = registry_of(resources, repository).and_then(|id| resources.get(&id));
+        registry.is_some_and(|registry| registry.properties["anonymousPullEnabled"] == json!(true))
+    }
+
     async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool {
+        if let Some(may) = is_admin(self.front.resources(), principal, repository) {
+            return may;
+        }
         let action = match action {
             Action::Sign => return true,
             Action::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
@@ -285,7 +298,8 @@ impl Gate for RegistryGate {
         };
         let scope = registry_of(self.front.resources(), repository)
             .unwrap_or_else(|| ResourceId::of_subscription(&self.front.config().subscription_id));
-        self.front.access().principal_may(&principal.object_id, &[], action, &scope)
+        let groups = self.entra.groups_of(&principal.object_id);
+        self.front.access().principal_may(&principal.object_id, &groups, action, &scope)
     }
 
     /// Machines speak to the address that only they reach.

@@ -2,15 +2,11 @@
 
 use arm::{Acted, ArmError, Call, Ctx, ProviderCalls};
 use async_trait::async_trait;
-use serde_json::{Value, json};
 
-use super::{instances, sizes};
+use super::{quota, sizes};
 
 /// Calls of `Microsoft.Compute`.
 pub struct Calls;
-
-/// Cores a region offers. Not enforced: the host's own limits are.
-const CORES_MAX: u32 = 10_000;
 
 #[async_trait]
 impl ProviderCalls for Calls {
@@ -20,7 +16,7 @@ impl ProviderCalls for Calls {
         let answer = match path.as_slice() {
             ["skus"] => sizes::skus(&filtered_locations(ctx)),
             ["locations", _, "vmsizes"] => sizes::listing(),
-            ["locations", location, "usages"] => usages(ctx, location),
+            ["locations", location, "usages"] => quota::usages(&ctx.resources, location),
             _ => return None,
         };
         Some(Ok(Acted::Done(Some(answer))))
@@ -36,38 +32,4 @@ fn filtered_locations(ctx: &Ctx) -> Vec<String> {
         }
         _ => arm::locations::ALL.iter().map(|(name, ..)| (*name).to_owned()).collect(),
     }
-}
-
-fn usages(ctx: &Ctx, location: &str) -> Value {
-    let here: Vec<_> =
-        instances::all(&ctx.resources).into_iter().filter(|instance| instance.location == location).collect();
-    let cores = |family: Option<&str>| -> u32 {
-        here.iter()
-            .filter_map(|instance| sizes::find(&instance.size))
-            .filter(|size| family.is_none_or(|family| size.family == family))
-            .map(|size| size.cpus)
-            .sum()
-    };
-    let usage = |name: &str, localized: String, used: u32, limit: u32| {
-        json!({
-            "unit": "Count", "currentValue": used, "limit": limit,
-            "name": { "value": name, "localizedValue": localized },
-        })
-    };
-    let mut value = vec![
-        usage("cores", "Total Regional vCPUs".into(), cores(None), CORES_MAX),
-        usage("virtualMachines", "Virtual Machines".into(), here.len() as u32, 25_000),
-        usage(
-            "virtualMachineScaleSets",
-            "Virtual Machine Scale Sets".into(),
-            here.iter().map(|i| i.id.top()).collect::<std::collections::BTreeSet<_>>().len() as u32,
-            2_500,
-        ),
-    ];
-    let mut families: Vec<&str> = sizes::SIZES.iter().map(|size| size.family).collect();
-    families.dedup();
-    for family in families {
-        value.push(usage(family, format!("{family} vCPUs"), cores(Some(family)), CORES_MAX));
-    }
-    json!({ "value": value })
 }

@@ -7,13 +7,50 @@ use serde_json::{Value, json};
 use super::API_VERSIONS;
 use crate::json::{default, number, set, text};
 
+/// Full type of disks.
+pub const TYPE: &str = "Microsoft.Compute/disks";
+
 /// `Microsoft.Compute/disks`.
 pub struct Disks;
+
+/// A disk type: its name, tier, and what it gives up to a size in GiB: operations and megabytes a second.
+/// Facts: Azure's managed disk types, the smallest figures of each.
+const SKUS: &[(&str, &str)] = &[
+    ("Standard_LRS", "Standard"),
+    ("StandardSSD_LRS", "Standard"),
+    ("StandardSSD_ZRS", "Standard"),
+    ("Premium_LRS", "Premium"),
+    ("Premium_ZRS", "Premium"),
+    ("PremiumV2_LRS", "Premium"),
+    ("UltraSSD_LRS", "Ultra"),
+];
+
+/// Names of the disk types on offer, with their tiers.
+pub(super) fn skus() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SKUS.iter().copied()
+}
+
+fn sku(given: Option<&Value>) -> Result<Value, ArmError> {
+    let name = given.and_then(|sku| text(sku, "/name")).unwrap_or("Standard_LRS");
+    let found = SKUS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let (name, tier) = found.ok_or_else(|| {
+        let known: Vec<&str> = SKUS.iter().map(|(name, _)| *name).collect();
+        ArmError::invalid_parameter(
+            "disk.sku.name",
+            format!(
+                "The value '{name}' of parameter 'disk.sku.name' is invalid. Supported values are: {}.",
+                known.join(", ")
+            ),
+        )
+    })?;
+    Ok(json!({ "name": name, "tier": tier }))
+}
 
 #[async_trait]
 impl ResourceType for Disks {
     fn descriptor(&self) -> TypeDescriptor {
-        TypeDescriptor::new("Microsoft.Compute/disks", API_VERSIONS)
+        // az takes no 201 for a disk.
+        TypeDescriptor { created: http::StatusCode::OK, ..TypeDescriptor::new(TYPE, API_VERSIONS) }
     }
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
@@ -28,9 +65,8 @@ impl ResourceType for Disks {
         if request.existing.and_then(|e| number(&e.properties, "/diskSizeGB")).is_some_and(|old| old > gib) {
             return Err(ArmError::bad_request("OperationNotAllowed", "Disk size cannot be reduced."));
         }
-        if !disk.sku.as_ref().is_some_and(Value::is_object) {
-            disk.sku = Some(json!({ "name": "Standard_LRS", "tier": "Standard" }));
-        }
+        let kept = request.existing.and_then(|e| e.sku.clone());
+        disk.sku = Some(sku(disk.sku.take().filter(Value::is_object).or(kept).as_ref())?);
         let made = request.existing.and_then(|e| text(&e.properties, "/timeCreated")).map(str::to_owned);
         let id = request.existing.and_then(|e| text(&e.properties, "/uniqueId")).map(str::to_owned);
         set(&mut disk.properties, &["timeCreated"], made.unwrap_or_else(|| ctx.clock.now().to_string()));

@@ -50,6 +50,9 @@ pub struct Private {
     pub generation: u64,
     /// Whether it shall run.
     pub on: bool,
+    /// Whether its place was given back when it was turned off: `deallocated` and not only `stopped`.
+    #[serde(default)]
+    pub deallocated: bool,
     /// `osProfile.customData` of its image, as it was when the image was made.
     pub custom_data: String,
     /// What it does.

@@ -10,6 +10,7 @@ pub mod disks;
 pub mod extension;
 pub mod instances;
 pub mod interfaces;
+mod quota;
 pub mod scale_sets;
 pub mod sizes;
 pub mod virtual_machines;
@@ -23,8 +24,16 @@ use ipnet::Ipv4Net;
 use tokio::sync::watch;
 
 /// Listed api-versions; others are accepted.
-pub(crate) const API_VERSIONS: &[&str] =
-    &["2026-04-01", "2025-04-01", "2024-11-01", "2024-07-01", "2024-03-01", "2023-09-01", "2019-04-01"];
+pub(crate) const API_VERSIONS: &[&str] = &[
+    "2026-04-01",
+    "2025-04-01",
+    "2025-01-02",
+    "2024-11-01",
+    "2024-07-01",
+    "2024-03-01",
+    "2023-09-01",
+    "2019-04-01",
+];
 
 /// The provider with all its types. `machines` is what the fabric says of its machines.
 pub fn provider(machines: watch::Receiver<Arc<Machines>>) -> Provider {

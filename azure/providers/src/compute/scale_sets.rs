@@ -70,6 +70,7 @@ impl ScaleSets {
             changed.push(last.id.clone());
         }
         if staying.len() < capacity {
+            super::quota::require(&ctx.resources, set, capacity - staying.len())?;
             let first = present.iter().map(|i| instances::number(i) + 1).max().unwrap_or(0);
             let first = first.max(next_number(ctx, set)?);
             let made = plan(ctx, set, &model, first, capacity - staying.len())?;
@@ -227,6 +228,7 @@ fn plan(
             pod_range: model.pod_range,
             generation: 0,
             on: true,
+            deallocated: false,
             custom_data: model.custom_data.clone(),
             phase: Phase::Pending,
             exit_code: None,
@@ -393,7 +395,7 @@ impl ResourceType for ScaleSets {
         })?;
         let operation = ctx.operations.create_action(&existing.id, name, location(existing)).await?;
         let work = virtual_machines::perform(ctx.resources.clone(), existing.id.clone(), ids, deed);
-        Ok(Acted::Accepted(operation.work(work)))
+        Ok(Acted::Accepted(operation.work_with_result(virtual_machines::answered(work))))
     }
 
     async fn read(&self, ctx: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
@@ -463,7 +465,8 @@ impl ScaleSets {
         lower_capacity(&ctx.resources, &set.id).await?;
         let operation = ctx.operations.create_action(&set.id, "delete", location(set)).await?;
         let (resources, machines) = (ctx.resources.clone(), self.machines.clone());
-        Ok(Acted::Accepted(operation.work(async move { forget(&resources, machines, &ids).await })))
+        let work = async move { forget(&resources, machines, &ids).await };
+        Ok(Acted::Accepted(operation.work_with_result(virtual_machines::answered(work))))
     }
 }
 

@@ -115,6 +115,14 @@ pub fn skus(locations: &[String]) -> Value {
         for size in SIZES {
             value.push(sku(size, location));
         }
+        for (name, tier) in super::disks::skus() {
+            value.push(json!({
+                "resourceType": "disks", "name": name, "tier": tier, "locations": [location],
+                "locationInfo": [{ "location": location, "zones": ["1", "2", "3"], "zoneDetails": [] }],
+                "capabilities": [{ "name": "MaxSizeGiB", "value": "32767" }, { "name": "MinSizeGiB", "value": "1" }],
+                "restrictions": [],
+            }));
+        }
     }
     json!({ "value": value })
 }

@@ -72,8 +72,10 @@ pub enum Deed {
     Reimage,
     /// On.
     Start,
-    /// Off.
+    /// Off, keeping its place.
     Stop,
+    /// Off, giving its place back.
+    Deallocate,
 }
 
 impl Deed {
@@ -83,7 +85,8 @@ impl Deed {
             "restart" | "redeploy" => Some(Deed::Restart),
             "reimage" | "reimageall" | "manualupgrade" => Some(Deed::Reimage),
             "start" => Some(Deed::Start),
-            "deallocate" | "poweroff" => Some(Deed::Stop),
+            "poweroff" => Some(Deed::Stop),
+            "deallocate" => Some(Deed::Deallocate),
             _ => None,
         }
     }
@@ -114,6 +117,13 @@ async fn change(
     Ok(())
 }
 
+/// The end of an action: an empty object, since some clients take no 204 where they poll.
+pub(super) async fn answered(
+    work: impl Future<Output = Result<(), ArmError>> + Send,
+) -> Result<Option<Value>, ArmError> {
+    work.await.map(|()| Some(json!({})))
+}
+
 /// Does it and waits for the instances to settle.
 pub(super) async fn perform(
     resources: Resources,
@@ -122,7 +132,13 @@ pub(super) async fn perform(
     deed: Deed,
 ) -> Result<(), ArmError> {
     match deed {
-        Deed::Stop => change(&resources, &ids, |p| p.on = false).await?,
+        Deed::Stop | Deed::Deallocate => {
+            change(&resources, &ids, |p| {
+                p.on = false;
+                p.deallocated = deed == Deed::Deallocate;
+            })
+            .await?;
+        }
         Deed::Start => change(&resources, &ids, |p| p.on = true).await?,
         Deed::Restart => {
             change(&resources, &ids, |p| p.on = false).await?;
@@ -154,7 +170,10 @@ pub fn instance_view(instance: &Resource) -> Value {
     let power = match phase {
         Phase::Pending | Phase::Booting => ("PowerState/starting", "VM starting"),
         Phase::Running => ("PowerState/running", "VM running"),
-        Phase::Stopped => ("PowerState/deallocated", "VM deallocated"),
+        Phase::Stopped if private.as_ref().is_some_and(|p| p.deallocated) => {
+            ("PowerState/deallocated", "VM deallocated")
+        }
+        Phase::Stopped => ("PowerState/stopped", "VM stopped"),
         Phase::Failed => ("PowerState/stopped", "VM stopped"),
     };
     let (code, level, shown) = match phase {
@@ -226,7 +245,7 @@ impl ResourceType for VirtualMachines {
         let location = existing.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create_action(&existing.id, name, location).await?;
         let work = perform(ctx.resources.clone(), existing.id.top(), vec![existing.id.clone()], deed);
-        Ok(Acted::Accepted(operation.work(work)))
+        Ok(Acted::Accepted(operation.work_with_result(answered(work))))
     }
 
     async fn read(&self, _: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {

@@ -18,6 +18,8 @@ const API_VERSIONS: &[&str] =
     &["2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"];
 /// Most federated credentials of one identity.
 const CREDENTIALS_MAX: usize = 20;
+/// Most characters of an issuer, a subject or an audience.
+const TEXT_MAX: usize = 600;
 const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
 const CREDENTIALS: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials";
 
@@ -34,13 +36,25 @@ pub struct Credentials;
 #[async_trait]
 impl ResourceType for Identities {
     fn descriptor(&self) -> TypeDescriptor {
-        TypeDescriptor { delete_rank: 95, ..TypeDescriptor::new(IDENTITIES, API_VERSIONS) }
+        TypeDescriptor {
+            delete_rank: 95,
+            name_pattern: Some("[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}"),
+            ..TypeDescriptor::new(IDENTITIES, API_VERSIONS)
+        }
     }
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut made = request.resource();
         let identity = ctx.directory.create_managed_identity(request.id).await?;
         let scope = request.properties().get("isolationScope").cloned();
+        if let Some(given) = scope.as_ref().filter(|s| !s.is_null())
+            && !matches!(given.as_str(), Some("None" | "Regional"))
+        {
+            return Err(ArmError::bad_request(
+                "BadRequest",
+                format!("The value {given} of 'isolationScope' is not valid: it is 'None' or 'Regional'."),
+            ));
+        }
         made.properties = json!({
             "tenantId": identity.tenant_id, "principalId": identity.principal_id, "clientId": identity.client_id,
         });
@@ -56,33 +70,50 @@ impl ResourceType for Identities {
     }
 }
 
+fn refused(message: impl Into<String>) -> ArmError {
+    ArmError::bad_request("BadRequest", message)
+}
+
+/// A federated credential by the rules that hold for each alone.
+fn checked(made: &Resource) -> Result<FederatedCredential, ArmError> {
+    let required = |name: &str| {
+        text(&made.properties, &format!("/{name}")).map(str::to_owned).ok_or_else(|| {
+            refused(format!("The property '{name}' of a federated identity credential is required."))
+        })
+    };
+    let (issuer, subject) = (required("issuer")?, required("subject")?);
+    let audiences: Vec<String> =
+        list(&made.properties, "/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+    let [audience] = audiences.as_slice() else {
+        return Err(refused("A federated identity credential must have exactly one audience."));
+    };
+    for (name, value) in [("issuer", &issuer), ("subject", &subject), ("audience", audience)] {
+        if value.len() > TEXT_MAX {
+            return Err(refused(format!(
+                "The '{name}' of a federated identity credential may have {TEXT_MAX} characters."
+            )));
+        }
+    }
+    if !url::Url::parse(&issuer).is_ok_and(|u| u.scheme() == "https" && u.has_host()) {
+        return Err(refused(format!(
+            "The issuer '{issuer}' of a federated identity credential is not a valid HTTPS URL."
+        )));
+    }
+    Ok(FederatedCredential { name: made.name.clone(), issuer, subject, audiences })
+}
+
 #[async_trait]
 impl ResourceType for Credentials {
     fn descriptor(&self) -> TypeDescriptor {
-        TypeDescriptor::new(CREDENTIALS, API_VERSIONS)
+        TypeDescriptor {
+            name_pattern: Some("[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}"),
+            ..TypeDescriptor::new(CREDENTIALS, API_VERSIONS)
+        }
     }
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut made = request.resource();
-        let required = |name: &str| {
-            text(&made.properties, &format!("/{name}")).map(str::to_owned).ok_or_else(|| {
-                ArmError::bad_request(
-                    "BadRequest",
-                    format!("The property '{name}' of a federated identity credential is required."),
-                )
-            })
-        };
-        let (issuer, subject) = (required("issuer")?, required("subject")?);
-        let audiences: Vec<String> = list(&made.properties, "/audiences")
-            .iter()
-            .filter_map(|a| a.as_str().map(str::to_owned))
-            .collect();
-        if audiences.len() != 1 {
-            return Err(ArmError::bad_request(
-                "BadRequest",
-                "A federated identity credential must have exactly one audience.",
-            ));
-        }
+        let FederatedCredential { issuer, subject, audiences, .. } = checked(&made)?;
         let identity = request.id.top();
         let others: Vec<_> = ctx
             .resources

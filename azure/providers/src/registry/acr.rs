@@ -1,11 +1,14 @@
 //! Azure's own view of a registry (`/acr/v1/…`), and the list of what refers to a manifest.
+//!
+//! Lists take `n` and `last`; tags also `digest`, and `orderby` (`timeasc`, `timedesc`).
 
 use http::{Method, StatusCode};
 use kit::http::Response;
 use serde_json::{Value, json};
 
+use super::attributes::{self, Right, rights};
 use super::errors::Failure;
-use super::manifests::insert;
+use super::manifests::{insert, page};
 use super::route::Route;
 use super::store::{Stored, hex_of};
 
@@ -37,16 +40,13 @@ fn unknown(route: &Route) -> Failure {
     Failure::not_found("NAME_UNKNOWN", &format!("repository `{}`", route.name))
 }
 
-fn rights() -> Value {
-    json!({"deleteEnabled": true, "writeEnabled": true, "readEnabled": true, "listEnabled": true})
-}
-
 fn tag(store: &Stored, route: &Route, name: &str) -> Result<Option<Value>, Failure> {
     let found = store.manifest(&route.repository, name)?;
+    let rights = rights(store, &route.repository, name)?;
     let times = || store.tag_time(&route.repository, name).map_or(Value::Null, Value::from);
     Ok(found.map(|m| {
         json!({"name": name, "digest": m.digest, "createdTime": times(), "lastUpdateTime": times(), "signed": false,
-            "changeableAttributes": rights()})
+            "changeableAttributes": rights})
     }))
 }
 
@@ -58,12 +58,13 @@ fn manifest(
 ) -> Result<Option<Value>, Failure> {
     let Some(found) = store.manifest(&route.repository, digest)? else { return Ok(None) };
     let body: Value = serde_json::from_slice(&found.bytes).unwrap_or_default();
+    let rights = rights(store, &route.repository, &found.digest)?;
     let size = |blob: &Value| blob["size"].as_u64().unwrap_or(0);
     let layers: u64 = body["layers"].as_array().into_iter().flatten().map(size).sum();
     let mine: Vec<&str> = tags.iter().filter(|(_, d)| *d == found.digest).map(|(t, _)| t.as_str()).collect();
     Ok(Some(json!({
         "digest": found.digest, "imageSize": layers + size(&body["config"]), "mediaType": found.media_type, "tags": mine,
-        "configMediaType": body["config"]["mediaType"], "changeableAttributes": rights(),
+        "configMediaType": body["config"]["mediaType"], "changeableAttributes": rights,
         "createdTime": store.manifest_time(&route.repository, &found.digest), "lastUpdateTime": store.manifest_time(&route.repository, &found.digest),
         "architecture": "amd64", "os": "linux",
     })))
@@ -80,65 +81,129 @@ fn tags_of(store: &Stored, route: &Route) -> Result<Vec<(String, String)>, Failu
     Ok(found)
 }
 
-/// Answers `/acr/v1/<name>…`.
-pub(super) fn answer(
-    store: &Stored,
-    route: &Route,
-    part: &Part,
-    method: &Method,
-) -> Result<Response, Failure> {
-    let tags = tags_of(store, route)?;
+/// Names in the order asked for; times are those of the files, so equal ones fall back to names.
+fn ordered(route: &Route, mut names: Vec<String>, time: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    match route.field("orderby") {
+        Some("timeasc") => names.sort_by_cached_key(|name| time(name)),
+        Some("timedesc") => {
+            names.sort_by_cached_key(|name| time(name));
+            names.reverse();
+        }
+        _ => {}
+    }
+    names
+}
+
+/// Answers GET of `/acr/v1/<name>…`.
+fn read(store: &Stored, route: &Route, part: &Part, tags: &[(String, String)]) -> Result<Response, Failure> {
     let base = json!({"registry": route.host, "imageName": route.name});
     let with = |name: &str, value: Value| {
         let mut body = base.clone();
         body[name] = value;
-        Ok(kit::http::json(StatusCode::OK, &body))
+        body
     };
-    match (method, part) {
-        (&Method::GET, Part::Repository) => {
-            let count = store.manifests(&route.repository)?.len();
-            let body = json!({"registry": route.host, "imageName": route.name, "manifestCount": count, "tagCount": tags.len(),
-                "changeableAttributes": rights()});
+    let one = |name: &str, value: Value| Ok(kit::http::json(StatusCode::OK, &with(name, value)));
+    match part {
+        Part::Repository => {
+            let manifests = store.manifests(&route.repository)?;
+            let mut times: Vec<String> =
+                manifests.iter().filter_map(|d| store.manifest_time(&route.repository, d)).collect();
+            times.sort();
+            let body = json!({"registry": route.host, "imageName": route.name, "manifestCount": manifests.len(), "tagCount": tags.len(),
+                "createdTime": times.first(), "lastUpdateTime": times.last(),
+                "changeableAttributes": rights(store, &route.repository, "")?});
             Ok(kit::http::json(StatusCode::OK, &body))
         }
-        (&Method::GET, Part::Tags(None)) => {
-            let mut list = Vec::new();
-            for (name, _) in &tags {
-                list.extend(tag(store, route, name)?);
-            }
-            with("tags", json!(list))
+        Part::Tags(None) => {
+            let wanted = |digest: &String| route.field("digest").is_none_or(|d| d == digest);
+            let names =
+                tags.iter().filter(|(_, digest)| wanted(digest)).map(|(name, _)| name.clone()).collect();
+            let names = ordered(route, names, |name| store.tag_time(&route.repository, name));
+            let found: Result<Vec<_>, _> =
+                names.iter().map(|name| Ok((name, tag(store, route, name)?))).collect();
+            let found: std::collections::BTreeMap<_, _> =
+                found.map_err(|e: Failure| e)?.into_iter().collect();
+            page(
+                route,
+                names.clone(),
+                |names| with("tags", names.iter().filter_map(|n| found.get(n).cloned().flatten()).collect()),
+                &route.path,
+            )
         }
-        (&Method::GET, Part::Tags(Some(name))) => with(
-            "tag",
-            tag(store, route, name)?
-                .ok_or_else(|| Failure::not_found("TAG_UNKNOWN", &format!("tag `{name}`")))?,
-        ),
-        (&Method::GET, Part::Manifests(None)) => {
-            let mut list = Vec::new();
-            for digest in store.manifests(&route.repository)? {
-                list.extend(manifest(store, route, &digest, &tags)?);
-            }
-            with("manifests", json!(list))
+        Part::Tags(Some(name)) => {
+            let found = tag(store, route, name)?;
+            one("tag", found.ok_or_else(|| Failure::not_found("TAG_UNKNOWN", &format!("tag `{name}`")))?)
         }
-        (&Method::GET, Part::Manifests(Some(digest))) => {
-            let found = manifest(store, route, digest, &tags)?;
-            with("manifest", found.ok_or_else(|| Failure::not_found("MANIFEST_UNKNOWN", digest))?)
+        Part::Manifests(None) => {
+            let digests = store.manifests(&route.repository)?;
+            let digests = ordered(route, digests, |digest| store.manifest_time(&route.repository, digest));
+            let found: Result<Vec<_>, Failure> =
+                digests.iter().map(|d| Ok((d, manifest(store, route, d, tags)?))).collect();
+            let found: std::collections::BTreeMap<_, _> = found?.into_iter().collect();
+            page(
+                route,
+                digests.clone(),
+                |digests| {
+                    with(
+                        "manifests",
+                        digests.iter().filter_map(|d| found.get(d).cloned().flatten()).collect(),
+                    )
+                },
+                &route.path,
+            )
+        }
+        Part::Manifests(Some(digest)) => {
+            let found = manifest(store, route, digest, tags)?;
+            one("manifest", found.ok_or_else(|| Failure::not_found("MANIFEST_UNKNOWN", digest))?)
+        }
+    }
+}
+
+/// Answers `/acr/v1/<name>…`.
+pub(super) async fn answer(
+    store: &Stored,
+    route: &Route,
+    part: &Part,
+    request: kit::http::Request,
+) -> Result<Response, Failure> {
+    let tags = tags_of(store, route)?;
+    let object = match part {
+        Part::Repository => "",
+        Part::Tags(one) | Part::Manifests(one) => one.as_deref().unwrap_or(""),
+    };
+    match (request.method(), part) {
+        (&Method::GET, _) => read(store, route, part, &tags),
+        (_, Part::Tags(None) | Part::Manifests(None)) => Err(Failure::unsupported()),
+        (&Method::PATCH, _) => {
+            if !object.is_empty() && store.manifest(&route.repository, object)?.is_none() {
+                return Err(Failure::not_found("MANIFEST_UNKNOWN", object));
+            }
+            let bytes = kit::http::read(request.into_body(), ATTRIBUTES_MAX_BYTES).await?;
+            attributes::change(store, &route.repository, object, &bytes)?;
+            read(store, route, part, &tags)
         }
         (&Method::DELETE, Part::Repository) => {
-            let deleted = json!({"manifestsDeleted": store.manifests(&route.repository)?,
-                "tagsDeleted": tags.iter().map(|(t, _)| t).collect::<Vec<_>>()});
+            let manifests = store.manifests(&route.repository)?;
+            let names = tags.iter().map(|(name, _)| name).chain(&manifests);
+            for object in names.map(String::as_str).chain([""]) {
+                attributes::require(store, &route.repository, object, Right::Delete)?;
+            }
+            let deleted = json!({"manifestsDeleted": manifests, "tagsDeleted": tags.iter().map(|(t, _)| t).collect::<Vec<_>>()});
             store.delete_repository(&route.repository)?;
             Ok(kit::http::json(StatusCode::ACCEPTED, &deleted))
         }
-        (&Method::DELETE, Part::Tags(Some(reference)) | Part::Manifests(Some(reference))) => {
-            match store.delete_manifest(&route.repository, reference)? {
+        (&Method::DELETE, _) => {
+            attributes::require(store, &route.repository, object, Right::Delete)?;
+            match store.delete_manifest(&route.repository, object)? {
                 true => Ok(kit::http::status(StatusCode::ACCEPTED)),
-                false => Err(Failure::not_found("MANIFEST_UNKNOWN", reference)),
+                false => Err(Failure::not_found("MANIFEST_UNKNOWN", object)),
             }
         }
         _ => Err(Failure::unsupported()),
     }
 }
+
+const ATTRIBUTES_MAX_BYTES: usize = 16 * 1024;
 
 /// `/v2/<name>/referrers/<digest>`: the manifests whose `subject` it is, as an image index.
 pub(super) fn referrers(store: &Stored, route: &Route, digest: &str) -> Result<Response, Failure> {
@@ -151,6 +216,9 @@ pub(super) fn referrers(store: &Stored, route: &Route, digest: &str) -> Result<R
         let body: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
         if body["subject"]["digest"].as_str() == Some(digest) {
             let kind = body.get("artifactType").unwrap_or(&body["config"]["mediaType"]);
+            if route.field("artifactType").is_some_and(|wanted| kind.as_str() != Some(wanted)) {
+                continue;
+            }
             found.push(json!({"mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(),
                 "artifactType": kind, "annotations": body.get("annotations")}));
         }
@@ -158,6 +226,13 @@ pub(super) fn referrers(store: &Stored, route: &Route, digest: &str) -> Result<R
     let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found});
     let mut response = kit::http::json(StatusCode::OK, &index);
     insert(response.headers_mut(), http::header::CONTENT_TYPE, "application/vnd.oci.image.index.v1+json");
+    if route.field("artifactType").is_some() {
+        insert(
+            response.headers_mut(),
+            http::header::HeaderName::from_static("oci-filters-applied"),
+            "artifactType",
+        );
+    }
     Ok(response)
 }
 

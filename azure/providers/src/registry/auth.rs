@@ -59,8 +59,10 @@ pub struct Principal {
 pub trait Gate: Send + Sync + 'static {
     /// Whose Entra access token this is.
     async fn bearer(&self, token: &str) -> Option<Principal>;
-    /// Who signs in with this application id and secret.
-    async fn secret(&self, application: &str, secret: &str) -> Option<Principal>;
+    /// Who signs in to the registry `host` with this name and secret: an application, or the registry's admin user.
+    async fn secret(&self, host: &str, name: &str, secret: &str) -> Option<Principal>;
+    /// Whether anybody may pull from this repository.
+    async fn is_public(&self, repository: &str) -> bool;
     /// Whether they may do it in this repository (`host/name`; a bare `host` for the list of repositories).
     async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool;
     /// Whether this connection comes from a machine that may pull without signing in.
@@ -127,6 +129,13 @@ impl Auth {
             return Ok(());
         }
         let Some(principal) = self.who(headers, route).await else {
+            let reads = action == Action::Pull && route.asked != Asked::Catalog;
+            if reads
+                && !headers.contains_key(header::AUTHORIZATION)
+                && self.gate.is_public(&route.repository).await
+            {
+                return Ok(());
+            }
             return Err(Failure::unauthorized(challenge(route, action)));
         };
         if action == Action::Sign || self.gate.allows(&principal, &route.repository, action).await {
@@ -159,7 +168,7 @@ impl Auth {
         if user == TOKEN_USER {
             return self.own(password, route, Grant::Refresh);
         }
-        self.gate.secret(user, password).await
+        self.gate.secret(&route.host, user, password).await
     }
 
     fn own(&self, token: &str, route: &Route, grant: Grant) -> Option<Principal> {
@@ -216,7 +225,7 @@ impl Auth {
             Some(basic) => self.basic(&basic, route).await,
             None => match field("grant_type") {
                 "refresh_token" => self.own(field("refresh_token"), route, Grant::Refresh),
-                "password" => self.gate.secret(field("username"), field("password")).await,
+                "password" => self.gate.secret(&route.host, field("username"), field("password")).await,
                 _ => None,
             },
         };

@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use kit::http::{Request, Response};
 use serde_json::{Value, json};
 
+use super::attributes;
 use super::errors::Failure;
 use super::route::{Route, is_tag};
 use super::store::{Stored, hex_of};
@@ -29,6 +30,7 @@ pub(super) async fn manifest(
         Method::GET | Method::HEAD => get(store, route, reference, request.method() == Method::HEAD),
         Method::PUT => put(store, route, reference, request).await,
         Method::DELETE => {
+            attributes::require(store, &route.repository, reference, attributes::Right::Delete)?;
             if store.delete_manifest(&route.repository, reference)? {
                 Ok(kit::http::status(StatusCode::ACCEPTED))
             } else {
@@ -40,6 +42,7 @@ pub(super) async fn manifest(
 }
 
 fn get(store: &Stored, route: &Route, reference: &str, head: bool) -> Result<Response, Failure> {
+    attributes::require(store, &route.repository, reference, attributes::Right::Read)?;
     let Some(manifest) = store.manifest(&route.repository, reference)? else {
         let name = format!("manifest {reference} of `{}`", route.repository);
         return Err(Failure::not_found("MANIFEST_UNKNOWN", &name));
@@ -64,6 +67,7 @@ pub(super) fn insert(headers: &mut http::HeaderMap, name: header::HeaderName, va
 }
 
 async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -> Result<Response, Failure> {
+    attributes::require(store, &route.repository, reference, attributes::Right::Write)?;
     let content_type = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -83,7 +87,7 @@ async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -
     }
     for digest in referenced(&manifest) {
         let there = match digest {
-            Referenced::Blob(digest) => store.blob_length(digest).is_some(),
+            Referenced::Blob(digest) => store.has_blob(&route.repository, digest)?,
             Referenced::Manifest(digest) => store.manifest(&route.repository, digest)?.is_some(),
         };
         if !there {
@@ -97,8 +101,14 @@ async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -
     let mut response = kit::http::status(StatusCode::CREATED);
     insert(response.headers_mut(), header::LOCATION, &format!("/v2/{}/manifests/{digest}", route.name));
     insert(response.headers_mut(), DIGEST, &digest);
+    if let Some(subject) = manifest["subject"]["digest"].as_str() {
+        insert(response.headers_mut(), SUBJECT, subject);
+    }
     Ok(response)
 }
+
+/// Says that the registry knows referrers by itself.
+const SUBJECT: header::HeaderName = header::HeaderName::from_static("oci-subject");
 
 enum Referenced<'a> {
     Blob(&'a str),
@@ -128,12 +138,7 @@ pub(super) fn tags(store: &Stored, route: &Route) -> Result<Response, Failure> {
     let Some(tags) = store.tags(&route.repository)? else {
         return Err(Failure::not_found("NAME_UNKNOWN", &format!("repository `{}`", route.name)));
     };
-    page(
-        route,
-        tags,
-        |tags| json!({"name": route.name, "tags": tags}),
-        &format!("/v2/{}/tags/list", route.name),
-    )
+    page(route, tags, |tags| json!({"name": route.name, "tags": tags}), &route.path)
 }
 
 /// `_catalog`: the repositories of the host that is asked.
@@ -141,24 +146,39 @@ pub(super) fn catalog(store: &Stored, route: &Route) -> Result<Response, Failure
     let prefix = format!("{}/", route.host);
     let names = store.repositories()?;
     let names = names.into_iter().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect();
-    page(route, names, |names| json!({"repositories": names}), "/v2/_catalog")
+    page(route, names, |names| json!({"repositories": names}), &route.path)
 }
 
-fn page(
+/// A page of names: `last` is the last of the page before, `n` how many.
+pub(super) fn page(
     route: &Route,
     mut names: Vec<String>,
     body: impl Fn(&[String]) -> Value,
     path: &str,
 ) -> Result<Response, Failure> {
     if let Some(last) = route.field("last") {
-        names.retain(|name| name.as_str() > last);
+        match names.iter().position(|name| name == last) {
+            Some(at) => drop(names.drain(..=at)),
+            None => names.retain(|name| name.as_str() > last),
+        }
     }
-    let limit = route.field("n").and_then(|n| n.parse().ok()).unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let limit = match route.field("n") {
+        None => PAGE_MAX,
+        Some(text) => text.parse::<usize>().map(|n| n.min(PAGE_MAX)).map_err(|_| {
+            Failure::new(
+                StatusCode::BAD_REQUEST,
+                "PAGINATION_NUMBER_INVALID",
+                "invalid number of results requested",
+            )
+        })?,
+    };
     let more = names.len() > limit;
     names.truncate(limit);
     let mut response = kit::http::json(StatusCode::OK, &body(&names));
     if let (true, Some(last)) = (more, names.last()) {
-        let link = format!("<{path}?last={last}&n={limit}>; rel=\"next\"");
+        let more: String =
+            ["orderby", "digest"].iter().filter_map(|f| Some(format!("&{f}={}", route.field(f)?))).collect();
+        let link = format!("<{path}?last={last}&n={limit}{more}>; rel=\"next\"");
         insert(response.headers_mut(), header::LINK, &link);
     }
     Ok(response)

@@ -8,9 +8,12 @@
 //! is whole or absent after a crash. Does not: sign, scan, replicate or expire images.
 
 mod acr;
+mod admin;
 mod archive;
+mod attributes;
 mod auth;
 mod errors;
+mod import;
 mod manifests;
 mod registries;
 mod route;
@@ -24,6 +27,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode};
 use kit::http::{Connection, Request, Response, Service};
 
+pub use admin::{AdminUsers, is_admin};
 pub use archive::ArchiveError;
 pub use auth::{Action, Gate, Principal};
 pub use registries::{REGISTRIES, provider, registry_of};
@@ -82,7 +86,7 @@ impl Registry {
             Asked::Blob(digest) => uploads::blob(&self.store, &route, &digest, request.method()),
             Asked::Upload(id) => uploads::upload(&self.store, &route, id.as_deref(), request).await,
             Asked::Referrers(digest) => acr::referrers(&self.store, &route, &digest),
-            Asked::Acr(part) => acr::answer(&self.store, &route, &part, request.method()),
+            Asked::Acr(part) => acr::answer(&self.store, &route, &part, request).await,
             Asked::Exchange | Asked::Token => Err(Failure::unsupported()),
         }
     }

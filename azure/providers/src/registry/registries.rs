@@ -1,7 +1,7 @@
 //! `Microsoft.ContainerRegistry/registries`: the registries that images are kept under.
 //!
-//! A registry `one` answers as `one.azurecr.io`. Its images go when it goes. Not built: admin user, import, tasks,
-//! tokens, webhooks, replications, private endpoints.
+//! A registry `one` answers as `one.azurecr.io`. Its images go when it goes. Not built: tasks, tokens,
+//! scope maps, webhooks, replications, private endpoints.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,20 @@ use async_trait::async_trait;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::admin::AdminUsers;
+use super::store::Stored;
+
 /// The type.
 pub const REGISTRIES: &str = "Microsoft.ContainerRegistry/registries";
-const API_VERSIONS: &[&str] =
-    &["2025-11-01", "2025-04-01", "2023-07-01", "2023-01-01-preview", "2022-12-01", "2019-05-01"];
+const API_VERSIONS: &[&str] = &[
+    "2026-09-01-preview",
+    "2025-11-01",
+    "2025-04-01",
+    "2023-07-01",
+    "2023-01-01-preview",
+    "2022-12-01",
+    "2019-05-01",
+];
 
 /// The provider. `dir` is where the [`Registry`](super::Registry) keeps its images.
 pub fn provider(dir: PathBuf) -> Provider {
@@ -88,18 +98,16 @@ impl ResourceType for Registries {
                 ));
             }
         };
-        if made.properties["adminUserEnabled"] == json!(true) {
-            return Err(ArmError::not_implemented("The admin user of a registry"));
-        }
         made.sku = Some(json!({"name": tier, "tier": tier}));
         let created = request
             .existing
             .map_or_else(|| json!(ctx.clock.now().to_string()), |e| e.properties["creationDate"].clone());
         let fixed = json!({
-            "loginServer": server, "creationDate": created, "provisioningState": "Succeeded", "adminUserEnabled": false,
+            "loginServer": server, "creationDate": created, "provisioningState": "Succeeded",
             "dataEndpointEnabled": false, "dataEndpointHostNames": [], "privateEndpointConnections": [],
         });
         let defaults = json!({
+            "adminUserEnabled": false,
             "publicNetworkAccess": "Enabled", "networkRuleBypassOptions": "AzureServices", "zoneRedundancy": "Disabled",
             "anonymousPullEnabled": false, "encryption": {"status": "disabled"},
             "policies": {"quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
@@ -117,7 +125,8 @@ impl ResourceType for Registries {
         Ok(Written::Done(made))
     }
 
-    async fn delete(&self, _: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+        AdminUsers::of(&ctx.resources).forget(existing).await?;
         let Some(server) = existing.properties["loginServer"].as_str() else { return Ok(Deleted::Done) };
         let path = self.dir.join("repositories").join(server);
         let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&path) {
@@ -137,7 +146,7 @@ impl ResourceType for Registries {
     async fn read(&self, _: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
         let words: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["listusages"] => Ok(Acted::Done(Some(json!({"value": []})))),
+            ["listusages"] => Ok(Acted::Done(Some(self.usages(existing)?))),
             _ => Err(ArmError::not_implemented(format_args!(
                 "Reading '{}/{}'",
                 existing.kind_type,
@@ -146,17 +155,43 @@ impl ResourceType for Registries {
         }
     }
 
-    async fn action(&self, _: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
-        if name.eq_ignore_ascii_case("listCredentials") {
-            return Err(ArmError::bad_request(
-                "UnauthorizedForCredentialOperations",
-                format!(
-                    "Cannot perform credential operations for {} as admin user is disabled. Kindly enable admin user as per docs: https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account",
-                    existing.id
-                ),
-            ));
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
+        let admin = AdminUsers::of(&ctx.resources);
+        match name.to_ascii_lowercase().as_str() {
+            "listcredentials" => Ok(Acted::Done(Some(admin.list(existing).await?))),
+            "regeneratecredential" => Ok(Acted::Done(Some(admin.renew(existing, &body).await?))),
+            "importimage" => {
+                super::import::run(ctx, &self.dir, existing, &body)?;
+                Ok(Acted::Answer(StatusCode::OK, json!({})))
+            }
+            _ => Err(ArmError::not_implemented(format_args!("The action '{REGISTRIES}/{name}'"))),
         }
-        Err(ArmError::not_implemented(format_args!("The action '{REGISTRIES}/{name}'")))
+    }
+}
+
+impl Registries {
+    /// What is used of what the tier includes.
+    fn usages(&self, registry: &Resource) -> Result<Value, ArmError> {
+        const GIB: u64 = 1 << 30;
+        let tier = registry.sku.as_ref().and_then(|s| s["name"].as_str()).unwrap_or_default();
+        let (storage, webhooks) = match tier {
+            "Basic" => (10 * GIB, 2),
+            "Standard" => (100 * GIB, 10),
+            _ => (500 * GIB, 500),
+        };
+        let host = registry.properties["loginServer"].as_str().unwrap_or_default();
+        let used = Stored::at(&self.dir).size_of_host(host).map_err(|error| {
+            tracing::error!(error = %kit::Chain(&error), "a registry's size cannot be read");
+            ArmError::internal()
+        })?;
+        let usage = |name: &str, unit: &str, used: u64, limit: u64| json!({"name": name, "unit": unit, "currentValue": used, "limit": limit});
+        Ok(json!({"value": [usage("Size", "Bytes", used, storage), usage("Webhooks", "Count", 0, webhooks)]}))
     }
 }
 

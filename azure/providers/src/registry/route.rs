@@ -42,6 +42,8 @@ pub(super) struct Route {
     pub(super) repository: String,
     /// The name in the path.
     pub(super) name: String,
+    /// The path as sent.
+    pub(super) path: String,
     /// What of it.
     pub(super) asked: Asked,
     /// The query's fields.
@@ -80,7 +82,7 @@ impl Route {
                 None => below(path)?,
             },
         };
-        let mut route = Self { host, repository: String::new(), name, asked, query };
+        let mut route = Self { host, repository: String::new(), name, path: path.to_owned(), asked, query };
         if route.asked == Asked::Catalog {
             // Whoever lists must be allowed to pull from the registry as a whole.
             route.repository.clone_from(&route.host);

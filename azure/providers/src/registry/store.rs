@@ -4,6 +4,8 @@
 //! blobs/<64 hex>                      every blob and manifest, once
 //! repositories/<host>/<name>/_manifests/<64 hex>    which manifests a repository has: their media type
 //! repositories/<host>/<name>/_tags/<tag>            the digest it points to
+//! repositories/<host>/<name>/_blobs/<64 hex>        which blobs were put or mounted there
+//! repositories/<host>/<name>/_attributes/<object>   what may not be done to a repository, tag or manifest
 //! uploads/<uuid>                      what is on its way
 //! ```
 
@@ -55,6 +57,14 @@ pub(super) fn hex_of(digest: &str) -> Option<&str> {
     well.then_some(hex)
 }
 
+/// The digests of a manifest's config and layers.
+fn blobs_of(manifest: &[u8]) -> Vec<String> {
+    let body: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let layers = body["layers"].as_array().into_iter().flatten();
+    let named = body.get("config").into_iter().chain(layers).filter_map(|blob| blob["digest"].as_str());
+    named.filter(|digest| hex_of(digest).is_some()).map(str::to_owned).collect()
+}
+
 impl Stored {
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         for name in ["blobs", "repositories", "uploads"] {
@@ -66,6 +76,11 @@ impl Stored {
             remove(&path)?;
         }
         Ok(stored)
+    }
+
+    /// The store in a directory that [`open`](Self::open) has prepared.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
     }
 
     pub(super) fn upload_path(&self, id: &uuid::Uuid) -> PathBuf {
@@ -103,6 +118,74 @@ impl Stored {
         fs::metadata(self.blob_path(hex_of(digest)?)).ok().map(|metadata| metadata.len())
     }
 
+    /// From now on a repository has a stored blob.
+    pub(super) fn link_blob(&self, repository: &str, hex: &str) -> Result<(), StoreError> {
+        let path = self.repository(repository).join("_blobs").join(hex);
+        if !path.exists() {
+            write_atomic(&path, b"", Readers::Owner)?;
+        }
+        Ok(())
+    }
+
+    /// A repository has a blob no more; false where it had none.
+    pub(super) fn unlink_blob(&self, repository: &str, hex: &str) -> Result<bool, StoreError> {
+        let path = self.repository(repository).join("_blobs").join(hex);
+        let there = path.exists();
+        remove(&path)?;
+        Ok(there)
+    }
+
+    /// Whether a manifest of the repository names a blob.
+    pub(super) fn is_named(&self, repository: &str, digest: &str) -> Result<bool, StoreError> {
+        for manifest in self.manifests(repository)? {
+            let text = self.blob(&manifest)?.unwrap_or_default();
+            if text.windows(digest.len()).any(|part| part == digest.as_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a repository has a blob: blobs are kept once, but who may read one repository may not read what only
+    /// another has.
+    pub(super) fn has_blob(&self, repository: &str, digest: &str) -> Result<bool, StoreError> {
+        let Some(hex) = hex_of(digest).filter(|_| self.blob_length(digest).is_some()) else {
+            return Ok(false);
+        };
+        let linked = self.repository(repository).join("_blobs").join(hex).exists();
+        Ok(linked || self.is_named(repository, digest)?)
+    }
+
+    /// What was said about a repository, tag or manifest that may not be done to it.
+    pub(super) fn attributes(&self, repository: &str, object: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        missing_is_none(read(&self.repository(repository).join("_attributes").join(object)))
+    }
+
+    /// Says it.
+    pub(super) fn set_attributes(
+        &self,
+        repository: &str,
+        object: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let path = self.repository(repository).join("_attributes").join(object);
+        write_atomic(&path, bytes, Readers::Owner)?;
+        Ok(())
+    }
+
+    /// Bytes of all that the repositories of a host name.
+    pub(super) fn size_of_host(&self, host: &str) -> Result<u64, StoreError> {
+        let prefix = format!("{host}/");
+        let mut seen = std::collections::BTreeSet::new();
+        for repository in self.repositories()?.iter().filter(|name| name.starts_with(&prefix)) {
+            let dir = self.repository(repository);
+            for part in ["_manifests", "_blobs"] {
+                seen.extend(list(&dir.join(part))?.into_iter().map(|(hex, _)| hex));
+            }
+        }
+        Ok(seen.iter().filter_map(|hex| self.blob_length(&format!("sha256:{hex}"))).sum())
+    }
+
     /// Stores a manifest in a repository, and points a tag to it. Returns its digest.
     pub(super) fn put_manifest(
         &self,
@@ -114,6 +197,9 @@ impl Stored {
         let digest = self.put_blob(bytes)?;
         let dir = self.repository(repository);
         if let Some(hex) = hex_of(&digest) {
+            for named in blobs_of(bytes).iter().filter(|named| self.blob_length(named).is_some()) {
+                self.link_blob(repository, hex_of(named).unwrap_or_default())?;
+            }
             write_atomic(&dir.join("_manifests").join(hex), media_type.as_bytes(), Readers::Owner)?;
         }
         if let Some(tag) = tag {
@@ -179,7 +265,7 @@ impl Stored {
     /// Forgets a repository: its tags and which manifests it has.
     pub(super) fn delete_repository(&self, repository: &str) -> Result<(), StoreError> {
         let dir = self.repository(repository);
-        for part in ["_tags", "_manifests"] {
+        for part in ["_tags", "_manifests", "_blobs", "_attributes"] {
             for (_, path) in list(&dir.join(part))? {
                 remove(&path)?;
             }
@@ -214,7 +300,7 @@ impl Stored {
                     if let Ok(relative) = dir.strip_prefix(&root) {
                         found.push(relative.to_string_lossy().into_owned());
                     }
-                } else if name != "_tags" && path.is_dir() {
+                } else if !name.starts_with('_') && path.is_dir() {
                     left.push(path);
                 }
             }

@@ -11,7 +11,10 @@ impl Gate for OnlyOne {
     async fn bearer(&self, token: &str) -> Option<Principal> {
         (token != "wrong").then(|| Principal { object_id: token.into(), name: token.into() })
     }
-    async fn secret(&self, application: &str, secret: &str) -> Option<Principal> {
+    async fn is_public(&self, repository: &str) -> bool {
+        repository.ends_with("/public")
+    }
+    async fn secret(&self, _: &str, application: &str, secret: &str) -> Option<Principal> {
         (secret == "right").then(|| Principal { object_id: application.into(), name: application.into() })
     }
     async fn allows(&self, principal: &Principal, _: &str, action: Action) -> bool {
@@ -161,4 +164,135 @@ async fn azures_view_lists_tags_and_manifests_and_deletes() {
         400,
         "no way out of the store"
     );
+}
+
+async fn push(bench: &Bench, name: &str, tag: &str, config: &[u8]) -> String {
+    let digest = store::digest(config);
+    let put = format!("/v2/{name}/blobs/uploads/?digest={digest}");
+    assert_eq!(bench.send("POST", &put, "pusher", config).await.0, 201);
+    let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()}, "layers": []});
+    let bytes = manifest.to_string().into_bytes();
+    assert_eq!(bench.send("PUT", &format!("/v2/{name}/manifests/{tag}"), "pusher", &bytes).await.0, 201);
+    digest
+}
+
+#[tokio::test]
+async fn a_blob_is_only_there_where_it_was_put_or_mounted() {
+    let bench = bench();
+    let digest = push(&bench, "one", "v1", b"{\"a\":1}").await;
+    let at = |name: &str| format!("/v2/{name}/blobs/{digest}");
+    assert_eq!(bench.send("GET", &at("one"), "reader", b"").await.0, 200);
+    assert_eq!(
+        bench.send("GET", &at("two"), "reader", b"").await.0,
+        404,
+        "another repository does not have it"
+    );
+    let mount = |from: &str| format!("/v2/two/blobs/uploads/?mount={digest}&from={from}");
+    assert_eq!(bench.send("POST", &mount("none"), "pusher", b"").await.0, 202, "an upload begins instead");
+    let (status, headers, _) = bench.send("POST", &mount("one"), "pusher", b"").await;
+    assert_eq!((status, headers["location"].to_str().unwrap()), (201, at("two").as_str()));
+    assert_eq!(bench.send("HEAD", &at("two"), "reader", b"").await.0, 200);
+    assert_eq!(bench.send("DELETE", &at("one"), "pusher", b"").await.0, 405, "its manifest names it");
+    assert_eq!(bench.send("DELETE", &at("two"), "pusher", b"").await.0, 202);
+    assert_eq!(bench.send("HEAD", &at("two"), "reader", b"").await.0, 404);
+    assert_eq!(bench.send("HEAD", &at("one"), "reader", b"").await.0, 200);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let bench = bench();
+    for tag in ["a", "b", "c", "d", "e"] {
+        push(&bench, "web", tag, tag.as_bytes()).await;
+    }
+    for (first, member) in [
+        ("/v2/web/tags/list?n=2", "tags"),
+        ("/acr/v1/web/_tags?n=2", "tags"),
+        ("/acr/v1/web/_manifests?n=2", "manifests"),
+        ("/acr/v1/web/_tags?n=2&orderby=timedesc", "tags"),
+    ] {
+        let (mut path, mut count, mut pages) = (first.to_owned(), 0, 0);
+        loop {
+            let (status, headers, body) = bench.send("GET", &path, "reader", b"").await;
+            assert_eq!(status, 200, "{path}");
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            count += body[member].as_array().unwrap().len();
+            pages += 1;
+            let Some(link) = headers.get("link") else { break };
+            path = link.to_str().unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
+        }
+        assert_eq!((count, pages), (5, 3), "{first}");
+    }
+    assert_eq!(bench.send("GET", "/v2/web/tags/list?n=x", "reader", b"").await.0, 400);
+    assert_eq!(
+        bench.send("GET", "/v2/web/tags/list?n=0", "reader", b"").await.2,
+        br#"{"name":"web","tags":[]}"#
+    );
+}
+
+#[tokio::test]
+async fn a_locked_image_is_neither_changed_nor_deleted() {
+    let bench = bench();
+    push(&bench, "web", "v1", b"{}").await;
+    let lock = br#"{"writeEnabled": false, "deleteEnabled": false}"#;
+    assert_eq!(bench.send("PATCH", "/acr/v1/web/_tags/v1", "reader", lock).await.0, 403);
+    let (status, _, body) = bench.send("PATCH", "/acr/v1/web/_tags/v1", "pusher", lock).await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status, &body["tag"]["changeableAttributes"]["deleteEnabled"]),
+        (200, &serde_json::json!(false))
+    );
+    for (method, path) in [
+        ("DELETE", "/acr/v1/web/_tags/v1"),
+        ("DELETE", "/v2/web/manifests/v1"),
+        ("DELETE", "/acr/v1/web"),
+        ("PUT", "/v2/web/manifests/v1"),
+    ] {
+        let (status, _, body) = bench.send(method, path, "pusher", b"{}").await;
+        assert_eq!(status, 405, "{method} {path}: {}", String::from_utf8_lossy(&body));
+    }
+    assert_eq!(
+        bench.send("PATCH", "/acr/v1/web/_tags/v1", "pusher", br#"{"deleteEnabled": "no"}"#).await.0,
+        400
+    );
+    assert_eq!(
+        bench.send("PATCH", "/acr/v1/web/_tags/v1", "pusher", br#"{"deleteEnabled": true}"#).await.0,
+        200
+    );
+    assert_eq!(bench.send("DELETE", "/acr/v1/web", "pusher", b"").await.0, 202);
+}
+
+#[tokio::test]
+async fn anybody_may_pull_what_is_public_and_do_nothing_else() {
+    let bench = bench();
+    push(&bench, "public", "v1", b"{}").await;
+    for (method, path, status) in [
+        ("GET", "/v2/public/manifests/v1", 200),
+        ("GET", "/v2/private/manifests/v1", 401),
+        ("PUT", "/v2/public/manifests/v1", 401),
+        ("DELETE", "/v2/public/manifests/v1", 401),
+        ("GET", "/v2/_catalog", 401),
+    ] {
+        assert_eq!(bench.send(method, path, "", b"{}").await.0, status, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn referrers_are_told_and_filtered_by_type() {
+    let bench = bench();
+    push(&bench, "web", "v1", b"{}").await;
+    let (_, headers, _) = bench.send("GET", "/v2/web/manifests/v1", "reader", b"").await;
+    let subject = headers["docker-content-digest"].to_str().unwrap().to_owned();
+    let artifact = serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "text/sbom",
+        "config": {"mediaType": "x", "digest": store::digest(b"{}"), "size": 2}, "layers": [], "subject": {"digest": subject}});
+    let (_, headers, _) =
+        bench.send("PUT", "/v2/web/manifests/sbom", "pusher", artifact.to_string().as_bytes()).await;
+    assert_eq!(headers["oci-subject"].to_str().unwrap(), subject);
+    for (query, count) in [("", 1), ("?artifactType=text%2Fsbom", 1), ("?artifactType=other", 0)] {
+        let (_, headers, body) =
+            bench.send("GET", &format!("/v2/web/referrers/{subject}{query}"), "reader", b"").await;
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["manifests"].as_array().unwrap().len(), count, "{query}");
+        assert_eq!(headers.contains_key("oci-filters-applied"), !query.is_empty());
+    }
 }

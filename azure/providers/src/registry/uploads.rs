@@ -28,10 +28,17 @@ pub(super) fn blob(
         return Err(Failure::digest("the digest is not a sha256 digest"));
     }
     let unknown = || Failure::not_found("BLOB_UNKNOWN", &format!("blob {digest} of `{}`", route.repository));
+    if !store.has_blob(&route.repository, digest)? {
+        return Err(unknown());
+    }
     let body = match *method {
         Method::HEAD => kit::http::empty(),
         Method::GET => kit::http::full(store.blob(digest)?.ok_or_else(unknown)?),
-        // A blob may belong to other repositories too; what no manifest names is simply never asked for.
+        Method::DELETE if !store.is_named(&route.repository, digest)? => {
+            store.unlink_blob(&route.repository, hex_of(digest).unwrap_or_default())?;
+            return Ok(kit::http::status(StatusCode::ACCEPTED));
+        }
+        // What a manifest names goes with the manifest.
         _ => return Err(Failure::unsupported()),
     };
     let length = store.blob_length(digest).ok_or_else(unknown)?;
@@ -90,10 +97,11 @@ pub(super) async fn upload(
 }
 
 async fn begin(store: &Stored, route: &Route, request: Request) -> Result<Response, Failure> {
-    // Blobs are kept once for all repositories: a mount only needs the blob to be there.
-    if let Some(digest) = route.field("mount")
-        && store.blob_length(digest).is_some()
+    if let (Some(digest), Some(from)) = (route.field("mount"), route.field("from"))
+        && super::route::is_name(from)
+        && store.has_blob(&format!("{}/{from}", route.host), digest)?
     {
+        store.link_blob(&route.repository, hex_of(digest).unwrap_or_default())?;
         return Ok(created(route, digest));
     }
     let id = Uuid::new_v4();
@@ -145,6 +153,7 @@ fn finish(store: &Stored, route: &Route, id: &Uuid) -> Result<Response, Failure>
     }
     file.sync_all().map_err(|error| broken(&error))?;
     std::fs::rename(&path, store.blob_path(hex)).map_err(|error| broken(&error))?;
+    store.link_blob(&route.repository, hex)?;
     Ok(created(route, wanted))
 }
 

@@ -81,10 +81,42 @@ async fn a_failed_boot_is_the_sets_failure_and_a_reimage_mends_it() {
 async fn power_and_restart_reach_the_machine() {
     let (world, set) = world("10.1.0.0/16").await;
     world.put(&set, scale_set(1, &[])).await.unwrap();
+    world.post(&format!("{set}/poweroff"), json!({})).await.unwrap();
+    let view = world.get(&format!("{set}/virtualMachines/0/instanceView")).await;
+    assert_eq!(view["statuses"][1]["code"], "PowerState/stopped");
     world.post(&format!("{set}/deallocate"), json!({})).await.unwrap();
     let view = world.get(&format!("{set}/virtualMachines/0/instanceView")).await;
     assert_eq!(view["statuses"][1]["code"], "PowerState/deallocated");
     world.post(&format!("{set}/start"), json!({})).await.unwrap();
     world.post(&format!("{set}/restart"), json!({})).await.unwrap();
     assert_eq!(world.machines.booted.lock().len(), 3);
+}
+
+#[tokio::test]
+async fn more_cores_than_the_quota_are_refused_before_anything_is_made() {
+    let (world, set) = world("10.0.0.0/8").await;
+    let mut wanted = scale_set(1000, &[]);
+    wanted["sku"]["name"] = json!("Standard_D16s_v5");
+    let error = world.put(&set, wanted).await.unwrap_err();
+    assert_eq!(error.code, "OperationNotAllowed");
+    assert!(
+        error.message.contains("Current Limit: 10000")
+            && error.message.contains("Additional Required: 16000"),
+        "{}",
+        error.message
+    );
+    assert!(world.machines.booted.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_has_one_of_the_types_on_offer_and_never_shrinks() {
+    let (world, _) = world("10.1.0.0/16").await;
+    let disk = id("Microsoft.Compute/disks", "d");
+    let body = |sku: &str, gib: u32| json!({ "location": "eastus", "sku": { "name": sku }, "properties": { "diskSizeGB": gib } });
+    assert_eq!(world.put(&disk, body("Fast_LRS", 8)).await.unwrap_err().code, "InvalidParameter");
+    let made = world.put(&disk, body("premium_lrs", 8)).await.unwrap();
+    assert_eq!(made["sku"], json!({ "name": "Premium_LRS", "tier": "Premium" }));
+    assert_eq!(world.put(&disk, body("Premium_LRS", 4)).await.unwrap_err().code, "OperationNotAllowed");
+    let again = world.put(&disk, body("Premium_LRS", 8)).await.unwrap();
+    assert_eq!(again, made, "the same PUT again changes nothing");
 }

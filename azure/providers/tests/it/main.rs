@@ -4,7 +4,9 @@
 
 mod az;
 mod compute;
+mod identity;
 mod links;
 mod network;
 mod paths;
+mod registry;
 mod world;

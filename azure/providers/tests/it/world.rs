@@ -36,7 +36,7 @@ impl MachineStarter for Machines {
 pub struct World {
     pub front: Arc<Front>,
     pub machines: Arc<Machines>,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl World {
@@ -64,12 +64,13 @@ impl World {
             .provider(providers::network::provider())
             .provider(providers::compute::provider(fabric.machines()))
             .provider(providers::managed_identity::provider())
+            .provider(providers::registry::provider(dir.path().join("registry")))
             .build()
             .await
             .unwrap();
         let (_, names) = watch::channel(Vec::new());
         providers::fabric_driver::start(front.resources().clone(), fabric.clone(), names, &tasks);
-        let world = Self { front, machines, _dir: dir };
+        let world = Self { front, machines, dir };
         let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
         world.owner().put(group, API, json!({ "location": "eastus" })).await.unwrap();
         world
