@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Endpoint;
-use crate::document::{Bootstrap, Facts};
+use crate::document::{Bootstrap, Facts, is_bootstrap};
 use crate::error::{BootError, Cause, ExitCodes};
 use crate::join::{Joined, Joining};
 use crate::keys::KeyFile;
@@ -63,6 +63,10 @@ fn document<T: DeserializeOwned>(path: &str) -> Result<T, BootError> {
 
 async fn up(report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
     let facts: Facts = document(MACHINE)?;
+    if !read(Path::new(CUSTOM_DATA)).is_ok_and(|data| is_bootstrap(&data)) {
+        report.line(&format!("{} at {} is of no cluster", facts.hostname, facts.address));
+        return tell_booted(report);
+    }
     let bootstrap: Bootstrap = document(CUSTOM_DATA)?;
     report.line(&format!("{} at {} joins {}", facts.hostname, facts.address, bootstrap.fqdn));
     let runtime = async {
@@ -88,6 +92,10 @@ async fn up(report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
     let (_, joined) = tokio::try_join!(runtime, join)?;
     tasks.spawn("images", images::keep());
     report.step("kubelet", run(&facts, &bootstrap, joined, tasks)).await?;
+    tell_booted(report)
+}
+
+fn tell_booted(report: &Report) -> Result<(), BootError> {
     let now = jiff::Timestamp::now().to_string();
     write_atomic(Path::new(BOOTED), now.as_bytes(), Readers::Everyone)
         .map_err(|e| BootError::Kubelet(e.into()))?;

@@ -36,6 +36,12 @@ impl Facts {
     }
 }
 
+/// Whether custom data is a bootstrap document. A scale set that belongs to no cluster has none, or something for another
+/// program (`#cloud-config`, which is not run): its machines boot and join nothing.
+pub(crate) fn is_bootstrap(custom_data: &[u8]) -> bool {
+    custom_data.trim_ascii_start().starts_with(b"{")
+}
+
 /// `/var/lib/waagent/custom-data`: the bootstrap document.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,5 +117,12 @@ mod tests {
         );
         assert_eq!(parse_taint("a:NoSchedule").unwrap().value, None);
         assert!(parse_taint("a").is_none());
+    }
+
+    #[test]
+    fn only_a_document_joins_a_cluster() {
+        for (data, expected) in [("", false), ("#cloud-config\n", false), (" {\"clusterName\":", true)] {
+            assert_eq!(is_bootstrap(data.as_bytes()), expected, "{data}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::Endpoint;
 use crate::boot::{kubelet_config, node_name, reach};
-use crate::document::{Bootstrap, Facts};
+use crate::document::{Bootstrap, Facts, is_bootstrap};
 use crate::error::{BootError, ExitCodes};
 use crate::join::Joining;
 use crate::keys::KeyFile;
@@ -71,6 +71,10 @@ async fn join(machine: Machine, report: &Report, tasks: &kit::Tasks) -> Result<(
     };
     let facts: Facts =
         serde_json::from_value(machine.machine_json).map_err(|e| document("machine.json", e))?;
+    if !is_bootstrap(&machine.custom_data) {
+        report.line(&format!("{} (simulated) is of no cluster", facts.hostname));
+        return Ok(());
+    }
     let bootstrap: Bootstrap =
         serde_json::from_slice(&machine.custom_data).map_err(|e| document("custom-data", e))?;
     report.line(&format!("{} (simulated) joins {}", facts.hostname, bootstrap.fqdn));
