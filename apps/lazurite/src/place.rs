@@ -79,6 +79,9 @@ pub struct ServiceFile {
     pub front: SocketAddr,
     /// All clusters' API servers.
     pub api: SocketAddr,
+    /// The proxy for programs that cannot be told where the cloud is.
+    #[serde(default)]
+    pub proxy: Option<SocketAddr>,
     /// `linux` or `simulated`.
     pub fabric: String,
     /// The version of the program.

@@ -78,7 +78,7 @@ enum Command {
         output: Output,
     },
     /// Print what makes a shell's az, kubectl and terraform speak to Lazurite: eval "$(lazurite env)"
-    Env,
+    Env(env::Env),
     /// Clusters and their node pools, as `az aks` has them
     Aks(aks::Aks),
     /// Resource groups, as `az group` has them
@@ -113,6 +113,9 @@ pub(crate) struct Serve {
     /// Where the clusters' API servers listen, told apart by server name.
     #[arg(long, env = "LAZURITE_API_LISTEN", default_value = "127.0.0.1:8444")]
     pub(crate) api_listen: SocketAddr,
+    /// Where the proxy listens for programs that cannot be told where the cloud is; unset: the port behind the API servers'.
+    #[arg(long, env = "LAZURITE_PROXY_LISTEN")]
+    pub(crate) proxy_listen: Option<SocketAddr>,
     /// What machines are made of.
     #[arg(long, env = "LAZURITE_FABRIC", value_enum, default_value = "auto")]
     pub(crate) fabric: FabricChoice,
@@ -132,7 +135,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Status { output } => return status::run(output),
         Command::Logs { follow, tail } => logs::run(follow, tail)?,
         Command::Doctor { output } => return doctor::run(output),
-        Command::Env => env::run()?,
+        Command::Env(env) => env.run()?,
         Command::Aks(aks) => return Ok(aks.run()),
         Command::Group(group) => return Ok(group.run()),
         Command::Image(image) => image.run()?,

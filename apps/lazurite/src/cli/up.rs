@@ -62,6 +62,12 @@ impl Up {
             .arg(self.serve.listen.to_string())
             .arg("--api-listen")
             .arg(self.serve.api_listen.to_string())
+            .args(
+                self.serve
+                    .proxy_listen
+                    .iter()
+                    .flat_map(|address| ["--proxy-listen".to_owned(), address.to_string()]),
+            )
             .args(self.serve.etcd.arguments())
             .current_dir("/")
             .stdin(Stdio::null())

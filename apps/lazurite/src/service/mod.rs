@@ -5,6 +5,7 @@
 //!                                        ├─ entra (sign-in, Graph)
 //!                                        ├─ registry
 //!                                        └─ portal, images
+//!      proxy :8445 (CONNECT) ──── either of them
 //! API servers :8444 (by server name) ──── hosting ── one plane per cluster
 //! ```
 //!
@@ -17,6 +18,7 @@ pub(crate) mod image;
 mod issuers;
 mod machines;
 mod own;
+mod proxy;
 mod router;
 #[cfg(test)]
 mod tests;
@@ -93,6 +95,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let front_listener = bind(serve.listen).await?;
     let api_listener = bind(serve.api_listen).await?;
     let (front_address, api_address) = (front_listener.local_addr()?, api_listener.local_addr()?);
+    let proxy_listener = proxy::listen(serve.proxy_listen, api_address).await?;
+    let proxy_address = proxy_listener.local_addr()?;
 
     let authority = client_files::authority(state)?;
     let issuers = Arc::new(issuers::ClusterIssuers::default());
@@ -145,7 +149,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     listen_inside(&fabric, &authority, router.clone(), tasks).await?;
     kit::serve::tls(api_listener, kit::tls::server(certificates)?, hosting.by_server_name(), tasks);
     kit::serve::tls(front_listener, client_files::front_tls(&authority)?, router, tasks);
-    write_running(state, front_address, api_address, fabric.kind())?;
+    proxy::start(proxy_listener, proxy::Ends { front: front_address, api: api_address }, tasks);
+    write_running(state, front_address, api_address, proxy_address, fabric.kind())?;
     tracing::info!(after_ms = begun.elapsed().as_millis(), %front_address, %api_address, "Lazurite answers");
     Ok(Running { _hosting: hosting, _front: front })
 }
@@ -253,6 +258,7 @@ fn write_running(
     state: &State,
     front: std::net::SocketAddr,
     api: std::net::SocketAddr,
+    proxy: std::net::SocketAddr,
     kind: FabricKind,
 ) -> Result<()> {
     let pid = i32::try_from(std::process::id()).context("the process id is out of range")?;
@@ -261,6 +267,7 @@ fn write_running(
         started_ticks: start_ticks(pid).context("failed to read this process's start")?,
         front,
         api,
+        proxy: Some(proxy),
         fabric: match kind {
             FabricKind::Linux => "linux".to_owned(),
             FabricKind::Simulated => "simulated".to_owned(),
