@@ -33,23 +33,33 @@ pub fn write_busybox(path: &Path, program: &Path) -> Result<()> {
     add(&mut tar, "etc/group", b"root:x:0:\nnobody:x:65534:\n", 0o644)?;
     add(&mut tar, "tmp/.keep", b"", 0o644)?;
     let layer = tar.into_inner()?;
+    write_archive(path, &layer, "docker.io/library/busybox:1")
+}
 
+/// Writes the archive of an image `name` with one small file: something to push around, not to run.
+pub fn write_small(path: &Path, name: &str) -> Result<()> {
+    let mut tar = tar::Builder::new(Vec::new());
+    add(&mut tar, "etc/motd", b"hello\n", 0o644)?;
+    write_archive(path, &tar.into_inner()?, name)
+}
+
+fn write_archive(path: &Path, layer: &[u8], name: &str) -> Result<()> {
     let config = serde_json::to_vec(&json!({
         "architecture": "amd64", "os": "linux",
         "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}}))?;
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}))?;
     let manifest = serde_json::to_vec(&json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(&config), "size": config.len()},
-        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(&layer), "size": layer.len()}]}))?;
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": layer.len()}]}))?;
     let index = serde_json::to_vec(&json!({
         "schemaVersion": 2,
         "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(&manifest), "size": manifest.len(),
-                       "annotations": {"io.containerd.image.name": "docker.io/library/busybox:1"}}]}))?;
+                       "annotations": {"io.containerd.image.name": name}}]}))?;
     let mut archive = tar::Builder::new(std::fs::File::create(path)?);
     add(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#, 0o644)?;
     add(&mut archive, "index.json", &index, 0o644)?;
-    for blob in [&layer, &config, &manifest] {
+    for blob in [layer, &config, &manifest] {
         add(&mut archive, &format!("blobs/{}", digest(blob).replace(':', "/")), blob, 0o644)?;
     }
     archive.into_inner()?.sync_all()?;

@@ -138,19 +138,30 @@ impl Lab {
         self.lazurite(&["up", "--fabric", self.fabric.word(), "--listen", &front, "--api-listen", &api])
     }
 
+    /// What `lazurite env` exports with these options.
+    pub fn exports(&self, options: &[&str]) -> Result<BTreeMap<String, String>> {
+        let printed = self.lazurite(&[&["env"][..], options].concat())?.stdout;
+        let lines = printed.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        let plain = |value: &str| value.trim_matches('\'').replace(r"'\''", "'");
+        Ok(lines.map(|(name, value)| (name.to_owned(), plain(value))).collect())
+    }
+
+    /// `lazurite env --proxy`: from now on everything goes through the proxy, by Azure's own names.
+    pub fn through_proxy(&mut self) -> Result<()> {
+        let exports = self.exports(&["--proxy"])?;
+        for name in ["AZURE_AUTHORITY_HOST", "AZURE_CORE_INSTANCE_DISCOVERY", "ARM_METADATA_HOSTNAME"] {
+            self.environment.remove(name);
+        }
+        self.environment.extend(exports);
+        Ok(())
+    }
+
     /// `lazurite env`, its exports taken over.
     fn sign_in(&mut self) -> Result<()> {
-        let printed = self.lazurite(&["env"])?.stdout;
-        for line in printed.lines() {
-            let Some((name, value)) = line.strip_prefix("export ").and_then(|rest| rest.split_once('='))
-            else {
-                continue;
-            };
-            let value = value.trim_matches('\'').replace(r"'\''", "'");
-            self.environment.insert(name.to_owned(), value);
-        }
+        let printed = self.exports(&[])?;
+        self.environment.extend(printed.clone());
         if !self.environment.contains_key("AZURE_CONFIG_DIR") {
-            bail!("`lazurite env` printed no AZURE_CONFIG_DIR: {printed}");
+            bail!("`lazurite env` printed no AZURE_CONFIG_DIR: {printed:?}");
         }
         Ok(())
     }
@@ -362,6 +373,13 @@ impl Drop for Background {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A file among the installed tools, where it is there.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let dir =
+        std::env::var_os("LAZURITE_TEST_TOOLS").map_or_else(|| repository().join(".tools"), PathBuf::from);
+    Some(dir.join(name)).filter(|path| path.exists())
 }
 
 fn repository() -> PathBuf {

@@ -6,7 +6,8 @@
 pub mod host;
 pub mod image;
 mod lab;
+pub mod transcript;
 mod wait;
 
-pub use lab::{Fabric, Lab, Output, lazurite, skip};
+pub use lab::{Fabric, Lab, Output, installed, lazurite, skip};
 pub use wait::{wait_for, wait_for_ok};

@@ -1,7 +1,9 @@
 //! The whole way through, as a user walks it. Each test has a Lazurite of its own.
 
+mod az;
 mod crash;
 mod quickstart;
 mod refusals;
+mod sdks;
 mod simulated;
 mod without_az;

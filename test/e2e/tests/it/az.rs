@@ -1,0 +1,34 @@
+//! The real az, offline: what it prints has the shape that is written down.
+
+use std::path::Path;
+
+use anyhow::Result;
+use e2e::{Fabric, Lab, image, transcript};
+
+fn play(lab: &Lab, name: &str) -> Result<()> {
+    transcript::play(lab, &Path::new(env!("CARGO_MANIFEST_DIR")).join("az").join(name))
+}
+
+#[test]
+fn a_cluster_is_looked_into_as_the_lesson_on_its_architecture_does() -> Result<()> {
+    let Some(mut lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
+    play(&lab, "cluster.az")?;
+    lab.through_proxy()?;
+    play(&lab, "proxy.az")?;
+    lab.finish()
+}
+
+#[test]
+fn the_directory_registries_and_the_rest_are_driven() -> Result<()> {
+    let Some(mut lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
+    play(&lab, "directory.az")?;
+    play(&lab, "registry.az")?;
+    play(&lab, "resources.az")?;
+    let archive = lab.file("image.tar");
+    image::write_small(&archive, "docker.io/library/hello:1")?;
+    lab.lazurite(&["image", "load", &archive.display().to_string()])?;
+    // A registry's images are found by its name, so through the proxy.
+    lab.through_proxy()?;
+    play(&lab, "images.az")?;
+    lab.finish()
+}
