@@ -375,6 +375,20 @@ impl Table {
         self.database.write(changes).await
     }
 
+    /// Sets and removes several keys in one step: after a crash either all of it happened or nothing.
+    pub async fn apply<T: Serialize + Sync>(
+        &self,
+        changes: &[(String, Option<T>)],
+    ) -> Result<(), StoreError> {
+        let change = |(key, value): &(String, Option<T>)| {
+            let key = self.key(key);
+            let bytes = value.as_ref().map(|value| encode(&key, value)).transpose()?;
+            Ok(Change::Entry(key, bytes))
+        };
+        let changes = changes.iter().map(change).collect::<Result<Vec<_>, StoreError>>()?;
+        self.database.write(changes).await
+    }
+
     /// Removes a key; one that is not there is fine.
     pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
         self.database.write(vec![Change::Entry(self.key(key), None)]).await

@@ -120,11 +120,15 @@ pub struct Patch<'a> {
     pub existing: &'a Resource,
 }
 
-/// The outcome of PUT and PATCH. The framework stores the resource, sets its ETag and answers.
+/// The outcome of PUT and PATCH. The framework stores the resource, sets its ETag and answers. A finished write that
+/// changes nothing stores nothing: the ETag stays, and nobody who watches wakes up.
 #[derive(Debug)]
 pub enum Written {
     /// Finished.
     Done(Resource),
+    /// Finished, and nothing is stored under this id: what was written stands elsewhere (in the parent). This is the
+    /// answer's body.
+    Elsewhere(Value),
     /// Going on. Work attached with [`Operation::work`] starts after the resource is stored.
     Accepted {
         /// As it is now (`provisioningState` `Creating`, …).

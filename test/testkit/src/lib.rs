@@ -8,7 +8,6 @@
 //! Does not: run controllers, a scheduler or kubelets (the program's own tests do), keep anything after it
 //! is dropped, listen anywhere but on loopback.
 
-mod adapter;
 mod machines;
 mod planes;
 mod stack;

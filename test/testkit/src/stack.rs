@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use arm::{Front, FrontConfig};
 use async_trait::async_trait;
+use az_lab::Adapter;
 use container_service::{ContainerService, Settings, Size, Sizes};
 use entra::{Bootstrap, Entra};
 use fabric::{Fabric, SimulatedFabric};
@@ -20,7 +21,6 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::adapter::Adapter;
 use crate::machines::Machines;
 use crate::planes::Planes;
 
@@ -209,10 +209,15 @@ async fn open_front(
         clock,
         tasks: tasks.clone(),
     };
+    let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = Front::builder(config)
         .provider(providers::network::provider())
         .provider(providers::compute::provider(fabric.machines()))
         .provider(providers::managed_identity::provider())
+        .provider(providers::storage::provider())
+        .provider(insights)
+        .provider(workspaces)
+        .provider(solutions)
         .provider(clusters.provider())
         .build()
         .await?;

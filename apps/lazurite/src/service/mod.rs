@@ -135,6 +135,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         arm: front.service(),
         entra: entra.service(),
         registry: registry.clone(),
+        vault: key_vault::DataPlane::open(state.path(), &front).context("failed to open the vaults")?,
         portal: portal::service(),
         own: Arc::new(own::Own { entra: entra.clone(), front: front.clone(), registry }),
     });
@@ -187,11 +188,17 @@ async fn build_front(
         tasks: tasks.clone(),
     };
     let clusters = machines.container_service(hosting.clone(), authority, state);
+    let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = arm::Front::builder(config)
         .provider(providers::network::provider())
         .provider(providers::compute::provider(machines.fabric.machines()))
         .provider(providers::managed_identity::provider())
+        .provider(providers::storage::provider())
+        .provider(insights)
+        .provider(workspaces)
+        .provider(solutions)
         .provider(providers::registry::provider(state.join("registry")))
+        .provider(key_vault::provider())
         .provider(clusters.provider())
         .build()
         .await
@@ -202,8 +209,13 @@ async fn build_front(
 
 /// The names machines resolve: this cloud's own, and each cluster's.
 fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
-    const OWN: [&str; 4] =
-        ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com", "*.azurecr.io"];
+    const OWN: [&str; 5] = [
+        "management.azure.com",
+        "login.microsoftonline.com",
+        "graph.microsoft.com",
+        "*.azurecr.io",
+        "*.vault.azure.net",
+    ];
     let mut clusters = hosting.names();
     let all = move |clusters: &[(String, Ipv4Addr)]| {
         let own = OWN.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));

@@ -16,6 +16,8 @@ pub(crate) enum Part {
     Entra,
     /// The container registry.
     Registry,
+    /// What is in the vaults.
+    Vault,
     /// The portal.
     Portal,
     /// Lazurite's own calls: images.
@@ -31,6 +33,7 @@ pub(crate) struct Router {
     pub(crate) arm: BoxService,
     pub(crate) entra: BoxService,
     pub(crate) registry: BoxService,
+    pub(crate) vault: BoxService,
     pub(crate) portal: BoxService,
     pub(crate) own: BoxService,
 }
@@ -49,6 +52,7 @@ impl Service for Router {
             Part::Arm => self.arm.call(request).await,
             Part::Entra => self.entra.call(request).await,
             Part::Registry => self.registry.call(request).await,
+            Part::Vault => self.vault.call(request).await,
             Part::Portal => self.portal.call(request).await,
             Part::Own => self.own.call(request).await,
             Part::Health => kit::http::bytes_response(StatusCode::OK, "text/plain", "ok"),
@@ -71,6 +75,7 @@ pub(crate) fn part(host: &str, path: &str) -> Part {
         "management.azure.com" => Part::Arm,
         "login.microsoftonline.com" | "sts.windows.net" | "graph.microsoft.com" => Part::Entra,
         name if name.ends_with(".azurecr.io") => Part::Registry,
+        name if name.ends_with(".vault.azure.net") => Part::Vault,
         "localhost" | "127.0.0.1" | "[::1]" => by_path(path),
         _ => Part::Nobody,
     }
@@ -116,6 +121,8 @@ mod tests {
             ("localhost:8443", "/v2/", Part::Registry),
             ("localhost:8443", "/oauth2/exchange", Part::Registry),
             ("one.azurecr.io", "/v2/", Part::Registry),
+            ("kv1.vault.azure.net:443", "/secrets/a/", Part::Vault),
+            ("vault.azure.net", "/", Part::Nobody),
             ("graph.microsoft.com", "/v1.0/me", Part::Entra),
             ("example.org", "/", Part::Nobody),
         ] {

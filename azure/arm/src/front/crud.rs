@@ -317,6 +317,7 @@ impl Front {
         status: StatusCode,
     ) -> Result<Answer, ArmError> {
         let (mut resource, operation) = match written {
+            Written::Elsewhere(body) => return Ok(Answer::new(status, body)),
             Written::Done(resource) => (resource, None),
             Written::Accepted { resource, operation } => (resource, Some(operation)),
         };

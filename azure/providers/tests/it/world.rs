@@ -60,7 +60,12 @@ impl World {
             clock: Arc::new(kit::SystemClock),
             tasks: tasks.clone(),
         };
+        let [insights, workspaces, solutions] = providers::monitor::providers();
         let front = Front::builder(config)
+            .provider(insights)
+            .provider(workspaces)
+            .provider(solutions)
+            .provider(providers::storage::provider())
             .provider(providers::network::provider())
             .provider(providers::compute::provider(fabric.machines()))
             .provider(providers::managed_identity::provider())

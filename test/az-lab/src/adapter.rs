@@ -9,7 +9,8 @@ use arm::{
 use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
 
-pub(crate) struct Adapter(pub(crate) Arc<Entra>);
+/// Entra as the resource manager's directory and verifier.
+pub struct Adapter(pub Arc<Entra>);
 
 fn could_not(deed: &'static str) -> impl FnOnce(EntraError) -> DirectoryError {
     move |source| DirectoryError { deed: deed.to_owned(), source: Some(Box::new(source)) }
