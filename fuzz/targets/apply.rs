@@ -5,6 +5,29 @@
 use api_model::merge::apply::{Manager, apply, update_managed_fields};
 use lazurite_fuzz::{Choices, Stray, any, object};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+/// The value without what holds no leaf, and without the time of an entry of `managedFields`. An empty list that nobody owns is in no field set, upstream's neither: a second apply may
+/// take away what held nothing else.
+fn substance(value: &Value) -> Option<Value> {
+    let kept = match value {
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .filter(|(key, _)| *key != "time" || !map.contains_key("fieldsV1"))
+                .filter_map(|(key, value)| Some((key.clone(), substance(value)?)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.iter().filter_map(substance).collect()),
+        leaf => leaf.clone(),
+    };
+    let is_hollow = match &kept {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    (!is_hollow).then_some(kept)
+}
 
 fn who(name: &str, api_version: String, second: i64) -> Manager {
     let time = jiff::Timestamp::from_second(second).unwrap_or_default();
@@ -32,7 +55,8 @@ fuzz_target!(|data: &[u8]| {
         };
         if stray == Stray::Never {
             let again = apply(schema, Some(&applied), &config, &who(name, version.clone(), 99), false);
-            assert_eq!(again.as_ref(), Ok(&applied), "config {config}");
+            let shown = |value: &Value| substance(value).unwrap_or_default();
+            assert_eq!(again.as_ref().map(shown), Ok(shown(&applied)), "config {config}");
         }
         live = applied;
     }

@@ -213,7 +213,10 @@ impl Patcher<'_> {
         if let Some(key) = key.as_deref() {
             items.iter().chain(order).try_for_each(|item| keyed(item, key))?;
         }
-        let items = arrange(items, order, &before, key.as_deref());
+        // Objects without a key have no name that an order could give: the patch's own order stands.
+        if key.is_some() || !items.iter().any(Value::is_object) {
+            items = arrange(items, order, &before, key.as_deref());
+        }
         target.insert(field.to_owned(), Value::Array(items));
         Ok(())
     }
