@@ -44,6 +44,8 @@ pub struct ControlPlaneSpec {
     pub principal_id: String,
     /// The cluster's pricing tier, `Free`, `Standard` or `Premium`: how many requests the API server works on at once.
     pub tier: String,
+    /// Whether people sign in with tokens of the tenant's directory (`aadProfile`).
+    pub entra: bool,
 }
 
 /// What a running control plane is.

@@ -59,6 +59,7 @@ fn spec() -> ControlPlaneSpec {
         pod_cidr: None,
         principal_id: "nobody".to_owned(),
         tier: "Free".to_owned(),
+        entra: false,
     }
 }
 
@@ -81,7 +82,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         cloud: SetOnce::new(),
         directory: Arc::new(adapters::EntraDirectory(entra.clone())),
         image: watch::Sender::new(true).subscribe(),
-        token_reviewers: Vec::new(),
+        token_reviewers: vec![adapters::entra_tokens(&entra, Arc::new(kit::SystemClock))],
         audit: false,
         certificates: kit::tls::Certificates::new(),
         models: parking_lot::Mutex::default(),
@@ -214,6 +215,44 @@ async fn sign_in(world: &World, client: &str, assertion: &str) -> (u16, Value) {
     let code = response.status().as_u16();
     let body = kit::http::read(response.into_body(), 100_000).await.unwrap();
     (code, serde_json::from_slice(&body).unwrap())
+}
+
+/// The application that stands for the API servers of all AKS clusters.
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+
+#[tokio::test]
+async fn tokens_of_the_directory_are_known_where_the_cluster_has_its_profile() {
+    let world = world().await;
+    let identity = world.entra.managed_identity_create("/identity").await.unwrap();
+    let token = world.entra.managed_identity_token(&identity.principal_id, AKS_SERVER).unwrap().access_token;
+    for (entra, wanted) in [(false, 401), (true, 200), (false, 401)] {
+        world.hosting.ensure(ControlPlaneSpec { entra, ..spec() }).await.unwrap();
+        let plane = world.hosting.plane(CLUSTER).unwrap();
+        let request = http::Request::get("/api").header("authorization", format!("Bearer {token}"));
+        let response = plane.service().call(request.body(kit::http::empty()).unwrap()).await;
+        assert_eq!(response.status(), wanted, "with the profile: {entra}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn no_client_has_a_certificate_of_the_authority_of_proxies() {
+    let world = world().await;
+    let maps = Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(world.plane.admin(), "kube-system");
+    let trusted = |map: k8s_openapi::api::core::v1::ConfigMap| {
+        let data = map.data.unwrap();
+        ["client-ca-file", "requestheader-client-ca-file"].map(|key| data[key].clone())
+    };
+    let [clients, proxies] = trusted(maps.get("extension-apiserver-authentication").await.unwrap());
+    assert_eq!(clients, world.plane.status().ca_pem);
+    assert_ne!(clients, proxies);
+    // They stay the same authorities when the plane starts again.
+    world.hosting.stop(CLUSTER).await.unwrap();
+    world.hosting.ensure(spec()).await.unwrap();
+    let maps = Api::namespaced(world.hosting.plane(CLUSTER).unwrap().admin(), "kube-system");
+    let again = trusted(maps.get("extension-apiserver-authentication").await.unwrap());
+    assert_eq!(again, [clients, proxies]);
+    world.end().await;
 }
 
 /// A plane over etcd (the front of an embedded store speaks its language): it answers, its loops lead, and its Secrets are sealed there.

@@ -53,6 +53,7 @@ pub fn spec(work: &Work) -> Result<ControlPlaneSpec, ArmError> {
         pod_cidr: ranges.pod,
         principal_id: state::principal(&cluster).unwrap_or_default(),
         tier: cluster.sku.as_ref().and_then(|sku| text(sku, "/tier")).unwrap_or("Free").to_owned(),
+        entra: properties["aadProfile"].is_object(),
     })
 }
 

@@ -29,6 +29,11 @@ pub(crate) struct Keys {
     ca_key_pem: String,
     /// Signs service-account tokens.
     pub(crate) service_account_key_pem: String,
+    /// The authority of proxies that say who asks, certificate and key. Not in files of before.
+    #[serde(default)]
+    proxy_ca_pem: String,
+    #[serde(default)]
+    proxy_ca_key_pem: String,
     /// With it nodes ask for certificates: `<id>.<secret>`.
     pub(crate) bootstrap_token: String,
 }
@@ -37,13 +42,28 @@ impl Keys {
     /// New keys, without an address yet. Takes some tens of milliseconds of processor.
     pub(crate) fn make() -> Result<Self> {
         let authority = Authority::new("ca", AUTHORITY_VALID)?;
-        Ok(Self {
+        let mut keys = Self {
             address: Ipv4Addr::UNSPECIFIED,
             ca_pem: authority.certificate_pem().to_owned(),
             ca_key_pem: authority.key_pem().to_owned(),
             service_account_key_pem: kit::pki::rsa_key_pem()?,
+            proxy_ca_pem: String::new(),
+            proxy_ca_key_pem: String::new(),
             bootstrap_token: format!("{}.{}", random(6), random(16)),
-        })
+        };
+        keys.complete()?;
+        Ok(keys)
+    }
+
+    /// Makes what keys of before do not have; says whether something was missing.
+    fn complete(&mut self) -> Result<bool> {
+        if !self.proxy_ca_pem.is_empty() {
+            return Ok(false);
+        }
+        let authority = Authority::new("front-proxy-ca", AUTHORITY_VALID)?;
+        self.proxy_ca_pem = authority.certificate_pem().to_owned();
+        self.proxy_ca_key_pem = authority.key_pem().to_owned();
+        Ok(true)
     }
 
     /// The keys stored in a cluster's directory, if there are any.
@@ -55,12 +75,26 @@ impl Keys {
         }
     }
 
+    /// The same with what is kept since, made and stored. For whoever has the cluster's turn.
+    pub(crate) fn read_complete(dir: &Path) -> Result<Option<Self>> {
+        let Some(mut keys) = Self::read(dir)? else { return Ok(None) };
+        if keys.complete()? {
+            keys.write(dir)?;
+        }
+        Ok(Some(keys))
+    }
+
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
         Ok(write_atomic(&dir.join(KEYS), &serde_json::to_vec(self)?, Readers::Owner)?)
     }
 
     pub(crate) fn authority(&self) -> Result<Authority> {
         Ok(Authority::load(&self.ca_pem, &self.ca_key_pem)?)
+    }
+
+    /// The authority of proxies that say who asks.
+    pub(crate) fn proxy_authority(&self) -> Result<Authority> {
+        Ok(Authority::load(&self.proxy_ca_pem, &self.proxy_ca_key_pem)?)
     }
 }
 
@@ -91,6 +125,8 @@ struct Stored {
     /// Not in files of before.
     #[serde(default)]
     tier: String,
+    #[serde(default)]
+    entra: bool,
 }
 
 #[derive(Serialize, Deserialize)]

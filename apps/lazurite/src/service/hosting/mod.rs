@@ -204,7 +204,7 @@ impl ControlPlanes for Hosting {
             self.halt(&spec.cluster).await;
         }
         let dir = self.dir(&spec.cluster);
-        let keys = match keys::Keys::read(&dir).map_err(failed("read a control plane's keys"))? {
+        let keys = match keys::Keys::read_complete(&dir).map_err(failed("read a control plane's keys"))? {
             Some(keys) => keys,
             None => {
                 // An RSA key takes its time: not on a thread that others wait for, and not in a turn.

@@ -148,6 +148,8 @@ async fn start_server(
     tasks: &Tasks,
 ) -> Result<Arc<ApiServer>, ControlPlaneError> {
     let model = shared.model(&spec.version)?;
+    let mut access = access::settings(spec, dir, shared.audit, tasks)?;
+    access.proxy_authority = Some(keys.proxy_authority().map_err(failed("load the authority of proxies"))?);
     let config = apiserver::Config {
         name: spec.name.clone(),
         model,
@@ -160,8 +162,9 @@ async fn start_server(
         advertise: SocketAddrV4::new(keys.address, 443),
         version: spec.version.clone(),
         clock: Arc::new(kit::SystemClock),
-        token_reviewers: shared.token_reviewers.clone(),
-        access: access::settings(spec, dir, shared.audit, tasks)?,
+        // A cluster without the profile knows nobody of the directory.
+        token_reviewers: if spec.entra { shared.token_reviewers.clone() } else { Vec::new() },
+        access,
     };
     ApiServer::start(config, tasks).await.map_err(failed("start the API server"))
 }
