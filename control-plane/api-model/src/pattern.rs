@@ -3,9 +3,57 @@
 //! Guarantees: linear time, bounded memory; a pattern that RE2 refuses may be accepted, one that it accepts means the same here.
 
 use regex::{Regex, RegexBuilder};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 /// Bytes of a compiled pattern at most.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
+
+/// A pattern of a schema: compiled when the first value is held against it, and once in the process, however many schemas have it.
+/// (A definition with pods in it has the pattern of quantities a hundred times.)
+#[derive(Debug)]
+pub struct Pattern {
+    source: Box<str>,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+/// Patterns that some schema has.
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Known {
+    patterns: HashMap<Box<str>, Weak<Pattern>>,
+    /// At this size those that nobody has any more are let go.
+    sweep_at: usize,
+}
+
+impl Pattern {
+    /// The pattern with that source.
+    pub fn shared(source: &str) -> Arc<Self> {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.patterns.get(source).and_then(Weak::upgrade) {
+            return found;
+        }
+        if known.patterns.len() >= known.sweep_at {
+            known.patterns.retain(|_, pattern| pattern.strong_count() > 0);
+            known.sweep_at = 2 * known.patterns.len() + 64;
+        }
+        let made = Arc::new(Self { source: source.into(), compiled: OnceLock::new() });
+        known.patterns.insert(source.into(), Arc::downgrade(&made));
+        made
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether a text contains it. Every text does when the pattern is none.
+    pub fn is_in(&self, text: &str) -> bool {
+        let compiled = self.compiled.get_or_init(|| compile(&self.source).ok());
+        compiled.as_ref().is_none_or(|pattern| pattern.is_match(text))
+    }
+}
 
 /// Compiles a pattern.
 ///

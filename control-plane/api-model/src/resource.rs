@@ -117,6 +117,20 @@ impl Resource {
     /// The resource that a CustomResourceDefinition declares in one version. `None` when the object is not a definition, has no such
     /// version or does not serve it.
     pub fn from_definition(model: &crate::Model, definition: &Value, version: &str) -> Option<Resource> {
+        let root = custom::declared(definition, version);
+        let found = definition["spec"]["versions"].as_array()?.iter().find(|v| v["name"] == version)?;
+        let status = found.pointer("/subresources/status").is_some();
+        let schema = custom::compile(model.types().clone(), root.as_ref(), status);
+        Self::with_schema(model, definition, version, schema)
+    }
+
+    /// The same with the schema of that version, compiled.
+    pub fn with_schema(
+        model: &crate::Model,
+        definition: &Value,
+        version: &str,
+        schema: Arc<Schema>,
+    ) -> Option<Resource> {
         let spec = definition.get("spec")?;
         let names = spec.get("names")?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -127,12 +141,6 @@ impl Resource {
             return None;
         }
         let (group, kind) = (text(&spec["group"])?, text(&names["kind"])?);
-        let mut root = found.pointer("/schema/openAPIV3Schema").cloned();
-        if spec["preserveUnknownFields"] == Value::Bool(true)
-            && let Some(Value::Object(root)) = &mut root
-        {
-            root.insert("x-kubernetes-preserve-unknown-fields".into(), Value::Bool(true));
-        }
         let mut labels = vec!["metadata.name".to_owned(), "metadata.namespace".to_owned()];
         for field in found["selectableFields"].as_array().into_iter().flatten() {
             labels.extend(field["jsonPath"].as_str().map(|p| p.trim_start_matches('.').to_owned()));
@@ -146,11 +154,7 @@ impl Resource {
             namespaced: spec["scope"] == "Namespaced",
             verbs: ALL_VERBS.iter().map(|v| (*v).to_owned()).collect(),
             subresources: custom_subresources(&found["subresources"], &group, version, &kind),
-            schema: custom::compile(
-                model.types().clone(),
-                root.as_ref(),
-                found.pointer("/subresources/status").is_some(),
-            ),
+            schema,
             columns: custom_columns(&found["additionalPrinterColumns"], &|name| model.usual_column(name)),
             field_labels: labels,
             custom: true,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Number of a node in a [`Types`] table.
 pub type NodeId = u32;
@@ -13,8 +13,25 @@ pub struct Types {
     base: Option<Arc<Types>>,
     offset: NodeId,
     nodes: Vec<Node>,
+    /// Nodes that are made when the first of them is looked at, instead of those above.
+    later: Option<Later>,
     names: HashMap<Arc<str>, NodeId>,
     status_apart: bool,
+}
+
+/// Makes the nodes of a table on top of another, given the table itself, still without nodes.
+pub(crate) type Make = Box<dyn FnOnce(&Types) -> Vec<Node> + Send>;
+
+/// Nodes that nobody has needed yet.
+struct Later {
+    make: Mutex<Option<Make>>,
+    made: OnceLock<Vec<Node>>,
+}
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Later({:?} nodes)", self.made.get().map(Vec::len))
+    }
 }
 
 /// One type.
@@ -132,7 +149,7 @@ pub struct Constraints {
     /// Allowed values; empty: all.
     pub allowed: Vec<Value>,
     /// Regular expression a text must contain.
-    pub pattern: Option<(String, Option<regex::Regex>)>,
+    pub pattern: Option<Arc<crate::pattern::Pattern>>,
     /// Smallest number, and whether it is itself excluded.
     pub minimum: Option<(f64, bool)>,
     /// Largest number, and whether it is itself excluded.
@@ -186,8 +203,13 @@ impl Node {
 impl Field {
     /// An optional field without default.
     pub fn new(name: &str, node: NodeId) -> Self {
+        Self::named(name.into(), node)
+    }
+
+    /// The same, with a name that others share.
+    pub(crate) fn named(name: Arc<str>, node: NodeId) -> Self {
         Self {
-            name: name.into(),
+            name,
             node,
             required: false,
             default: None,
@@ -206,7 +228,31 @@ impl Types {
     /// An empty table on top of `base`, whose numbers stay valid.
     pub fn on(base: Arc<Types>) -> Self {
         let offset = base.offset + u32::try_from(base.nodes.len()).unwrap_or(u32::MAX);
-        Self { base: Some(base), offset, nodes: Vec::new(), names: HashMap::new(), status_apart: false }
+        Self { base: Some(base), offset, ..Self::default() }
+    }
+
+    /// A table on top of `base` whose nodes are made when they are needed first; the root is the first of them.
+    pub(crate) fn later(base: Arc<Types>, make: Make) -> Self {
+        let later = Later { make: Mutex::new(Some(make)), made: OnceLock::new() };
+        Self { later: Some(later), ..Self::on(base) }
+    }
+
+    /// The number of the first node of this table.
+    pub(crate) fn first(&self) -> NodeId {
+        self.offset
+    }
+
+    /// Whether its nodes are there: what nobody uses costs nothing.
+    pub fn is_made(&self) -> bool {
+        self.later.as_ref().is_none_or(|later| later.made.get().is_some())
+    }
+
+    fn nodes(&self) -> &[Node] {
+        let Some(later) = &self.later else { return &self.nodes };
+        later.made.get_or_init(|| {
+            let make = later.make.lock().unwrap_or_else(PoisonError::into_inner).take();
+            make.map(|make| make(self)).unwrap_or_default()
+        })
     }
 
     /// Says that objects of this table write their status through a subresource.
@@ -246,7 +292,7 @@ impl Types {
                 None => return &ANY,
             }
         }
-        table.nodes.get((id - table.offset) as usize).unwrap_or(&ANY)
+        table.nodes().get((id - table.offset) as usize).unwrap_or(&ANY)
     }
 
     /// Whether the node is one of a built-in kind's types, not of a custom one's.

@@ -86,14 +86,9 @@ impl Aggregator {
 
     async fn register_custom(&self) -> Result<(), ApiError> {
         let mut wanted = BTreeMap::new();
-        for definition in
-            Objects::list(&*self.registry, "apiextensions.k8s.io", "customresourcedefinitions", None)
-        {
-            let group = text(&definition, "/spec/group");
-            for version in
-                items(&definition, "/spec/versions").iter().filter(|version| version["served"] == json!(true))
-            {
-                let version = text(version, "/name");
+        for definition in self.registry.definitions() {
+            let group = definition.group.as_str();
+            for version in &definition.served {
                 let service = api_service(group, version, priorities::CUSTOM, "true");
                 wanted.insert(format!("{version}.{group}"), service);
             }

@@ -16,10 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Discovery, tag};
 use crate::ApiError;
-use crate::attributes::Objects;
 use crate::handlers::Asked;
 use crate::handlers::negotiate::accepted;
-use crate::registry::{Served, object};
+use crate::registry::Served;
 
 /// The binary form of version 2, as Go clients have asked for it, then and now.
 const BINARY: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -48,7 +47,7 @@ impl Documents {
     }
 }
 
-/// A custom kind and its schema, taken from its definition.
+/// A custom kind and its schema, taken from its definition. Schemas are read for a document and then let go.
 type Custom = (Arc<Served>, Value);
 
 impl Discovery {
@@ -78,6 +77,7 @@ impl Discovery {
         let model = &self.registry.model;
         Ok(tag::tagged(&hash, request, || {
             let make = || {
+                let custom = self.with_schemas(&custom);
                 let kinds: Vec<_> =
                     custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
                 if binary { model.openapi_v2_binary(&kinds) } else { model.openapi_v2(&kinds) }
@@ -106,6 +106,7 @@ impl Discovery {
                 model.openapi_v3(path).unwrap_or_else(|| Arc::new(Document::of(b"{}")))
             } else {
                 self.documents.get(path, &hash, || {
+                    let custom = self.with_schemas(&custom);
                     let kinds: Vec<_> =
                         custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
                     Arc::new(model.openapi_v3_custom(&kinds))
@@ -126,42 +127,31 @@ impl Discovery {
     }
 
     /// Changes when the document does.
-    fn document_hash(&self, name: &str, custom: &[Custom]) -> String {
+    fn document_hash(&self, name: &str, custom: &[Arc<Served>]) -> String {
         let mut text = format!("{} {} {name}", self.registry.model.digest(), self.version);
-        for (served, _) in custom {
-            let definition = self.definition(served);
-            let at = |path: &[&str]| {
-                definition.as_deref().map(|found| object::at(found, path).to_string()).unwrap_or_default()
-            };
-            text.push_str(&format!(
-                " {} {} {}",
-                served.resource.group_resource(),
-                at(&["metadata", "uid"]),
-                at(&["metadata", "generation"])
-            ));
+        for served in custom {
+            let content = served.custom.as_ref().map_or(0, |custom| custom.content);
+            text.push_str(&format!(" {} {content:x}", served.resource.group_resource()));
         }
         tag::hash(text.as_bytes())
     }
 
-    fn definition(&self, served: &Served) -> Option<Arc<Value>> {
-        let name = &served.custom.as_ref()?.definition;
-        Objects::get(&*self.registry, "apiextensions.k8s.io", "customresourcedefinitions", "", name)
-    }
-
-    /// The custom kinds of a group and version, or all, in order, with their schemas.
-    fn custom_kinds(&self, path: Option<&str>) -> Vec<Custom> {
+    /// The custom kinds of a group and version, or all, in order.
+    fn custom_kinds(&self, path: Option<&str>) -> Vec<Arc<Served>> {
         let mut kinds = self.registry.kinds.custom();
         kinds.retain(|served| path.is_none_or(|path| served.resource.group_path() == path));
-        kinds.sort_by_key(|served| (served.resource.group_path(), served.resource.plural.clone()));
-        let with_schema = |served: Arc<Served>| {
-            let definition = self.definition(&served)?;
-            let versions = object::items(&definition, &["spec", "versions"]);
-            let version =
-                versions.iter().find(|one| object::text(one, &["name"]) == served.resource.version)?;
-            let schema = object::at(version, &["schema", "openAPIV3Schema"]).clone();
-            Some((served, schema))
+        kinds.sort_by_cached_key(|served| (served.resource.group_path(), served.resource.plural.clone()));
+        kinds
+    }
+
+    /// The same with their schemas.
+    fn with_schemas(&self, kinds: &[Arc<Served>]) -> Vec<Custom> {
+        let with_schema = |served: &Arc<Served>| {
+            let definition = self.registry.definition(&served.custom.as_ref()?.definition)?;
+            let schema = api_model::schema::custom::declared(&definition, &served.resource.version);
+            Some((served.clone(), schema.unwrap_or_default()))
         };
-        kinds.into_iter().filter_map(with_schema).collect()
+        kinds.iter().filter_map(with_schema).collect()
     }
 
     fn openapi_index(&self) -> Value {
@@ -171,8 +161,8 @@ impl Discovery {
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
         let custom = self.custom_kinds(None);
-        for here in custom.chunk_by(|(a, _), (b, _)| a.resource.group_path() == b.resource.group_path()) {
-            let Some((served, _)) = here.first() else { continue };
+        for here in custom.chunk_by(|a, b| a.resource.group_path() == b.resource.group_path()) {
+            let Some(served) = here.first() else { continue };
             let path = served.resource.group_path();
             let url = relative_url(&path, &self.document_hash(&path, here));
             paths.insert(path, json!({"serverRelativeURL": url}));

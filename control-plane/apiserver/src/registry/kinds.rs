@@ -39,8 +39,10 @@ pub struct Custom {
     pub scale: Option<Value>,
     /// The definition's name.
     pub definition: String,
-    /// The rules of this version's schema, compiled.
-    pub rules: Option<Arc<super::custom::rules::Rules>>,
+    /// A hash of what the definition says.
+    pub content: u64,
+    /// The rules of this version's schema, compiled at first use.
+    pub rules: Option<Arc<super::custom::LateRules>>,
     /// The schema of the version in which objects are stored.
     pub storage_schema: Option<Arc<api_model::Schema>>,
     /// How versions are converted, when not by name only.

@@ -16,7 +16,7 @@ pub fn kubectls() -> Vec<(&'static str, PathBuf)> {
     MINORS.into_iter().filter_map(|minor| Some((minor, tool(&format!("kubectl-{minor}"))?))).collect()
 }
 
-fn tool(name: &str) -> Option<PathBuf> {
+pub fn tool(name: &str) -> Option<PathBuf> {
     let found = std::env::var_os("LAZURITE_TEST_TOOLS").map(|dir| Path::new(&dir).join(name));
     let found = found.filter(|tool| tool.exists());
     if found.is_none() {

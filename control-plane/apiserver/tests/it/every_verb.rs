@@ -33,7 +33,7 @@ pub struct Listed {
     pub name: String,
     pub kind: String,
     namespaced: bool,
-    verbs: Vec<String>,
+    pub verbs: Vec<String>,
 }
 
 impl Listed {

@@ -22,6 +22,7 @@ mod field_validation;
 mod front;
 mod harness;
 mod hostile;
+mod installs;
 mod kube_client;
 mod kubectl;
 mod kubectl_streams;

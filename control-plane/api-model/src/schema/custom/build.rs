@@ -36,7 +36,7 @@ pub(super) fn constraints(schema: &Value) -> Option<Constraints> {
     let limit = |key: &str, exclusive: &str| {
         schema[key].as_f64().map(|n| (n, schema[exclusive] == Value::Bool(true)))
     };
-    let pattern = schema["pattern"].as_str().map(|p| (p.to_owned(), crate::pattern::compile(p).ok()));
+    let pattern = schema["pattern"].as_str().map(crate::pattern::Pattern::shared);
     Some(Constraints {
         allowed: list("enum").to_vec(),
         pattern,

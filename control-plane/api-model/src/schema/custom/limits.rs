@@ -35,10 +35,10 @@ fn invalid(path: &FieldPath, value: &Value, detail: &str, causes: &mut Vec<Cause
 
 fn text_limits(c: &Constraints, text: &str, path: &FieldPath, causes: &mut Vec<Cause>) {
     let value = Value::from(text);
-    if let Some((source, Some(pattern))) = &c.pattern
-        && !pattern.is_match(text)
+    if let Some(pattern) = &c.pattern
+        && !pattern.is_in(text)
     {
-        invalid(path, &value, &format!("should match '{source}'"), causes);
+        invalid(path, &value, &format!("should match '{}'", pattern.source()), causes);
     }
     let count = text.chars().count() as u64;
     if let Some(min) = c.min_length.filter(|min| count < *min) {

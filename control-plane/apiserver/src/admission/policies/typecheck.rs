@@ -134,8 +134,7 @@ fn shape_of(registry: &Registry, served: &Served) -> Option<Arc<Shape>> {
     let resource = &served.resource;
     let name = format!("{}.{}.{}", resource.group, resource.version, resource.kind);
     if let Some(custom) = &served.custom {
-        let definitions = ("apiextensions.k8s.io", "customresourcedefinitions");
-        let definition = Objects::get(registry, definitions.0, definitions.1, "", &custom.definition)?;
+        let definition = registry.definition(&custom.definition)?;
         let version =
             items(&definition, "/spec/versions").iter().find(|one| text(one, "/name") == resource.version)?;
         return Shape::from_schema(version.pointer("/schema/openAPIV3Schema")?, true, &name);

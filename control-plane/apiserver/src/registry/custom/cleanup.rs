@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{CLEANUP, DEFINITIONS, conditions};
-use crate::attributes::{ApiError, Objects, UserInfo};
+use super::{CLEANUP, Summary, conditions};
+use crate::attributes::{ApiError, UserInfo};
 use crate::handlers::options::{DeleteOptions, WriteOptions};
 use crate::registry::manage::Who;
 use crate::registry::modify::Modify;
@@ -15,17 +15,14 @@ use crate::watch::Filter;
 impl Registry {
     /// Removes the objects of definitions that are being deleted, then lets the definitions go.
     pub fn clean_up_definitions(self: &Arc<Self>) {
-        let (page, _) = self.hub.cache(DEFINITIONS).list(&Filter::default(), None, 0);
-        for entry in page.entries {
-            let definition = entry.value();
-            let due = object::terminating(&definition) && object::finalizers(&definition).contains(&CLEANUP);
-            if !due || !self.custom.cleaning.lock().insert(entry.name().to_owned()) {
+        for definition in self.definitions() {
+            if !definition.cleanup_due || !self.custom.cleaning.lock().insert(definition.name.clone()) {
                 continue;
             }
             let registry = self.clone();
             self.tasks.spawn("definition-cleanup", async move {
                 let cleaned = registry.clean_up(&definition).await;
-                registry.custom.cleaning.lock().remove(object::name(&definition));
+                registry.custom.cleaning.lock().remove(&definition.name);
                 if let Err(error) = cleaned {
                     tracing::warn!(error = %kit::Chain(&error), "failed to remove the objects of a definition");
                 }
@@ -33,8 +30,8 @@ impl Registry {
         }
     }
 
-    async fn clean_up(&self, definition: &Value) -> Result<(), ApiError> {
-        let name = object::name(definition);
+    async fn clean_up(&self, definition: &Summary) -> Result<(), ApiError> {
+        let name = definition.name.as_str();
         let user = Arc::new(UserInfo::new("system:apiserver", &["system:masters"]));
         self.sync_custom();
         let message = "CustomResource deletion is in progress";
@@ -71,7 +68,7 @@ impl Registry {
         };
         self.change_definition(name, "cleanup", &mut let_go).await?;
         self.sync_custom();
-        self.reconsider(object::text(definition, &["spec", "group"])).await
+        self.reconsider(&definition.group).await
     }
 
     async fn say_terminating(&self, name: &str, reason: &str, message: &str) -> Result<(), ApiError> {
@@ -88,11 +85,8 @@ impl Registry {
 
     /// Names that a definition gave up may be another's now.
     pub(crate) async fn reconsider(&self, group: &str) -> Result<(), ApiError> {
-        let all = Objects::list(self, "apiextensions.k8s.io", "customresourcedefinitions", None);
-        for definition in all {
-            let waits = object::text(&definition, &["spec", "group"]) == group
-                && !conditions::holds(&definition, "NamesAccepted");
-            if !waits {
+        for definition in self.definitions() {
+            if definition.group != group || definition.names_accepted {
                 continue;
             }
             let mut again = |old: &Value| {
@@ -101,7 +95,7 @@ impl Registry {
                 object::set(&mut new, "status", status);
                 Ok(new)
             };
-            self.change_definition(object::name(&definition), "status", &mut again).await?;
+            self.change_definition(&definition.name, "status", &mut again).await?;
             self.sync_custom();
         }
         Ok(())

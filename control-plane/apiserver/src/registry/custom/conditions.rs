@@ -16,7 +16,7 @@ pub fn holds(definition: &Value, kind: &str) -> bool {
     conditions.iter().any(|one| text(one, &["type"]) == kind && text(one, &["status"]) == "True")
 }
 
-/// The status of a definition that replaces `old`, among the `others` of its group.
+/// The status of a definition that replaces `old`, among the accepted names of the `others` in its group.
 pub(super) fn status<'o>(
     new: &Value,
     old: Option<&Value>,
@@ -103,8 +103,7 @@ fn accepted<'o>(
     others: impl Iterator<Item = &'o Value>,
 ) -> (Value, Option<(&'static str, String)>) {
     let (mut resources, mut kinds) = (HashSet::new(), HashSet::new());
-    for other in others {
-        let names = at(other, &["status", "acceptedNames"]);
+    for names in others {
         resources.extend(["plural", "singular"].map(|key| text(names, &[key])));
         resources.extend(items(names, &["shortNames"]).iter().filter_map(Value::as_str));
         kinds.extend(["kind", "listKind"].map(|key| text(names, &[key])));

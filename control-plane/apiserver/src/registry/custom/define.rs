@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CLEANUP, DEFINITIONS, check, conditions};
-use crate::attributes::{ApiError, Objects};
+use crate::attributes::ApiError;
 use crate::registry::{Registry, Target, object};
 
 impl Registry {
@@ -40,13 +40,13 @@ impl Registry {
 
     /// The status of a definition among the others.
     pub(super) fn definition_status(&self, new: &Value, old: Option<&Value>) -> Value {
-        let others = Objects::list(self, "apiextensions.k8s.io", "customresourcedefinitions", None);
+        let others = self.definitions();
         let group = object::text(new, &["spec", "group"]);
         let name = object::name(new);
         let others = others
             .iter()
-            .map(|other| &**other)
-            .filter(|other| object::text(other, &["spec", "group"]) == group && object::name(other) != name);
+            .filter(|other| other.group == group && other.name != name)
+            .map(|other| &other.accepted);
         conditions::status(new, old, others, &object::timestamp(self.clock.now()))
     }
 }

@@ -1,30 +1,34 @@
 //! Custom resources: definitions become served resources.
 //!
 //! What is served follows the cache of definitions and is brought up to date when somebody asks, so a
-//! definition is served as soon as its creation is acknowledged. A definition is compiled again only when what it
-//! says has changed.
+//! definition is served as soon as its creation is acknowledged. A kind is compiled when it is used first, and again only when
+//! what its definition says has changed. Of a definition that nobody uses the server keeps its bytes and a few names.
 
 pub mod check;
 pub mod cleanup;
 pub mod conditions;
 pub mod convert;
 pub mod define;
+mod known;
+mod late;
 pub mod rules;
+mod serve;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api_model::{Cause, FieldPath, Resource};
+use api_model::{Cause, FieldPath};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::kinds::{Custom, Served, api_version};
+use super::kinds::Served;
 use super::{Registry, object};
 use crate::attributes::ApiError;
-use crate::strategy::Rules;
 use crate::watch::Filter;
+pub use known::Summary;
+pub use late::LateRules;
 
 /// Where definitions are.
 pub const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
@@ -46,6 +50,7 @@ struct Known {
     revision: u64,
     /// Of what decides what is served.
     hash: u64,
+    summary: Arc<Summary>,
 }
 
 impl Registry {
@@ -66,11 +71,12 @@ impl Registry {
             }
             let definition = entry.parse();
             let hash = hash(&definition);
-            let before = known.insert(name.to_owned(), Known { revision: entry.revision, hash });
+            let summary = Arc::new(Summary::of(&definition));
+            let before = known.insert(name.to_owned(), Known { revision: entry.revision, hash, summary });
             if before.as_ref().is_some_and(|before| before.hash == hash) {
                 continue;
             }
-            self.kinds.set_custom(name, self.served_by(&definition, entry.revision));
+            self.kinds.set_custom(name, self.served_by(&definition, entry, hash));
             if before.is_some() {
                 // Who follows a version that is served otherwise now has to look again.
                 self.hub.cache(&storage(&definition)).end_subscriptions();
@@ -87,49 +93,6 @@ impl Registry {
         self.custom.revision.store(changed, Ordering::Release);
     }
 
-    fn served_by(&self, definition: &Value, revision: u64) -> Vec<Arc<Served>> {
-        if !conditions::holds(definition, "Established") || self.taken_by_built_in(definition) {
-            return Vec::new();
-        }
-        let group = object::text(definition, &["spec", "group"]);
-        let storage = storage(definition);
-        let storage_version = storage_version(definition);
-        let named = with_accepted_names(definition);
-        let conversion = convert::Conversion::of(definition).map(Arc::new);
-        let storage_schema = version_of(definition, &storage_version)
-            .map(|version| schema_of(self, version))
-            .unwrap_or_else(api_model::Schema::any);
-        let mut labels = Vec::new();
-        let mut served = Vec::new();
-        for version in object::items(definition, &["spec", "versions"]) {
-            let name = object::text(version, &["name"]);
-            let Some(resource) = Resource::from_definition(&self.model, &named, name) else { continue };
-            labels.extend(resource.field_labels.iter().cloned());
-            let subresources = object::at(version, &["subresources"]);
-            let status = subresources.get("status").is_some();
-            let rules = rules::Rules::of(object::at(version, &["schema", "openAPIV3Schema"]));
-            served.push(Arc::new(Served {
-                resource,
-                storage: storage.clone(),
-                storage_api_version: api_version(group, &storage_version),
-                rules: Rules::custom(status),
-                storage_schema: None,
-                custom: Some(Custom {
-                    status,
-                    scale: subresources.get("scale").cloned(),
-                    definition: object::name(definition).to_owned(),
-                    rules: rules.map(Arc::new),
-                    storage_schema: Some(storage_schema.clone()),
-                    conversion: conversion.clone(),
-                    since: revision,
-                    terminating: object::terminating(definition),
-                }),
-            }));
-        }
-        self.hub.cache(&storage).select_by(crate::watch::header::Paths::new(labels));
-        served
-    }
-
     fn taken_by_built_in(&self, definition: &Value) -> bool {
         let (group, plural) = (
             object::text(definition, &["spec", "group"]),
@@ -137,12 +100,6 @@ impl Registry {
         );
         self.model.resources().iter().any(|known| known.group == group && known.plural == plural)
     }
-}
-
-fn schema_of(registry: &Registry, version: &Value) -> Arc<api_model::Schema> {
-    let schema = version.pointer("/schema/openAPIV3Schema");
-    let status = version.pointer("/subresources/status").is_some();
-    api_model::schema::custom::compile(registry.model.types().clone(), schema, status)
 }
 
 /// What decides what is served.
@@ -167,12 +124,6 @@ fn storage_version(definition: &Value) -> String {
     stored.map(|version| object::text(version, &["name"]).to_owned()).unwrap_or_default()
 }
 
-fn version_of<'d>(definition: &'d Value, name: &str) -> Option<&'d Value> {
-    object::items(definition, &["spec", "versions"])
-        .iter()
-        .find(|version| object::text(version, &["name"]) == name)
-}
-
 /// The definition with the names that were accepted: those of others in its group are not its.
 fn with_accepted_names(definition: &Value) -> Value {
     let accepted = object::at(definition, &["status", "acceptedNames"]);
@@ -191,7 +142,7 @@ impl Served {
             Some(old) => schema.validate_update(new, old),
             None => schema.validate(new),
         };
-        let Some(rules) = self.custom.as_ref().and_then(|custom| custom.rules.as_ref()) else {
+        let Some(rules) = self.custom.as_ref().and_then(|custom| custom.rules.as_ref()?.get()) else {
             return causes;
         };
         const BLOCKING: [&str; 5] = [
