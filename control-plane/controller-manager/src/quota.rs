@@ -2,9 +2,11 @@
 //!
 //! Admission charges what is written and gives back what goes, in the status itself. This loop counts anew when a quota's limits
 //! change, and now and then for what was charged and never stored: it does not follow single objects, whose charge it could undo
-//! while they are on their way. What it cannot count stays as admission left it. Counts pods with their CPU, memory and storage requests and limits, services, config maps, secrets, claims
-//! and, through `count/…`, deployments, replica sets, stateful sets, jobs and cron jobs. Scopes other than
-//! `Terminating`, `NotTerminating`, `BestEffort` and `NotBestEffort` select nothing.
+//! while they are on their way. Counts pods with what they request and may use, services, claims by their storage class, and
+//! through `count/…` objects of any kind, custom ones too; all scopes select. Devices of resource claims stay as admission left them.
+
+mod kinds;
+mod scopes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +23,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, PostParams};
 
 use crate::context::Context;
+use scopes::Scope;
 
-/// Scopes that are counted here.
-const SCOPES: [&str; 4] = ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort"];
+/// Between a storage class and what is counted of it.
+const OF_STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
+/// Between a device class and what is counted of it.
+const OF_DEVICE_CLASS: &str = ".deviceclass.resource.k8s.io/";
+/// The older place of a claim's storage class.
+const STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 /// How often everything is counted anew.
 const RECOUNT: Duration = Duration::from_secs(300);
 /// When somebody else was faster.
@@ -109,25 +116,16 @@ fn sum(spec: &PodSpec, resource: &str, limits: bool) -> i128 {
     running.max(starting)
 }
 
-fn is_best_effort(spec: &PodSpec) -> bool {
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    containers.into_iter().all(|c| {
-        c.resources.as_ref().is_none_or(|r| {
-            r.requests.as_ref().is_none_or(BTreeMap::is_empty)
-                && r.limits.as_ref().is_none_or(BTreeMap::is_empty)
-        })
-    })
+fn class_of(claim: &PersistentVolumeClaim) -> &str {
+    let annotated = claim.metadata.annotations.as_ref().and_then(|all| all.get(STORAGE_CLASS));
+    let stated = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_ref());
+    annotated.or(stated).map_or("", String::as_str)
 }
 
-fn in_scopes(pod: &Pod, scopes: &[String]) -> bool {
-    let spec = pod.spec.clone().unwrap_or_default();
-    scopes.iter().all(|scope| match scope.as_str() {
-        "Terminating" => spec.active_deadline_seconds.is_some(),
-        "NotTerminating" => spec.active_deadline_seconds.is_none(),
-        "BestEffort" => is_best_effort(&spec),
-        "NotBestEffort" => !is_best_effort(&spec),
-        _ => false,
-    })
+fn storage_of(claim: &PersistentVolumeClaim) -> i128 {
+    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let stated = requests.and_then(|requests| requests.get("storage"));
+    stated.map_or(0, |amount| i128::from(quantity::of("storage", amount)))
 }
 
 /// Ports that a service takes on every node.
@@ -143,6 +141,10 @@ fn node_ports(service: &Service) -> usize {
     }
 }
 
+fn as_count(number: usize) -> i128 {
+    i128::try_from(number).unwrap_or(i128::MAX)
+}
+
 fn write(resource: &str, value: i128) -> Quantity {
     let base = resource.rsplit('.').next().unwrap_or(resource);
     Quantity(match base {
@@ -153,55 +155,82 @@ fn write(resource: &str, value: i128) -> Quantity {
 }
 
 impl Controller {
-    /// What is used of a resource; none when it cannot be counted here.
-    fn used(&self, namespace: &str, resource: &str, scopes: &[String]) -> Option<i128> {
-        let as_count = |n: usize| i128::try_from(n).unwrap_or(i128::MAX);
-        let pods = || {
-            let all = self.pods.list_in(namespace).into_iter();
-            all.filter(|p| !is_terminal(p) && in_scopes(p, scopes)).collect::<Vec<_>>()
+    /// What is used of a resource; none when no loop follows its kind.
+    fn used(&self, namespace: &str, resource: &str, scopes: &[Scope]) -> Option<i128> {
+        let bare = resource.strip_prefix("count/").unwrap_or(resource);
+        if bare == "persistentvolumeclaims" || bare == "requests.storage" || bare.contains(OF_STORAGE_CLASS) {
+            return Some(self.of_claims(namespace, bare, scopes));
+        }
+        if let Some(amount) = self.of_services(namespace, bare) {
+            return Some(if scopes.is_empty() { amount } else { 0 });
+        }
+        let named = |name: &str| name == resource || name == bare;
+        if let Some((_, count)) = self.counters.iter().find(|(name, _)| named(name)) {
+            return Some(if scopes.is_empty() { as_count(count(namespace)) } else { 0 });
+        }
+        if resource.contains(OF_DEVICE_CLASS) || (resource != bare && bare != "pods") {
+            return None;
+        }
+        Some(self.of_pods(namespace, resource, scopes))
+    }
+
+    fn of_claims(&self, namespace: &str, resource: &str, scopes: &[Scope]) -> i128 {
+        let (class, what) = match resource.split_once(OF_STORAGE_CLASS) {
+            Some((class, what)) => (Some(class), what),
+            None => (None, resource),
         };
-        let of_pods = |name: &str, limits: bool| {
-            pods().iter().filter_map(|p| p.spec.as_ref()).map(|s| sum(s, name, limits)).sum()
-        };
-        let services = |kind: &str| {
-            let of_kind = |s: &&Arc<Service>| s.spec.as_ref().and_then(|s| s.type_.as_deref()) == Some(kind);
-            as_count(self.services.list_in(namespace).iter().filter(of_kind).count())
+        let all = self.claims.list_in(namespace).into_iter();
+        let counted = all
+            .filter(|claim| scopes::counts_claim(scopes, claim))
+            .filter(|claim| class.is_none_or(|class| class_of(claim) == class));
+        match what {
+            "requests.storage" => counted.map(|claim| storage_of(&claim)).sum(),
+            _ => as_count(counted.count()),
+        }
+    }
+
+    fn of_services(&self, namespace: &str, resource: &str) -> Option<i128> {
+        let all = || self.services.list_in(namespace).into_iter();
+        let is_balancer = |service: &Arc<Service>| {
+            service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
         };
         Some(match resource {
-            "count/pods" => as_count(self.pods.list_in(namespace).len()),
-            "pods" => as_count(pods().len()),
-            "services" | "count/services" => as_count(self.services.list_in(namespace).len()),
-            "services.loadbalancers" => services("LoadBalancer"),
-            "services.nodeports" => {
-                as_count(self.services.list_in(namespace).iter().map(|s| node_ports(s)).sum())
-            }
-            "persistentvolumeclaims" | "count/persistentvolumeclaims" => {
-                as_count(self.claims.list_in(namespace).len())
-            }
-            "requests.storage" => self
-                .claims
-                .list_in(namespace)
-                .iter()
-                .filter_map(|c| {
-                    c.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage").cloned()
-                })
-                .map(|q| i128::from(quantity::of("storage", &q)))
-                .sum(),
-            other => {
-                let bare = other.strip_prefix("count/").unwrap_or(other);
-                if let Some((_, count)) =
-                    self.counters.iter().find(|(name, _)| *name == other || *name == bare)
-                {
-                    return Some(as_count(count(namespace)));
-                }
-                match other.split_once('.') {
-                    _ if other.contains('/') && !other.starts_with("requests.") => return None,
-                    Some(("requests", name)) => of_pods(name, false),
-                    Some(("limits", name)) => of_pods(name, true),
-                    _ => of_pods(other, false),
-                }
-            }
+            "services" => as_count(all().count()),
+            "services.loadbalancers" => as_count(all().filter(is_balancer).count()),
+            "services.nodeports" => as_count(all().map(|service| node_ports(&service)).sum()),
+            _ => return None,
         })
+    }
+
+    fn of_pods(&self, namespace: &str, resource: &str, scopes: &[Scope]) -> i128 {
+        let all = self.pods.list_in(namespace).into_iter().filter(|pod| scopes::counts_pod(scopes, pod));
+        if resource == "count/pods" {
+            return as_count(all.count());
+        }
+        let running = all.filter(|pod| !is_terminal(pod));
+        let total = |name: &str, limits: bool| {
+            running.clone().filter_map(|pod| Some(sum(pod.spec.as_ref()?, name, limits))).sum()
+        };
+        match resource.split_once('.') {
+            _ if resource == "pods" => as_count(running.count()),
+            Some(("requests", name)) => total(name, false),
+            Some(("limits", name)) => total(name, true),
+            _ => total(resource, false),
+        }
+    }
+
+    /// The same of kinds that no loop follows; none when it cannot be said.
+    async fn elsewhere(
+        &self,
+        namespace: &str,
+        resource: &str,
+        scopes: &[Scope],
+    ) -> Result<Option<i128>, Error> {
+        match resource.strip_prefix("count/") {
+            Some(_) if !scopes.is_empty() => Ok(Some(0)),
+            Some(kind) => Ok(kinds::count(&self.client, namespace, kind).await?),
+            None => Ok(None),
+        }
     }
 
     async fn sync(&self, key: Key) -> Result<Next, Error> {
@@ -210,19 +239,17 @@ impl Controller {
         };
         let spec = quota.spec.clone().unwrap_or_default();
         let hard = spec.hard.clone().unwrap_or_default();
-        let scopes = spec.scopes.unwrap_or_default();
-        // What selects by more than plain scopes is admission's to count.
-        let plain =
-            spec.scope_selector.is_none() && scopes.iter().all(|scope| SCOPES.contains(&scope.as_str()));
+        let scopes = scopes::of(&spec);
         let before = quota.status.as_ref().and_then(|status| status.used.clone()).unwrap_or_default();
-        let used: BTreeMap<String, Quantity> = hard
-            .keys()
-            .filter_map(|name| {
-                let counted = if plain { self.used(&key.namespace, name, &scopes) } else { None };
-                let amount = counted.map(|amount| write(name, amount)).or_else(|| before.get(name).cloned());
-                Some((name.clone(), amount?))
-            })
-            .collect();
+        let mut used = BTreeMap::new();
+        for name in hard.keys() {
+            let counted = match self.used(&key.namespace, name, &scopes) {
+                Some(amount) => Some(amount),
+                None => self.elsewhere(&key.namespace, name, &scopes).await?,
+            };
+            let amount = counted.map(|amount| write(name, amount)).or_else(|| before.get(name).cloned());
+            used.extend(amount.map(|amount| (name.clone(), amount)));
+        }
         let status = ResourceQuotaStatus { hard: spec.hard, used: Some(used) };
         if quota.status.as_ref() != Some(&status) {
             let mut changed = quota.as_ref().clone();

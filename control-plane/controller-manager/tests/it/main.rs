@@ -5,5 +5,6 @@ mod failover;
 mod garbage;
 mod harness;
 mod nodes;
+mod quota;
 mod rollout;
 mod workloads;
