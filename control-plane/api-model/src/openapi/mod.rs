@@ -7,6 +7,8 @@
 mod custom;
 mod document;
 mod gnostic;
+mod legacy;
+mod merge;
 mod operation;
 mod paths;
 mod schemas;
@@ -14,6 +16,8 @@ mod schemas;
 use crate::model::Model;
 use crate::resource::Resource;
 pub use document::Document;
+pub use legacy::version_3;
+pub use merge::restrict;
 pub use operation::returns_deleted;
 use operation::{capital, group_word, tag};
 use paths::Paths;
@@ -101,6 +105,18 @@ impl Model {
     pub fn openapi_v2_binary(&self, kinds: &[CustomKind<'_>]) -> Arc<Document> {
         let make = || Arc::new(Document::of(&gnostic::document(&self.make_v2(kinds))));
         if kinds.is_empty() { self.documents().v2_binary.get_or_init(make).clone() } else { make() }
+    }
+
+    /// The OpenAPI v2 document with these custom kinds and with what other servers publish, those that count first first.
+    pub fn openapi_v2_merged(
+        &self,
+        kinds: &[CustomKind<'_>],
+        others: impl IntoIterator<Item = Value>,
+        binary: bool,
+    ) -> Document {
+        let mut all = self.make_v2(kinds);
+        others.into_iter().for_each(|other| merge::merge(&mut all, other));
+        Document::of(&if binary { gnostic::document(&all) } else { to_bytes(&all) })
     }
 
     fn make_v3(&self, path: &str) -> Option<Value> {

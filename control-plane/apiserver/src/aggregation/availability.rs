@@ -154,7 +154,15 @@ impl Aggregator {
 
     async fn get(&self, remote: &Remote, path: &str, accept: &str) -> Result<Response, String> {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(kit::http::empty());
-        let request = request.map_err(|error| error.to_string())?;
+        self.sent(remote, request.map_err(|error| error.to_string())?).await
+    }
+
+    /// Asks as the aggregation layer itself.
+    pub(super) async fn sent(
+        &self,
+        remote: &Remote,
+        request: kit::http::Request,
+    ) -> Result<Response, String> {
         let user = UserInfo::new("system:kube-aggregator", &["system:masters"]);
         let sent = remote.send(&self.kubelets, &*self.registry, &user, request);
         tokio::time::timeout(ANSWER_LIMIT, sent)
@@ -162,14 +170,8 @@ impl Aggregator {
             .unwrap_or_else(|_| Err("context deadline exceeded".to_owned()))
     }
 
-    async fn read(&self, remote: &Remote, path: &str, accept: &str) -> Option<(String, Value)> {
-        let response =
-            self.get(remote, path, accept).await.ok().filter(|response| response.status().is_success())?;
-        let media = response.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media = media.unwrap_or_default().to_owned();
-        let bytes =
-            tokio::time::timeout(ANSWER_LIMIT, kit::http::read(response.into_body(), ANSWER_MAX_BYTES)).await;
-        Some((media, serde_json::from_slice(&bytes.ok()?.ok()?).ok()?))
+    pub(super) async fn read(&self, remote: &Remote, path: &str, accept: &str) -> Option<(String, Value)> {
+        read_json(self.get(remote, path, accept).await.ok()?).await
     }
 
     /// Asks what it serves, which also shows that it is there.
@@ -204,6 +206,7 @@ impl Aggregator {
         if let Some(found) = found {
             self.found((group, version), found);
         }
+        self.read_published(remote).await;
         ("True", "Passed", "all checks passed".to_owned())
     }
 
@@ -235,14 +238,27 @@ impl Aggregator {
         let mut discovered = self.discovered.write();
         let before = discovered.len();
         discovered.retain(|key, _| but.contains(key));
+        self.published.write().retain(|key, _| but.contains(key));
         if discovered.len() != before {
             self.changed();
         }
     }
 
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.generation.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
     }
+}
+
+/// The media type and the JSON of an answer that is one.
+pub(super) async fn read_json(response: Response) -> Option<(String, Value)> {
+    if !response.status().is_success() {
+        return None;
+    }
+    let media = response.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = media.unwrap_or_default().to_owned();
+    let read = kit::http::read(response.into_body(), ANSWER_MAX_BYTES);
+    let bytes = tokio::time::timeout(ANSWER_LIMIT, read).await.ok()?.ok()?;
+    Some((media, serde_json::from_slice(&bytes).ok()?))
 }
 
 fn of_list(list: &Value, group: &str, version: &str) -> Option<Value> {

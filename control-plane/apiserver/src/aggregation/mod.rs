@@ -5,10 +5,11 @@
 //! with the front proxy's certificate and the user in `X-Remote-…` headers, [`discovery`] tells clients about it.
 //!
 //! Guarantees: nobody is reached who is not authorised here first; credentials of the caller never go on. An extension that
-//! does not answer is 503 for its own group alone. Does not: merge OpenAPI version 2 documents.
+//! does not answer is 503 for its own group alone. What extensions publish in OpenAPI ([`openapi`]) is merged with what is served here.
 
 mod availability;
 mod discovery;
+mod openapi;
 mod priorities;
 mod proxy;
 mod registration;
@@ -55,6 +56,7 @@ pub struct Aggregator {
     remotes: RwLock<(u64, Arc<Remotes>)>,
     making: Mutex<()>,
     discovered: RwLock<HashMap<(String, String), Discovered>>,
+    published: RwLock<HashMap<(String, String), Arc<openapi::Published>>>,
     /// Grows with every change of what was discovered.
     generation: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Aggregator {
             remotes: RwLock::default(),
             making: Mutex::default(),
             discovered: RwLock::default(),
+            published: RwLock::default(),
             generation: AtomicU64::new(0),
         }))
     }

@@ -21,6 +21,10 @@ impl Discovery {
                 self.aggregator.remote(&info.group, &info.version)
             };
         }
+        let described = info.path.strip_prefix("/openapi/v3/");
+        if described.is_some_and(|path| self.aggregator.legacy(path).is_some()) {
+            return None;
+        }
         let path = info.path.strip_prefix("/openapi/v3").unwrap_or(&info.path);
         let (group, version) = path.strip_prefix("/apis/")?.trim_end_matches('/').split_once('/')?;
         self.aggregator.remote(group, version)
@@ -38,9 +42,21 @@ impl Discovery {
         groups
     }
 
-    /// `apis/<group>/<version>` of extensions, as OpenAPI names them.
-    pub(super) fn extension_paths(&self) -> Vec<String> {
-        let all = self.aggregator.extensions();
-        all.iter().map(|one| format!("apis/{}/{}", one.group, one.version)).collect()
+    /// Where the OpenAPI documents of extensions are, by path.
+    pub(super) fn extension_documents(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for one in self.aggregator.extensions() {
+            let Some(published) = self.aggregator.published(&one.group, &one.version) else { continue };
+            match &published.v3 {
+                Some(addresses) => all.extend(addresses.clone()),
+                None if published.v2.is_some() => {
+                    let path = format!("apis/{}/{}", one.group, one.version);
+                    let url = super::openapi::relative_url(&path, &published.hash);
+                    all.push((path, url));
+                }
+                None => {}
+            }
+        }
+        all
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Documents of built-in kinds are the model's and shared by all clusters of a minor version; those with custom kinds are made
 //! when somebody asks and kept until a definition changes. A document's hash is told without making it: it changes when the
-//! model, the version or a definition in it does.
+//! model, the version or a definition in it does. What extension API servers publish is in version 2, too; version 3 points to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,16 +73,24 @@ impl Discovery {
         let form = offered(request, &["application/json", BINARY, BINARY_ONCE])?;
         let binary = form != "application/json";
         let custom = self.custom_kinds(None);
-        let hash = self.document_hash(form, &custom);
+        let others = self.aggregator().documents();
+        let mut name = form.to_owned();
+        others.iter().for_each(|other| name.extend([" ", other.hash.as_str()]));
+        let hash = self.document_hash(&name, &custom);
         let model = &self.registry.model;
         Ok(tag::tagged(&hash, request, || {
             let make = || {
                 let custom = self.with_schemas(&custom);
                 let kinds: Vec<_> =
                     custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
-                if binary { model.openapi_v2_binary(&kinds) } else { model.openapi_v2(&kinds) }
+                let others = others.iter().filter_map(|other| parsed(other.v2.as_deref()?));
+                Arc::new(model.openapi_v2_merged(&kinds, others, binary))
             };
-            let made = if custom.is_empty() { make() } else { self.documents.get(form, &hash, make) };
+            let made = match custom.is_empty() && others.is_empty() {
+                true if binary => model.openapi_v2_binary(&[]),
+                true => model.openapi_v2(&[]),
+                false => self.documents.get(form, &hash, make),
+            };
             document(&made, if binary { BINARY } else { "application/json" }, request)
         }))
     }
@@ -92,11 +100,16 @@ impl Discovery {
         let model = &self.registry.model;
         let built_in = model.openapi_v3_paths().iter().any(|known| known == path);
         let custom = if built_in { Vec::new() } else { self.custom_kinds(Some(path)) };
-        if !built_in && custom.is_empty() {
+        let none = !built_in && custom.is_empty();
+        let legacy = self.aggregator().legacy(path).filter(|_| none);
+        if none && legacy.is_none() {
             return Err(ApiError::no_such_path());
         }
         offered(request, &["application/json"])?;
-        let hash = self.document_hash(path, &custom);
+        let hash = match &legacy {
+            Some(published) => published.hash.clone(),
+            None => self.document_hash(path, &custom),
+        };
         let named = asked.query.get("hash").filter(|given| !given.is_empty());
         if named.is_some_and(|given| given != hash) {
             return Ok(moved(&relative_url(path, &hash)));
@@ -106,6 +119,10 @@ impl Discovery {
                 model.openapi_v3(path).unwrap_or_else(|| Arc::new(Document::of(b"{}")))
             } else {
                 self.documents.get(path, &hash, || {
+                    if let Some(two) = legacy.as_ref().and_then(|one| parsed(one.v2.as_deref()?)) {
+                        let three = api_model::openapi::version_3(&two).to_string();
+                        return Arc::new(Document::of(three.as_bytes()));
+                    }
                     let custom = self.with_schemas(&custom);
                     let kinds: Vec<_> =
                         custom.iter().map(|(served, schema)| (&served.resource, schema)).collect();
@@ -167,16 +184,19 @@ impl Discovery {
             let url = relative_url(&path, &self.document_hash(&path, here));
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
-        for path in self.extension_paths() {
-            let url = relative_url(&path, &self.document_hash(&path, &[]));
-            paths.insert(path, json!({"serverRelativeURL": url}));
+        for (path, url) in self.extension_documents() {
+            paths.entry(path).or_insert_with(|| json!({"serverRelativeURL": url}));
         }
         json!({"paths": paths})
     }
 }
 
-fn relative_url(path: &str, hash: &str) -> String {
+pub(super) fn relative_url(path: &str, hash: &str) -> String {
     format!("/openapi/v3/{path}?hash={hash}")
+}
+
+fn parsed(document: &Document) -> Option<Value> {
+    serde_json::from_slice(&document.plain()).ok()
 }
 
 fn moved(to: &str) -> Response {

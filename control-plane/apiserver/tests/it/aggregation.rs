@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{Server, start};
 
-const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+pub const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const OURS: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.example.com";
 const THINGS: &str = "/apis/ext.example.com/v1/namespaces/default/things";
-const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+pub const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
-type Seen = Arc<Mutex<Vec<(String, http::HeaderMap, usize)>>>;
+pub type Seen = Arc<Mutex<Vec<(String, http::HeaderMap, usize)>>>;
 
 fn answer(path: &str) -> Option<Value> {
     let thing = |name: &str| json!({"apiVersion": "ext.example.com/v1", "kind": "Thing", "metadata": {"name": name, "namespace": "default"}});
@@ -28,6 +28,9 @@ fn answer(path: &str) -> Option<Value> {
         }
         THINGS => {
             json!({"kind": "ThingList", "apiVersion": "ext.example.com/v1", "metadata": {}, "items": [thing("one")]})
+        }
+        "/openapi/v3" => {
+            json!({"paths": {"apis/ext.example.com/v1": {"serverRelativeURL": "/openapi/v3/apis/ext.example.com/v1?hash=A"}}})
         }
         "/openapi/v3/apis/ext.example.com/v1" => json!({"openapi": "3.0.0", "info": {"title": "ext"}}),
         _ => return None,
@@ -49,6 +52,11 @@ fn stream(seen: Seen) -> kit::http::Response {
 
 /// The extension on a loopback listener; gives its CA's bundle.
 async fn extension(server: &Server, seen: &Seen) -> String {
+    extension_with(server, seen, answer).await
+}
+
+/// The same with other answers.
+pub async fn extension_with(server: &Server, seen: &Seen, answer: fn(&str) -> Option<Value>) -> String {
     let authority = kit::pki::Authority::new("ext-ca", Duration::from_secs(3600)).unwrap();
     let leaf = kit::pki::Leaf {
         common_name: "ext".into(),
@@ -96,7 +104,7 @@ async fn extension(server: &Server, seen: &Seen) -> String {
 }
 
 /// Waits until the condition `Available` has this reason.
-async fn until(server: &Server, name: &str, reason: &str) -> Value {
+pub async fn until(server: &Server, name: &str, reason: &str) -> Value {
     let look = async {
         loop {
             let found = server.get(&format!("{SERVICES}/{name}")).await;

@@ -6,6 +6,7 @@ mod access;
 mod addresses;
 mod admission;
 mod aggregation;
+mod aggregation_openapi;
 mod clients;
 mod crud;
 mod custom;
