@@ -121,6 +121,10 @@ impl Registry {
             target.notes.warn(warning);
         }
         admit::validate(self, target, Operation::Create, Some(&mut new), None, options).await?;
+        if served.custom.is_some() {
+            // What is read of a custom kind is defaulted, its status too, which nobody could write yet.
+            served.resource.schema.default(&mut new);
+        }
         served.resource.schema.settle_stored(&mut new);
         let value = self.stored_bytes(served, &new).await?;
         let key = target.key();

@@ -264,7 +264,7 @@ fn application(_: &Types) -> Value {
     demanding(
         &["destination", "project"],
         json!({
-            "project": {"type": "string", "minLength": 1},
+            "project": {"type": "string", "minLength": 1}, "period": text(),
             "destination": object(json!({"name": text(), "namespace": text(), "server": text()})),
             "source": source(), "sources": list(bounded.clone()),
             "generators": list(object(json!({
@@ -295,6 +295,7 @@ fn event_source(types: &Types) -> Value {
         all[format!("{name}Trigger")] = trigger.take();
     }
     all["eventBusName"] = text();
+    all["period"] = text();
     all["logLevel"] = choice(&["info", "debug", "error"]);
     all["replicas"] = json!({"type": "integer", "format": "int32", "minimum": 0, "default": 1});
     all["template"] = object(
