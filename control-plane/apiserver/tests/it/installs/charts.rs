@@ -51,17 +51,20 @@ fn jobs_succeed(world: &World) {
     let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::all(world.server().client());
     let client = world.server().client();
     world.server().tasks.spawn("jobs", async move {
-        let mut events = Box::pin(jobs.watch(&WatchParams::default(), "0").await.unwrap());
-        while let Ok(Some(event)) = events.try_next().await {
-            let WatchEvent::Added(job) = event else { continue };
-            let (name, namespace) = (job.metadata.name.unwrap(), job.metadata.namespace.unwrap());
-            let now = job.metadata.creation_timestamp.unwrap().0.to_string();
-            let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": now, "lastTransitionTime": now});
-            let status = json!({"status": {"startTime": now, "completionTime": now, "succeeded": 1,
-                "conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}});
-            let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status");
-            let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
-            client.send(request.body(status.to_string().into_bytes().into()).unwrap()).await.unwrap();
+        // A watch ends after some minutes, and the next begins with what is there.
+        loop {
+            let mut events = Box::pin(jobs.watch(&WatchParams::default(), "0").await.unwrap());
+            while let Ok(Some(event)) = events.try_next().await {
+                let WatchEvent::Added(job) = event else { continue };
+                let (name, namespace) = (job.metadata.name.unwrap(), job.metadata.namespace.unwrap());
+                let now = job.metadata.creation_timestamp.unwrap().0.to_string();
+                let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": now, "lastTransitionTime": now});
+                let status = json!({"status": {"startTime": now, "completionTime": now, "succeeded": 1,
+                    "conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}});
+                let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status");
+                let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+                client.send(request.body(status.to_string().into_bytes().into()).unwrap()).await.unwrap();
+            }
         }
     });
 }
