@@ -14,7 +14,10 @@ fuzz_target!(|data: &[u8]| {
     let again = Quantity::parse(&shown).expect("it was written here");
     assert_eq!(first.cmp(&again), std::cmp::Ordering::Equal, "{text} {shown}");
     let settled = again.to_string();
-    assert!(shown == settled || !shown.ends_with(|last: char| last.is_alphabetic()), "{text} {shown} {settled}");
+    assert!(
+        shown == settled || !shown.ends_with(|last: char| last.is_alphabetic()),
+        "{text} {shown} {settled}"
+    );
     assert_eq!(Quantity::parse(&settled).expect("it was written here").to_string(), settled, "{text}");
     if let Some(Ok(second)) = parts.next().map(Quantity::parse) {
         assert_eq!(first.cmp(&second), second.cmp(&first).reverse());

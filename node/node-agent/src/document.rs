@@ -106,7 +106,7 @@ fn parse_taint(text: &str) -> Option<Taint> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_taint;
+    use super::{is_bootstrap, parse_taint};
 
     #[test]
     fn taints_are_read_as_written() {

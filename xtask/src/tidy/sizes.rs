@@ -87,6 +87,11 @@ fn functions_of(text: &str) -> Vec<(String, usize)> {
         let code = line.trim_start();
         let indent = line.len() - code.len();
         let Some(name) = function_name(code) else { continue };
+        // A trait's function without a body ends with its signature.
+        let signature = lines[at..].iter().find(|line| line.ends_with(['{', ';', '}']));
+        if signature.is_none_or(|end| end.ends_with(';')) {
+            continue;
+        }
         let close = format!("{}}}", " ".repeat(indent));
         let Some(length) = lines[at..].iter().position(|line| *line == close) else { continue };
         found.push((name.to_owned(), length + 1));
@@ -108,7 +113,7 @@ fn function_name(code: &str) -> Option<&str> {
 mod tests {
     #[test]
     fn a_function_ends_where_its_column_closes() {
-        let text = "pub async fn one() {\n    if x {\n    }\n}\nimpl A {\n    fn two() {\n    }\n}\n";
+        let text = "pub async fn one() {\n    if x {\n    }\n}\ntrait A {\n    fn none(\n        &self,\n    );\n    fn two() {\n    }\n}\n";
         assert_eq!(super::functions_of(text), [("one".to_owned(), 4), ("two".to_owned(), 2)]);
     }
 }

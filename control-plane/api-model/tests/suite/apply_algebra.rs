@@ -124,7 +124,9 @@ proptest! {
         let before = kind.apply(Some(&kind.apply(None, &a, "one")), &b, "two");
         let after = kind.apply(Some(&before), &c, "two");
         let kept = owned(&before, "one").difference(&owned(&after, "two"));
-        prop_assert!(kept.difference(&owned(&after, "one")).is_empty());
+        // What is there no more is nobody's.
+        let there = owned(&kind.apply(None, &bare(&after), "any"), "any");
+        prop_assert!(kept.difference(&owned(&after, "one")).intersection(&there).is_empty());
         // What the first one still owns is as it was: it can apply it again without force and nothing changes.
         if kept == owned(&kind.apply(None, &a, "one"), "one") {
             let again = kind.try_apply(Some(&after), &a, "one", false);
@@ -203,4 +205,16 @@ proptest! {
         prop_assert_eq!(Set::decode(&a.encode()), Some(a.clone()));
         prop_assert_eq!(a.paths().len(), a.difference(&b).paths().len() + a.intersection(&b).paths().len());
     }
+}
+
+/// A free-form map of which only itself is one's, since the other took all that was in it: it goes with what was in it, and then nobody owns
+/// it. (Found at random.)
+#[test]
+fn what_is_gone_is_nobodys() {
+    let kind = Kind::of(&[32, 0, 0, 157, 0, 6, 0, 9]);
+    let (a, b) = (kind.object(&[1, 213, 124, 0, 0, 0, 50]), kind.object(&[26, 39, 33, 0, 108, 96, 15, 19]));
+    let before = kind.apply(Some(&kind.apply(None, &a, "one")), &b, "two");
+    let after = kind.apply(Some(&before), &kind.object(&[]), "two");
+    assert!(!owned(&before, "one").is_empty());
+    assert_eq!((&after["spec"], owned(&after, "one").is_empty()), (&Value::Null, true), "{after}");
 }
