@@ -311,7 +311,7 @@ def registry(registries):
 
 
 def vault(vaults):
-    body = {"location": REGION, "properties": {"tenant_id": TENANT, "sku": {"family": "A", "name": "standard"}, "access_policies": [], "enable_rbac_authorization": True}}
+    body = {"location": REGION, "properties": {"tenantId": TENANT, "sku": {"family": "A", "name": "standard"}, "accessPolicies": [], "enableRbacAuthorization": True}}
     cycle(
         "vault",
         lambda: vaults.begin_create_or_update(GROUP, "lazurite-py", body),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{Fabric, Lab, installed, skip};
 
 /// What of the scripts is driven.
-const PARTS: [&str; 3] = ["network", "identity", "cluster"];
+const PARTS: [&str; 4] = ["network", "identity", "vault", "cluster"];
 
 fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name)
