@@ -360,19 +360,19 @@ impl WatchStream {
             return Some(self.encoder.bookmark(revision, true));
         }
         loop {
+            if let Some(until) = self.gathers_until.take() {
+                // Bookmarks wait too: what is gathered comes before them.
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = &mut self.deadline => {}
+                }
+            }
             // Where the caches stand before it is known that nothing waits: so a bookmark never runs ahead.
             let reached = self.hub.progress();
             let subscription = self.subscription.as_mut()?;
-            let gathers_until = self.gathers_until.filter(|until| *until > Instant::now());
-            let change = async {
-                if let Some(until) = gathers_until {
-                    tokio::time::sleep_until(until).await;
-                }
-                subscription.next().await
-            };
             tokio::select! {
                 biased;
-                change = change => {
+                change = subscription.next() => {
                     let (kind, change) = change?;
                     if change.revision > self.after {
                         let bytes = self.chunk(kind, change).await;
