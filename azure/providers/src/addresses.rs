@@ -17,6 +17,15 @@ pub fn next_in_subnet(subnet: Ipv4Net, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv
     (first..end).map(Ipv4Addr::from).find(|address| !taken.contains(address))
 }
 
+/// Held from the choice of a subnet's address until it is in the store, by all who give such addresses: instances of scale sets,
+/// interfaces, load balancers. So no two are given the same.
+static GIVING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Waits for the turn to give addresses of subnets.
+pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    GIVING.lock().await
+}
+
 /// How many addresses of a subnet can be given out.
 pub fn capacity(subnet: Ipv4Net) -> u64 {
     (1_u64 << (32 - subnet.prefix_len())).saturating_sub(u64::from(RESERVED_FIRST) + 1)

@@ -26,8 +26,6 @@ use crate::network::{reference, require, uses, virtual_networks};
 /// `Microsoft.Compute/virtualMachineScaleSets`.
 pub struct ScaleSets {
     machines: watch::Receiver<Arc<Machines>>,
-    /// Held from the choice of addresses until the instances are stored.
-    giving: tokio::sync::Mutex<()>,
 }
 
 /// Bits of an instance's pod range.
@@ -49,7 +47,7 @@ struct Model {
 impl ScaleSets {
     /// Scale sets over a fabric that reports its machines here.
     pub fn new(machines: watch::Receiver<Arc<Machines>>) -> Self {
-        Self { machines, giving: tokio::sync::Mutex::new(()) }
+        Self { machines }
     }
 
     /// What the fabric says of its machines.
@@ -59,7 +57,7 @@ impl ScaleSets {
 
     /// Makes or marks instances so that `capacity` of them stay. Answers all that changed.
     async fn scale(&self, ctx: &Ctx, set: &Resource, capacity: usize) -> Result<Vec<ResourceId>, ArmError> {
-        let _turn = self.giving.lock().await;
+        let _turn = crate::addresses::turn().await;
         let model = model(&ctx.resources, set)?;
         let present = instances::of_set(&ctx.resources, &set.id);
         let mut staying: Vec<_> = present.iter().filter(|i| !instances::is_deleting(i)).cloned().collect();

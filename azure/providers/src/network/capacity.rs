@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use arm::{Acted, ArmError, Ctx, Resource};
 use serde_json::{Value, json};
 
-use super::{interfaces, uses, virtual_networks};
+use super::{private_addresses, uses, virtual_networks};
 use crate::addresses::{RESERVED_FIRST, capacity};
 
 /// How many free addresses are offered instead of one that is not.
@@ -50,7 +50,7 @@ pub(super) fn availability(ctx: &Ctx, network: &Resource) -> Result<Acted, ArmEr
         ));
     };
     let taken = uses::addresses_in_subnet(&ctx.resources, &subnet.id);
-    let available = !taken.contains(&address) && !interfaces::reserved(prefix, address);
+    let available = !taken.contains(&address) && !private_addresses::reserved(prefix, address);
     let first = u32::from(prefix.network()).saturating_add(RESERVED_FIRST);
     let others = || {
         (first..u32::from(prefix.broadcast()))
@@ -61,6 +61,6 @@ pub(super) fn availability(ctx: &Ctx, network: &Resource) -> Result<Acted, ArmEr
     };
     let offered = if available { Vec::new() } else { others() };
     Ok(Acted::Done(Some(json!({
-        "available": available, "availableIPAddresses": offered, "isPlatformReserved": interfaces::reserved(prefix, address),
+        "available": available, "availableIPAddresses": offered, "isPlatformReserved": private_addresses::reserved(prefix, address),
     }))))
 }

@@ -10,23 +10,14 @@ use arm::{Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, effective, reference, require, seal, uses, virtual_networks};
-use crate::addresses::next_in_subnet;
-use crate::json::{default, list, remove, set, text};
+use super::{API_VERSIONS, effective, private_addresses, reference, require, seal};
+use crate::json::{default, remove, set, text};
 
 /// `Microsoft.Network/networkInterfaces`.
 pub struct Interfaces;
 
 /// Its full type.
 pub const TYPE: &str = "Microsoft.Network/networkInterfaces";
-
-/// Held from the choice of an address until it is in the store; shared by all who give addresses of subnets here.
-static GIVING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// Waits for the turn to give addresses.
-pub(super) async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
-    GIVING.lock().await
-}
 
 /// Fills in IP configurations and gives them addresses of their subnets.
 pub(super) fn addresses(
@@ -52,7 +43,14 @@ pub(super) fn addresses(
             )
         })?;
         require(&ctx.resources, id, &subnet)?;
-        let address = one_address(ctx, configuration, &name, &subnet, existing, &given)?;
+        let address = private_addresses::choose(
+            ctx,
+            "/ipConfigurations",
+            (&name, configuration),
+            &subnet,
+            existing,
+            &given,
+        )?;
         given.insert(address);
         for pointer in ["/properties/publicIPAddress/id", "/properties/networkSecurityGroup/id"] {
             if let Some(to) = reference(configuration, pointer)? {
@@ -70,67 +68,6 @@ pub(super) fn addresses(
     }
     set(properties, &["ipConfigurations"], configurations);
     Ok(())
-}
-
-fn one_address(
-    ctx: &Ctx,
-    configuration: &Value,
-    name: &str,
-    subnet: &ResourceId,
-    existing: Option<&Resource>,
-    given: &BTreeSet<Ipv4Addr>,
-) -> Result<Ipv4Addr, ArmError> {
-    let net = ctx
-        .resources
-        .get(subnet)
-        .and_then(|s| virtual_networks::prefix(&s.properties))
-        .ok_or_else(|| ArmError::resource_not_found(subnet))?;
-    let old = existing
-        .map(|e| list(&e.properties, "/ipConfigurations"))
-        .into_iter()
-        .flatten()
-        .find(|old| text(old, "/name") == Some(name) && uses::is(old, "/properties/subnet/id", subnet))
-        .and_then(|old| text(old, "/properties/privateIPAddress")?.parse::<Ipv4Addr>().ok());
-    let written = text(configuration, "/properties/privateIPAddress");
-    let asked = match written.map(str::parse::<Ipv4Addr>) {
-        Some(Err(_)) => {
-            return Err(ArmError::bad_request(
-                "InvalidIPAddress",
-                format!("The private IP address {} is not valid.", written.unwrap_or_default()),
-            ));
-        }
-        Some(Ok(address)) => Some(address),
-        None => None,
-    };
-    let mut taken = uses::addresses_in_subnet(&ctx.resources, subnet);
-    taken.extend(given);
-    match asked.or(old) {
-        Some(address) if Some(address) == old => Ok(address),
-        Some(address) if !net.contains(&address) || reserved(net, address) => Err(ArmError::bad_request(
-            if net.contains(&address) {
-                "PrivateIPAddressInReservedRange"
-            } else {
-                "PrivateIPAddressNotInSubnet"
-            },
-            format!(
-                "Private static IP address {address} does not belong to the range of subnet prefix {net} that can be given out."
-            ),
-        )),
-        Some(address) if taken.contains(&address) => Err(ArmError::bad_request(
-            "PrivateIPAddressIsAllocated",
-            format!(
-                "IP configuration {name} is using the private IP address {address} which is already allocated."
-            ),
-        )),
-        Some(address) => Ok(address),
-        None => next_in_subnet(net, &taken).ok_or_else(|| crate::compute::subnet_is_full(subnet, net)),
-    }
-}
-
-/// The first four addresses of a subnet and its last are Azure's.
-pub(super) fn reserved(net: ipnet::Ipv4Net, address: Ipv4Addr) -> bool {
-    let offset = u32::from(address).wrapping_sub(u32::from(net.network()));
-    offset < crate::addresses::RESERVED_FIRST || address == net.broadcast()
 }
 
 #[async_trait]
@@ -170,7 +107,7 @@ impl ResourceType for Interfaces {
             default(&mut interface.properties, &["dnsSettings", list], json!([]));
         }
         seal(&mut interface, request.existing);
-        let _turn = turn().await;
+        let _turn = crate::addresses::turn().await;
         addresses(ctx, request.id, &mut interface.properties, request.existing)?;
         if request.existing.is_some_and(|old| old.says_the_same_as(&interface)) {
             return Ok(Written::Done(interface));

@@ -3,28 +3,19 @@
 //! The parts of a load balancer have ids of their own but no life of their own; they are read below it and
 //! written with it. Members of a pool are the scale sets whose interfaces name it.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use arm::{Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, require, seal, uses, virtual_networks};
-use crate::addresses::next_in_subnet;
+use super::{API_VERSIONS, private_addresses, require, seal, uses};
 use crate::compute::instances;
 use crate::json::{default, list, number, remove, set, text};
 
 /// `Microsoft.Network/loadBalancers`.
-pub struct LoadBalancers {
-    /// Held from the choice of a private address until it is in the store.
-    giving: tokio::sync::Mutex<()>,
-}
-
-impl LoadBalancers {
-    pub(super) fn new() -> Self {
-        Self { giving: tokio::sync::Mutex::new(()) }
-    }
-}
+pub struct LoadBalancers;
 
 /// Members that hold named parts.
 const PARTS: [&str; 7] = [
@@ -153,7 +144,7 @@ impl LoadBalancers {
         else {
             return Ok(());
         };
-        let mut given: Vec<Ipv4Addr> = Vec::new();
+        let mut given: BTreeSet<Ipv4Addr> = BTreeSet::new();
         for frontend in &mut frontends {
             if let Some(address) = super::reference(frontend, "/properties/publicIPAddress/id")? {
                 require(&ctx.resources, &id, &address)?;
@@ -162,8 +153,16 @@ impl LoadBalancers {
             }
             let Some(subnet) = super::reference(frontend, "/properties/subnet/id")? else { continue };
             require(&ctx.resources, &id, &subnet)?;
-            let address = Self::private_address(ctx, frontend, &subnet, existing, &given)?;
-            given.push(address);
+            let name = text(frontend, "/name").unwrap_or_default();
+            let address = private_addresses::choose(
+                ctx,
+                "/frontendIPConfigurations",
+                (name, frontend),
+                &subnet,
+                existing,
+                &given,
+            )?;
+            given.insert(address);
             set(frontend, &["properties", "privateIPAddress"], address.to_string());
             default(frontend, &["properties", "privateIPAllocationMethod"], "Dynamic");
             default(frontend, &["properties", "privateIPAddressVersion"], "IPv4");
@@ -182,48 +181,6 @@ impl LoadBalancers {
                 ),
             )),
             _ => Ok(()),
-        }
-    }
-
-    fn private_address(
-        ctx: &Ctx,
-        frontend: &Value,
-        subnet: &ResourceId,
-        existing: Option<&Resource>,
-        given: &[Ipv4Addr],
-    ) -> Result<Ipv4Addr, ArmError> {
-        let net = ctx
-            .resources
-            .get(subnet)
-            .and_then(|s| virtual_networks::prefix(&s.properties))
-            .ok_or_else(|| ArmError::resource_not_found(subnet))?;
-        let name = text(frontend, "/name").unwrap_or_default();
-        let old = existing
-            .map(|e| list(&e.properties, "/frontendIPConfigurations"))
-            .into_iter()
-            .flatten()
-            .find(|f| text(f, "/name") == Some(name))
-            .and_then(|f| text(f, "/properties/privateIPAddress"))
-            .and_then(|a| a.parse::<Ipv4Addr>().ok());
-        let asked = text(frontend, "/properties/privateIPAddress").and_then(|a| a.parse::<Ipv4Addr>().ok());
-        let mut taken = uses::addresses_in_subnet(&ctx.resources, subnet);
-        taken.extend(given);
-        match asked.or(old) {
-            Some(address) if Some(address) == old => Ok(address),
-            Some(address) if !net.contains(&address) => Err(ArmError::bad_request(
-                "PrivateIPAddressNotInSubnet",
-                format!(
-                    "Private static IP address {address} does not belong to the range of subnet prefix {net}."
-                ),
-            )),
-            Some(address) if taken.contains(&address) => Err(ArmError::bad_request(
-                "PrivateIPAddressIsAllocated",
-                format!(
-                    "IP configuration {name} is using the private IP address {address} which is already allocated."
-                ),
-            )),
-            Some(address) => Ok(address),
-            None => next_in_subnet(net, &taken).ok_or_else(|| crate::compute::subnet_is_full(subnet, net)),
         }
     }
 }
@@ -293,7 +250,7 @@ impl ResourceType for LoadBalancers {
         if let Some(existing) = request.existing {
             check_pools_stay(ctx, existing, &balancer)?;
         }
-        let _turn = self.giving.lock().await;
+        let _turn = crate::addresses::turn().await;
         Self::frontends(ctx, &mut balancer, request.existing)?;
         if request.existing.is_some_and(|old| old.says_the_same_as(&balancer)) {
             return Ok(Written::Done(balancer));

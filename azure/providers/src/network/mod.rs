@@ -15,6 +15,7 @@ pub mod interfaces;
 pub mod load_balancers;
 pub mod nat_gateways;
 pub mod peerings;
+mod private_addresses;
 pub mod private_dns;
 pub mod private_link;
 pub mod public_ip_prefixes;
@@ -59,7 +60,7 @@ pub fn provider() -> Provider {
         .with(route_tables::RouteTables)
         .with(route_tables::Routes)
         .with(addresses)
-        .with(load_balancers::LoadBalancers::new())
+        .with(load_balancers::LoadBalancers)
         .with(nat_gateways::NatGateways);
     for kind in private_dns::records::KINDS {
         provider = provider.with(private_dns::records::Records(*kind));

@@ -9,6 +9,7 @@ const VNET: &str = "Microsoft.Network/virtualNetworks";
 const NSG: &str = "Microsoft.Network/networkSecurityGroups";
 const ASG: &str = "Microsoft.Network/applicationSecurityGroups";
 const NIC: &str = "Microsoft.Network/networkInterfaces";
+const LB: &str = "Microsoft.Network/loadBalancers";
 const PIP: &str = "Microsoft.Network/publicIPAddresses";
 const PREFIX: &str = "Microsoft.Network/publicIPPrefixes";
 const NAT: &str = "Microsoft.Network/natGateways";
@@ -130,13 +131,33 @@ async fn interfaces_hold_addresses_until_the_subnet_is_full() {
             "ipConfigurations": [{ "name": "ipconfig1", "properties": properties }],
         }})
     };
+    let balancer = |address: Option<&str>| {
+        let mut body = body(address);
+        let frontends = body["properties"]["ipConfigurations"].take();
+        body["properties"] = json!({ "frontendIPConfigurations": frontends });
+        body
+    };
     for (name, address, code) in [
         ("x", Some("10.1.0.9"), "PrivateIPAddressNotInSubnet"),
         ("x", Some("10.1.0.1"), "PrivateIPAddressInReservedRange"),
         ("x", Some("ten"), "InvalidIPAddress"),
     ] {
         assert_eq!(world.put(&id(NIC, name), body(address)).await.unwrap_err().code, code, "{address:?}");
+        let refused = world.put(&id(LB, name), balancer(address)).await.unwrap_err();
+        assert_eq!(refused.code, code, "a frontend at {address:?}");
     }
+    // An interface and a frontend that ask at once get two addresses.
+    let (nic, frontend) = (id(NIC, "n"), id(LB, "b"));
+    let (one, other) = tokio::join!(world.put(&nic, body(None)), world.put(&frontend, balancer(None)));
+    let address = |resource: Value, member: &str| {
+        resource["properties"][member][0]["properties"]["privateIPAddress"].to_string()
+    };
+    assert_ne!(
+        address(one.unwrap(), "ipConfigurations"),
+        address(other.unwrap(), "frontendIPConfigurations")
+    );
+    world.delete(&nic).await.unwrap();
+    world.delete(&frontend).await.unwrap();
     // Three are left of eight, and asked for at once.
     let all = (0..3).map(|n| {
         let (world, body, at) = (&world, body(None), id(NIC, &format!("n{n}")));

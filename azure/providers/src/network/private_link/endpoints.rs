@@ -157,7 +157,7 @@ impl ResourceType for Endpoints {
             default(&mut endpoint.properties, &[member], value);
         }
         seal(&mut endpoint, request.existing);
-        let _turn = interfaces::turn().await;
+        let _turn = crate::addresses::turn().await;
         let interface = interface(ctx, &endpoint, request.existing)?;
         set(&mut endpoint.properties, &["networkInterfaces"], json!([{ "id": interface.id }]));
         if ctx.resources.get(&interface.id).is_none_or(|old| !old.says_the_same_as(&interface)) {

@@ -102,7 +102,7 @@ impl ResourceType for Services {
             return Err(ArmError::not_implemented("The proxy protocol of private link services"));
         }
         seal(&mut service, request.existing);
-        let _turn = interfaces::turn().await;
+        let _turn = crate::addresses::turn().await;
         interfaces::addresses(ctx, request.id, &mut service.properties, request.existing)?;
         let old =
             |pointer: &str| request.existing.and_then(|e| text(&e.properties, pointer)).map(str::to_owned);
