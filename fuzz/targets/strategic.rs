@@ -26,8 +26,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Whether two items of one list may be the same one, since a field of theirs has the same value: what is said twice of one item comes in
-/// the order in which it is said, and each time again.
+/// Whether two items of one list may be the same one, since they are the same value or a field of theirs has the same: what is said twice
+/// of one item comes in the order in which it is said, and each time again.
 fn repeats(value: &Value) -> bool {
     match value {
         Value::Object(map) => map.values().any(repeats),
@@ -35,8 +35,9 @@ fn repeats(value: &Value) -> bool {
             let fields = |item: &Value| item.as_object().cloned().unwrap_or_default();
             let alike = |(index, one): (usize, &Value)| {
                 items.iter().take(index).any(|other| {
+                    let same = one == other;
                     let other = fields(other);
-                    fields(one).iter().any(|(key, value)| !value.is_object() && other.get(key) == Some(value))
+                    same || fields(one).iter().any(|(key, value)| !value.is_object() && other.get(key) == Some(value))
                 })
             };
             items.iter().enumerate().any(alike) || items.iter().any(repeats)
