@@ -6,12 +6,14 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::PLUGIN;
 use crate::error::CniError;
-use crate::{PLUGIN, link};
 
 /// Versions of the specification that are spoken.
 pub(crate) const VERSIONS: [&str; 3] = ["0.3.1", "0.4.0", "1.0.0"];
 const DEFAULT_MTU: u32 = 1500;
+/// The pods' gateway: an address no one has; a neighbour entry says who is meant.
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// The configuration as a runtime hands it over.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -89,7 +91,7 @@ impl NetworkConfig {
 
     /// An address in the form of the result's version.
     pub(crate) fn ip(&self, address: Ipv4Addr) -> Value {
-        let mut ip = json!({"address": format!("{address}/32"), "gateway": link::GATEWAY, "interface": 1});
+        let mut ip = json!({"address": format!("{address}/32"), "gateway": GATEWAY, "interface": 1});
         if self.cni_version != "1.0.0" {
             ip["version"] = "4".into();
         }

@@ -126,7 +126,7 @@ fn add(request: &Request) -> Result<Value, CniError> {
             {"name": request.interface, "sandbox": pod.path()},
         ],
         "ips": [config.ip(address)],
-        "routes": [{"dst": "0.0.0.0/0", "gw": link::GATEWAY}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": config::GATEWAY}],
         "dns": {},
     }))
 }

@@ -7,10 +7,9 @@ use linux::ip::{Repeat, batch, batch_here};
 use sha2::{Digest, Sha256};
 
 use crate::addresses::Owner;
+use crate::config::GATEWAY;
 use crate::error::CniError;
 
-/// The pods' gateway: an address no one has; a neighbour entry says who is meant.
-pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The hardware address of the node's end of every pair.
 pub(crate) const NODE_MAC: &str = "aa:aa:aa:aa:aa:aa";
 

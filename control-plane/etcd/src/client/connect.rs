@@ -7,7 +7,7 @@ use kit::names::Names;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::{OpenError, Options, Tls};
+use super::options::{OpenError, Options, Tls};
 
 /// A member that does not answer pings for so long is left. etcd allows one ping in 5 s.
 const PING_EVERY: Duration = Duration::from_secs(10);

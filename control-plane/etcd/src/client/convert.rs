@@ -7,7 +7,7 @@ use bytes::Bytes;
 use store::{KeyValue, LeaseId, Op, Revision, StoreError, Txn};
 use tonic::{Code, Status};
 
-use super::Request;
+use crate::proto::request_op::Request;
 use crate::proto::{self, RangeRequest, RequestOp, compare, prefix_end, response_op};
 
 /// What a key below the prefix may not begin with; the head does.

@@ -39,15 +39,6 @@ fn allowed(label: &str) -> bool {
     !reserved || ALLOWED.contains(&label) || own("kubelet.kubernetes.io") || own("node.kubernetes.io")
 }
 
-/// The machine's architecture in Go's words.
-pub fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
 fn labels(config: &Config) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = BTreeMap::new();
     for (label, value) in &config.labels {
@@ -60,9 +51,9 @@ fn labels(config: &Config) -> BTreeMap<String, String> {
     for (label, value) in [
         ("kubernetes.io/hostname", config.hostname.as_str()),
         ("kubernetes.io/os", "linux"),
-        ("kubernetes.io/arch", architecture()),
+        ("kubernetes.io/arch", super::status::architecture()),
         ("beta.kubernetes.io/os", "linux"),
-        ("beta.kubernetes.io/arch", architecture()),
+        ("beta.kubernetes.io/arch", super::status::architecture()),
     ] {
         labels.insert(label.to_owned(), value.to_owned());
     }

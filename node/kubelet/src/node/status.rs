@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::Patch;
 use serde_json::json;
 
-use super::{capacity, register};
+use super::capacity;
 use crate::events::Level;
 use crate::runtime::Readiness;
 use crate::shared::Shared;
@@ -177,7 +177,7 @@ fn info(shared: &Shared) -> NodeSystemInfo {
     let own = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, config.node_name.as_bytes());
     let machine_id = Some(line("/etc/machine-id")).filter(|id| !id.is_empty());
     NodeSystemInfo {
-        architecture: register::architecture().into(),
+        architecture: architecture().into(),
         boot_id: line("/proc/sys/kernel/random/boot_id"),
         container_runtime_version: shared.runtime_version.clone(),
         kernel_version: kernel.unwrap_or_default(),
@@ -203,4 +203,13 @@ async fn images(shared: &Shared) -> Vec<ContainerImage> {
             size_bytes: i64::try_from(image.size).ok(),
         })
         .collect()
+}
+
+/// The machine's architecture in Go's words.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
