@@ -81,6 +81,15 @@ impl Shape {
         ANY.clone()
     }
 
+    /// Of what an expression gave, as the expressions that use it see it: plain values, lists and maps keep their types, everything
+    /// else is anything, as upstream has it.
+    pub fn given(ty: &Type) -> Arc<Shape> {
+        match known(ty) {
+            Type::Dyn => ANY.clone(),
+            known => Arc::new(Shape::of(ShapeKind::Dyn, known, 0, 1)),
+        }
+    }
+
     /// Of any text.
     pub(crate) fn any_text() -> Arc<Shape> {
         TEXT.clone()
@@ -125,6 +134,24 @@ impl Shape {
             ShapeKind::Object(object) => object.fields.get(&escape(name)?).map(|field| &field.shape),
             _ => None,
         }
+    }
+}
+
+/// What of a type outlives the expression that has it.
+fn known(ty: &Type) -> Type {
+    match ty {
+        Type::Null
+        | Type::Bool
+        | Type::Int
+        | Type::Uint
+        | Type::Double
+        | Type::String
+        | Type::Bytes
+        | Type::Timestamp
+        | Type::Duration => ty.clone(),
+        Type::List(item) => Type::list(known(item)),
+        Type::Map(key, value) => Type::Map(Arc::new(known(key)), Arc::new(known(value))),
+        _ => Type::Dyn,
     }
 }
 

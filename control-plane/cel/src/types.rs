@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::shape::FieldShape;
 
+/// The name of the type of an operation that a mutating policy makes.
+pub(crate) const JSON_PATCH: &str = "JSONPatch";
+
 /// A type.
 #[derive(Debug, Clone)]
 pub enum Type {

@@ -67,3 +67,94 @@ async fn expressions_that_cannot_be_right_are_warned_of() {
     let text = warning["warning"].as_str().unwrap();
     assert!(text.starts_with("apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'"), "{text}");
 }
+
+#[tokio::test]
+async fn variables_and_parameters_have_types_when_expressions_are_looked_at() {
+    let server = start().await;
+    let mut made = policy("true");
+    made["spec"]["paramKind"] = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+    made["spec"]["variables"] = json!([
+        {"name": "count", "expression": "object.spec.replicas"},
+        {"name": "names", "expression": "object.spec.template.spec.containers.map(c, c.name)"},
+        {"name": "template", "expression": "object.spec.template"},
+    ]);
+    made["spec"]["matchConstraints"]["resourceRules"][0]["resources"] = json!(["replicasets", "deployments"]);
+    made["spec"]["validations"] = json!([
+        {"expression": "variables.count > params.data.limit"},
+        {"expression": "variables.names.exists(n, n == 'x') && params.metadata.name != ''"},
+        {"expression": "variables.names.exists(n, n == 1)", "messageExpression": "'a' + variables.count"},
+        // What an object in a variable holds, nobody remembers.
+        {"expression": "variables.template.nope == 1"},
+        {"expression": "params.nope == 'x'"},
+    ]);
+    server.post(POLICIES, made).await.ok();
+    let checked = looked_at(&server).await;
+    let found: Vec<(&str, Vec<&str>)> = checked["expressionWarnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let lines = one["warning"].as_str().unwrap().lines();
+            let told = lines.filter_map(|line| line.split_once("ERROR: <input>:1:"));
+            let why = told.map(|(kind, why)| {
+                assert!(
+                    ["apps/v1, Kind=Deployment: ", "apps/v1, Kind=ReplicaSet: "].contains(&kind),
+                    "{kind}"
+                );
+                why.split_once(": ").unwrap().1
+            });
+            (one["fieldRef"].as_str().unwrap().strip_prefix("spec.validations").unwrap(), why.collect())
+        })
+        .collect();
+    let overload = |operator: &str, types: &str| {
+        format!("found no matching overload for '{operator}' applied to '({types})'")
+    };
+    let expected = [
+        ("[0].expression", overload("_>_", "int, string")),
+        ("[2].expression", overload("_==_", "string, int")),
+        ("[2].messageExpression", overload("_+_", "string, int")),
+        ("[4].expression", "undefined field 'nope'".to_owned()),
+    ];
+    let expected: Vec<(&str, Vec<&str>)> =
+        expected.iter().map(|(place, why)| (*place, vec![why.as_str(); 2])).collect();
+    assert_eq!(found, expected);
+    // Of parameters that nobody serves nothing is known, not even that they are there.
+    let change = json!({"spec": {"paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"}, "variables": null,
+        "validations": [{"expression": "params.nope == 'x'"}]}});
+    server.patch("merge", &format!("{POLICIES}/p"), change).await.ok();
+    let warning = looked_at(&server).await["expressionWarnings"][0]["warning"].as_str().unwrap().to_owned();
+    assert!(warning.contains("undeclared reference to 'params'"), "{warning}");
+}
+
+#[tokio::test]
+async fn an_expression_must_fit_what_its_variables_give() {
+    let server = start().await;
+    for (variable, expression, why) in [
+        ("'seven'", "variables.x > 1", "found no matching overload for '_>_' applied to '(string, int)'"),
+        (
+            "['a', 'b']",
+            "variables.x[0] == 1",
+            "found no matching overload for '_==_' applied to '(string, int)'",
+        ),
+        ("object.spec.paused", "variables.x", "must evaluate to bool but got dyn"),
+        ("quantity('1')", "variables.x", "must evaluate to bool but got dyn"),
+        ("1", "variables.y == 1", "undefined field 'y'"),
+    ] {
+        let mut made = policy(expression);
+        made["spec"]["variables"] = json!([{"name": "x", "expression": variable}]);
+        let said = server.post(POLICIES, made).await.refused(422);
+        let start = "ValidatingAdmissionPolicy.admissionregistration.k8s.io \"p\" is invalid: spec.validations[0].expression: Invalid value: ";
+        assert!(said.starts_with(start) && said.contains(why), "{variable}, {expression}: {said}");
+    }
+    for (variable, expression) in [
+        ("object.spec.replicas > 1", "variables.x"),
+        ("object.spec.?paused", "variables.x.orValue(false) == false"),
+        ("quantity('1')", "variables.x.isGreaterThan(quantity('0'))"),
+        ("object.metadata.labels", "variables.x.size() > 1 && variables.x['app'] == 'd'"),
+    ] {
+        let mut made = policy(expression);
+        made["metadata"]["name"] = json!("fits");
+        made["spec"]["variables"] = json!([{"name": "x", "expression": variable}]);
+        server.post(&format!("{POLICIES}?dryRun=All"), made).await.ok();
+    }
+}

@@ -13,7 +13,7 @@ use crate::library;
 use crate::shape::{FieldShape, Shape};
 use crate::source::{CompileError, Issues};
 use crate::syntax::ast::{self, FoldKind, Kind, Literal, Node};
-use crate::types::{ObjectType, Type};
+use crate::types::{JSON_PATCH, ObjectType, Type};
 use unify::Mapping;
 
 /// Checks the tree of `text`.
@@ -313,16 +313,16 @@ fn literal_type(literal: &Literal) -> Type {
 
 /// The objects that mutating policies make: `Object`, `Object.spec`, …, and `JSONPatch`.
 pub(crate) fn policy_object(name: &str) -> Option<Arc<ObjectType>> {
-    static JSON_PATCH: LazyLock<Arc<ObjectType>> = LazyLock::new(|| {
+    static OPERATION: LazyLock<Arc<ObjectType>> = LazyLock::new(|| {
         let field = |name: &str, shape: Arc<Shape>| {
             (name.to_owned(), FieldShape { property: name.to_owned(), shape })
         };
         let texts = ["op", "path", "from"].map(|name| field(name, Shape::any_text()));
         let fields = texts.into_iter().chain([field("value", Shape::any())]).collect();
-        Arc::new(ObjectType { name: "JSONPatch".to_owned(), fields, open: false })
+        Arc::new(ObjectType { name: JSON_PATCH.to_owned(), fields, open: false })
     });
-    if name == "JSONPatch" {
-        return Some(JSON_PATCH.clone());
+    if name == JSON_PATCH {
+        return Some(OPERATION.clone());
     }
     let known = name == "Object" || name.starts_with("Object.");
     known.then(|| Arc::new(ObjectType { name: name.to_owned(), fields: Default::default(), open: true }))

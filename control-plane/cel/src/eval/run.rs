@@ -74,7 +74,10 @@ impl<'a> Runtime<'_, 'a> {
         let value = self.step(operand)?;
         match &value {
             Value::Optional(_) => optional_field(&value, field, self.budget),
-            value => get(value, field, self.budget)?.unwrap_or_else(|| Err(EvalError::no_key(field))),
+            value => match get(value, field, self.budget)? {
+                Some(found) => found,
+                None => unset(value, field).ok_or_else(|| EvalError::no_key(field)),
+            },
         }
     }
 
@@ -254,6 +257,13 @@ fn get<'a>(value: &Value<'a>, field: &str, budget: &mut Budget) -> Result<Option
         Value::Map(map) => Ok(map.field(field)),
         Value::Record(record) => Ok(record.field(field, budget)),
         _ => Err(EvalError::no_overload()),
+    }
+}
+
+fn unset<'a>(value: &Value<'a>, field: &str) -> Option<Value<'a>> {
+    match value {
+        Value::Map(map) => map.unset(field),
+        _ => None,
     }
 }
 

@@ -8,7 +8,11 @@ use super::compare::equal_keys;
 use super::{Text, Value};
 use crate::error::EvalError;
 use crate::shape::{Shape, ShapeKind};
-use crate::types::ObjectType;
+use crate::types::{JSON_PATCH, ObjectType};
+
+fn is_patch_text(field: &str) -> bool {
+    matches!(field, "op" | "path" | "from")
+}
 
 type JsonMap = serde_json::Map<String, Json>;
 
@@ -47,7 +51,14 @@ impl<'a> Map<'a> {
         Self(Entries::Made { entries: Arc::new(entries), name: None })
     }
 
-    pub(crate) fn structure(entries: Vec<(Value<'a>, Value<'a>)>, name: Arc<ObjectType>) -> Self {
+    /// An object that an expression made. The texts of a `JSONPatch` are empty where nothing is set, and not set where they are empty.
+    pub(crate) fn structure(mut entries: Vec<(Value<'a>, Value<'a>)>, name: Arc<ObjectType>) -> Self {
+        if name.name == JSON_PATCH {
+            let is_empty = |key: &Value<'a>, value: &Value<'a>| {
+                key.as_str().is_some_and(is_patch_text) && value.as_str() == Some("")
+            };
+            entries.retain(|(key, value)| !is_empty(key, value));
+        }
         Self(Entries::Made { entries: Arc::new(entries), name: Some(name) })
     }
 
@@ -95,6 +106,13 @@ impl<'a> Map<'a> {
                 .find(|(known, _)| known.as_str() == Some(name))
                 .map(|(_, value)| Ok(value.clone())),
         }
+    }
+
+    /// What a field reads as that is not set; `None` when that is an error.
+    pub(crate) fn unset(&self, name: &str) -> Option<Value<'a>> {
+        let is_patch =
+            matches!(&self.0, Entries::Made { name: Some(object), .. } if object.name == JSON_PATCH);
+        (is_patch && is_patch_text(name)).then_some(Value::String(Text::Borrowed("")))
     }
 
     /// The keys.

@@ -246,4 +246,14 @@ fn mutating_policies_make_objects() {
     assert_eq!(value.to_json().unwrap(), json!({"spec": {"replicas": 2}}));
     let program = environment.compile("[JSONPatch{op: 'add', path: '/a', value: [1]}]").unwrap();
     assert_eq!(program.result_type().to_string(), "list(JSONPatch)");
+    for text in [
+        "JSONPatch{}.op == '' && JSONPatch{op: 'add'}.path == '' && JSONPatch{op: 'add'}.op == 'add'",
+        "!has(JSONPatch{from: ''}.from) && has(JSONPatch{from: '/a'}.from) && !has(JSONPatch{}.value)",
+        "JSONPatch{op: '', path: '/a'} == JSONPatch{path: '/a'} && JSONPatch{} != JSONPatch{op: 'add'}",
+        "!JSONPatch{}.?op.hasValue()",
+    ] {
+        let program = environment.compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let value = program.evaluate(&Bindings::new(), &mut Budget::new(10_000)).unwrap();
+        assert_eq!(value.as_bool(), Some(true), "{text}");
+    }
 }

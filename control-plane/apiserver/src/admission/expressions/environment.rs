@@ -13,8 +13,8 @@ pub(in crate::admission) struct Has<'v> {
     pub authorizer: bool,
     /// `Object{…}` and `JSONPatch{…}`.
     pub patches: bool,
-    /// Names of the policy's variables.
-    pub variables: &'v [String],
+    /// The policy's variables, by name, with the types of what they give.
+    pub variables: &'v [(String, Type)],
 }
 
 fn object(properties: Value) -> Value {
@@ -83,7 +83,7 @@ fn any(property: &str) -> FieldShape {
     FieldShape { property: property.to_owned(), shape: Shape::any() }
 }
 
-/// The environment to compile in.
+/// The environment to compile in; objects and parameters are of any kind.
 pub(in crate::admission) fn environment(has: Has<'_>) -> Environment {
     let mut environment = Environment::new()
         .variable("object", Type::Dyn)
@@ -99,8 +99,14 @@ pub(in crate::admission) fn environment(has: Has<'_>) -> Environment {
     if has.patches {
         environment = environment.policy_objects();
     }
-    let fields: BTreeMap<String, FieldShape> =
-        has.variables.iter().map(|name| (name.clone(), any(name))).collect();
-    let variables = ObjectType { name: "kubernetes.variables".to_owned(), fields, open: false };
-    environment.variable("variables", Type::Object(Arc::new(variables)))
+    environment.variable("variables", variables(has.variables))
+}
+
+/// The type of `variables`.
+fn variables(known: &[(String, Type)]) -> Type {
+    let field = |(name, ty): &(String, Type)| {
+        (name.clone(), FieldShape { property: name.clone(), shape: Shape::given(ty) })
+    };
+    let fields = known.iter().map(field).collect();
+    Type::Object(Arc::new(ObjectType { name: "kubernetes.variables".to_owned(), fields, open: false }))
 }

@@ -35,7 +35,6 @@ pub(super) enum Wanted {
 
 impl Wanted {
     fn fits(self, program: &Program) -> bool {
-        let loose = || program.uses("variables");
         match (self, program.result_type()) {
             (Self::Anything, _)
             | (Self::Bool, Type::Bool)
@@ -45,8 +44,6 @@ impl Wanted {
             (Self::Operations, Type::List(item)) => {
                 matches!(&**item, Type::Object(object) if object.name == "JSONPatch")
             }
-            // What variables are is known when they are asked for.
-            (_, Type::Dyn) => loose(),
             _ => false,
         }
     }
@@ -90,6 +87,11 @@ pub(super) struct Expression {
 }
 
 impl Expression {
+    /// The type of what it gives; anything when it does not compile.
+    pub fn result_type(&self) -> Type {
+        self.program.as_ref().map_or(Type::Dyn, |program| program.result_type().clone())
+    }
+
     pub fn compile(environment: &Environment, text: &str, wanted: Wanted) -> Self {
         let program = match environment.compile(text) {
             Ok(program) if wanted.fits(&program) => Ok(program),

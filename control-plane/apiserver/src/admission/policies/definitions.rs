@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::bound::Expressions;
 use super::policy::Compiled;
-use super::{GROUP, POLICIES, mutating};
+use super::{GROUP, POLICIES, mutating, variables};
 use crate::admission::expressions::{Expression, Has, Wanted, environment};
 use crate::attributes::{AdmissionRequest, ApiError, Operation, items, text};
 
@@ -54,8 +54,8 @@ fn common(spec: &Value, compiled: &[(String, Expression)], has_params: bool) -> 
     for (index, (_, expression)) in compiled.iter().enumerate() {
         wrong(&mut causes, &at.child("variables").index(index).child("expression"), expression);
     }
-    let names: Vec<String> = compiled.iter().map(|(name, _)| name.clone()).collect();
-    let has = Has { params: has_params, authorizer: true, variables: &names, ..Has::default() };
+    let types = variables::types(compiled);
+    let has = Has { params: has_params, authorizer: true, variables: &types, ..Has::default() };
     conditions(items(spec, "/matchConditions"), &environment(has), &at.child("matchConditions"), &mut causes);
     causes
 }

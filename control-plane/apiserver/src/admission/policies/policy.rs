@@ -38,10 +38,11 @@ pub(super) struct Compiled {
 impl Expressions for Compiled {
     fn of(spec: &Value) -> Self {
         let has_params = spec.get("paramKind").is_some_and(Value::is_object);
-        let (variables, names) = variables::compiled(spec, has_params);
+        let variables = variables::compiled(spec, has_params);
+        let types = variables::types(&variables);
         let all =
-            environment(Has { params: has_params, authorizer: true, variables: &names, ..Has::default() });
-        let quiet = environment(Has { params: has_params, variables: &names, ..Has::default() });
+            environment(Has { params: has_params, authorizer: true, variables: &types, ..Has::default() });
+        let quiet = environment(Has { params: has_params, variables: &types, ..Has::default() });
         let validation = |one: &Value| Validation {
             expression: Expression::compile(&all, text(one, "/expression"), Wanted::Bool),
             message: text(one, "/message").trim().to_owned(),

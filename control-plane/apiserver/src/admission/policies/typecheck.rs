@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use api_model::Model;
-use cel::{Environment, Shape};
+use cel::{Environment, Shape, Type};
 use serde_json::{Value, json};
 
-use super::{GROUP, POLICIES};
+use super::{GROUP, POLICIES, variables};
+use crate::admission::Backend;
 use crate::admission::expressions::{Has, environment};
 use crate::attributes::{ApiError, Objects, UserInfo, items, text, texts};
 use crate::handlers::options::WriteOptions;
@@ -16,7 +17,7 @@ use crate::registry::manage::Who;
 use crate::registry::modify::Modify;
 use crate::registry::{Registry, Served, Target, object};
 
-/// Kinds looked at for one policy at most, as upstream.
+/// Kinds that one rule may add; with so many, no more rules are looked at, as upstream.
 const KINDS_MAX: usize = 10;
 /// Schemas inside each other at most; deeper ones are not looked into.
 const DEPTH_MAX: usize = 24;
@@ -80,17 +81,14 @@ async fn write(registry: &Registry, policy: &Value) -> Result<(), ApiError> {
 /// `expressionWarnings` of a policy.
 fn warnings(registry: &Registry, policy: &Value) -> Vec<Value> {
     let spec = &policy["spec"];
-    let names: Vec<String> =
-        items(spec, "/variables").iter().map(|one| text(one, "/name").to_owned()).collect();
-    let has =
-        Has { params: spec["paramKind"].is_object(), authorizer: true, variables: &names, ..Has::default() };
+    let params = params(registry, spec);
     let kinds: Vec<(String, Environment)> = kinds(registry, spec)
         .into_iter()
         .filter_map(|served| {
             let shape = shape_of(registry, &served)?;
-            let known = environment(has).shaped("object", shape.clone()).shaped("oldObject", shape);
             let resource = &served.resource;
-            Some((format!("{}/{}, Kind={}", resource.group, resource.version, resource.kind), known))
+            let name = format!("{}/{}, Kind={}", resource.group, resource.version, resource.kind);
+            Some((name, environment_of(spec, &shape, params.as_ref())))
         })
         .collect();
     let mut warnings = Vec::new();
@@ -113,20 +111,60 @@ fn warnings(registry: &Registry, policy: &Value) -> Vec<Value> {
     warnings
 }
 
-/// The kinds a policy names; what matches anything is not looked at.
+/// What the expressions of a policy know when its objects are of this shape. Upstream declares no `authorizer.requestResource` here.
+fn environment_of(spec: &Value, object: &Arc<Shape>, params: Option<&Arc<Shape>>) -> Environment {
+    let known = |variables: &[(String, Type)]| {
+        let typed = environment(Has { variables, ..Has::default() })
+            .authorizer()
+            .shaped("object", object.clone())
+            .shaped("oldObject", object.clone());
+        match params {
+            Some(params) => typed.shaped("params", params.clone()),
+            None => typed,
+        }
+    };
+    let variables = variables::compiled_in(spec, &known);
+    known(&variables::types(&variables))
+}
+
+/// The shape of a policy's parameters; `None` when it has none, or nobody knows their kind.
+fn params(registry: &Registry, spec: &Value) -> Option<Arc<Shape>> {
+    let kind = spec.get("paramKind").filter(|kind| kind.is_object())?;
+    let api_version = text(kind, "/apiVersion");
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let served = registry.by_kind(group, version, text(kind, "/kind"))?;
+    shape_of(registry, &served)
+}
+
+/// The kinds a policy names, in order; a rule that matches any group or version is not looked at.
 fn kinds(registry: &Registry, spec: &Value) -> Vec<Arc<Served>> {
     let mut found: Vec<Arc<Served>> = Vec::new();
     for rule in items(spec, "/matchConstraints/resourceRules") {
-        for group in texts(rule, "/apiGroups") {
-            for version in texts(rule, "/apiVersions") {
-                for resource in texts(rule, "/resources") {
-                    let served = registry.kinds.get(&group, &version, &resource);
-                    found.extend(served.filter(|one| !found.iter().any(|known| Arc::ptr_eq(known, one))));
-                }
-            }
+        let [groups, versions, resources] = ["/apiGroups", "/apiVersions", "/resources"].map(|field| {
+            let mut all = texts(rule, field);
+            all.sort();
+            all
+        });
+        if groups.iter().chain(&versions).any(|one| one.contains('*')) {
+            continue;
+        }
+        let names = groups.iter().flat_map(|group| versions.iter().map(move |version| (group, version)));
+        let named = names
+            .flat_map(|(group, version)| resources.iter().map(move |resource| (group, version, resource)))
+            .filter_map(|(group, version, resource)| registry.kinds.get(group, version, resource));
+        let named: Vec<Arc<Served>> = named.take(KINDS_MAX).collect();
+        let is_full = named.len() == KINDS_MAX;
+        found.extend(named);
+        if is_full {
+            break;
         }
     }
-    found.truncate(KINDS_MAX);
+    let key = |one: &Arc<Served>| {
+        let resource = &one.resource;
+        (resource.group.clone(), resource.version.clone(), resource.kind.clone())
+    };
+    found.sort_by_cached_key(key);
+    found.dedup_by_key(|one| key(one));
     found
 }
 

@@ -3,24 +3,39 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use cel::{Bindings, Budget, EvalError, Record, Value};
+use cel::{Bindings, Budget, Environment, EvalError, Record, Type, Value};
 use serde_json::Value as Json;
 
 use crate::admission::expressions::{Expression, Has, Wanted, environment};
 use crate::attributes::{items, text};
 
-/// The variables of a policy's `spec`, in order, each compiled with those before it; and their names.
-pub(super) fn compiled(spec: &Json, has_params: bool) -> (Vec<(String, Expression)>, Vec<String>) {
-    let (mut variables, mut names) = (Vec::new(), Vec::<String>::new());
+/// The variables of a policy's `spec`, in order, each compiled with those before it.
+pub(super) fn compiled(spec: &Json, has_params: bool) -> Vec<(String, Expression)> {
+    let known = |variables: &[(String, Type)]| {
+        environment(Has { params: has_params, authorizer: true, variables, ..Has::default() })
+    };
+    compiled_in(spec, &known)
+}
+
+/// The same, where `known` gives the environment for what follows these variables.
+pub(super) fn compiled_in(
+    spec: &Json,
+    known: &dyn Fn(&[(String, Type)]) -> Environment,
+) -> Vec<(String, Expression)> {
+    let (mut variables, mut before) = (Vec::new(), Vec::new());
     for variable in items(spec, "/variables") {
-        let has = Has { params: has_params, authorizer: true, variables: &names, ..Has::default() };
-        let known = environment(has);
         let name = text(variable, "/name").to_owned();
-        let expression = Expression::compile(&known, text(variable, "/expression"), Wanted::Anything);
-        variables.push((name.clone(), expression));
-        names.push(name);
+        let expression =
+            Expression::compile(&known(&before), text(variable, "/expression"), Wanted::Anything);
+        before.push((name.clone(), expression.result_type()));
+        variables.push((name, expression));
     }
-    (variables, names)
+    variables
+}
+
+/// What expressions know of variables.
+pub(super) fn types(variables: &[(String, Expression)]) -> Vec<(String, Type)> {
+    variables.iter().map(|(name, expression)| (name.clone(), expression.result_type())).collect()
 }
 
 /// Made values, or why there is none.

@@ -138,6 +138,15 @@ async fn expressions_change_what_is_written() {
             "/metadata/labels/c".to_owned(),
             json!("i"),
         ),
+        // The document as a whole has no path.
+        (vec!["[JSONPatch{op: 'test', value: 1}]"], "/spec/replicas".to_owned(), json!(7)),
+        (
+            vec![
+                "[JSONPatch{op: 'add', path: '/metadata/labels/op', value: JSONPatch{path: 'p'}.op + JSONPatch{}.from + 'x'}]",
+            ],
+            "/metadata/labels/op".to_owned(),
+            json!("x"),
+        ),
         // Each sees what those before it made.
         (
             vec![

@@ -46,8 +46,9 @@ pub(in crate::admission::policies) struct Compiled {
 impl Expressions for Compiled {
     fn of(spec: &Value) -> Self {
         let has_params = spec.get("paramKind").is_some_and(Value::is_object);
-        let (variables, names) = variables::compiled(spec, has_params);
-        let has = Has { params: has_params, authorizer: true, variables: &names, ..Has::default() };
+        let variables = variables::compiled(spec, has_params);
+        let types = variables::types(&variables);
+        let has = Has { params: has_params, authorizer: true, variables: &types, ..Has::default() };
         let conditions = Conditions::of(items(spec, "/matchConditions"), &environment(has));
         let known = environment(Has { patches: true, ..has });
         let mutation = |one: &Value| {
