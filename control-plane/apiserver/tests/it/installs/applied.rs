@@ -31,7 +31,7 @@ fn whole(world: &World) -> Vec<&Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn three_installs_apply_at_once() {
+async fn three_installs_apply_at_once_and_a_second_time_change_nothing() {
     let Some(world) = World::start(None).await else { return };
     for shape in &world.shapes {
         write(&world, shape);
@@ -54,7 +54,17 @@ async fn three_installs_apply_at_once() {
         asked["/mutate"] >= customs && asked["/validate"] >= customs && asked["/convert"] > 0,
         "{asked:?}"
     );
-    assert_eq!(world.there(whole(&world)).await.len(), 600);
+    let before = world.there(whole(&world)).await;
+    assert_eq!(before.len(), 600);
+    for shape in &world.shapes {
+        let again = format!("apply --server-side -f {}/install -f {}/customs", shape.name, shape.name);
+        let text = world.well(world.cluster.run(&again, "").await);
+        let applied = text.lines().filter(|line| line.ends_with(" serverside-applied")).count();
+        let expected = 1 + shape.definitions.len() + shape.objects.len() + shape.customs.len();
+        assert_eq!(applied, expected, "{}", head(&text));
+    }
+    // Every object was asked for again, each with its webhooks, and none was written.
+    assert_eq!(changed(&before, &world.there(whole(&world)).await), Vec::<&String>::new());
 }
 
 fn changed<'a>(before: &'a BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<&'a String> {
