@@ -102,13 +102,19 @@ pub(super) async fn serve(api: &Api, asked: &Asked, kind: &str, rest: &[&str]) -
     text(StatusCode::OK, "ok".to_owned())
 }
 
+/// Whether the store answers, or why not.
+pub(super) async fn store_answers(api: &Api) -> Result<(), String> {
+    match tokio::time::timeout(CHECK_LIMIT, api.registry.store.get("/registry/health")).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("context deadline exceeded".to_owned()),
+    }
+}
+
 async fn passes(api: &Api, name: &str) -> bool {
     match name {
         // Whether the store answers, and whether what it answers arrives in the caches.
-        "etcd" | "etcd-readiness" => {
-            let asked = tokio::time::timeout(CHECK_LIMIT, api.registry.store.get("/registry/health"));
-            matches!(asked.await, Ok(Ok(_)))
-        }
+        "etcd" | "etcd-readiness" => store_answers(api).await.is_ok(),
         "informer-sync" => {
             matches!(tokio::time::timeout(CHECK_LIMIT, api.registry.hub.fresh()).await, Ok(Ok(_)))
         }

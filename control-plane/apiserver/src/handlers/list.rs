@@ -56,7 +56,9 @@ const TAIL: &[u8] = b"]}";
 
 /// The metadata of a list.
 pub fn list_meta(listed: &Listed) -> Value {
-    let mut meta = json!({"resourceVersion": listed.revision.to_string()});
+    // What is not of the store has no version.
+    let version = if listed.revision == 0 { String::new() } else { listed.revision.to_string() };
+    let mut meta = json!({"resourceVersion": version});
     if let Some(token) = &listed.continue_token {
         meta["continue"] = json!(token);
     }

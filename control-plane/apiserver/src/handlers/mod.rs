@@ -4,6 +4,7 @@
 //! Every failure is answered as a `Status`.
 
 pub mod body;
+mod components;
 mod health;
 pub mod list;
 pub mod metrics;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::options::{DeleteOptions, WriteOptions};
 use super::render::{Renderer, include, respond};
-use super::{Api, Asked, body, negotiate, watch as streams};
+use super::{Api, Asked, body, components, negotiate, watch as streams};
 use crate::ApiError;
 use crate::registry::manage::Who;
 use crate::registry::modify::{self, Modify};
@@ -48,6 +48,9 @@ pub(super) fn answer(asked: &Asked, renderer: &Renderer<'_>, status: StatusCode,
 
 /// Reads one object.
 pub(super) async fn get(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
+    if components::is_asked(target) {
+        return components::get(api, asked, target).await;
+    }
     let renderer = renderer(api, asked, target)?;
     let entry = api.registry.get(target, asked.query.get("resourceVersion")).await?;
     let mut shown = api.registry.shown(&target.served, vec![entry]).await?;
@@ -121,6 +124,9 @@ fn list_options(asked: &Asked, target: &Target) -> Result<ListOptions, ApiError>
 pub(super) async fn list(api: &Api, asked: &Asked, target: &Target) -> Result<Response, ApiError> {
     let renderer = renderer(api, asked, target)?;
     let options = list_options(asked, target)?;
+    if components::is_asked(target) {
+        return components::list(api, asked, target, &options.filter).await;
+    }
     let mut listed = api.registry.list(&target.served.storage, &options).await?;
     listed.entries = api.registry.shown(&target.served, listed.entries).await?;
     Ok(renderer.many(listed, asked.headers(), &asked.warnings))

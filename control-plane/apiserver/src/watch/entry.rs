@@ -23,7 +23,7 @@ pub struct Entry {
     splice: Splice,
     /// What filters read.
     pub header: Arc<Header>,
-    /// The revision of the last change: the resource version.
+    /// The revision of the last change: the resource version. 0: it is not of the store and has none.
     pub revision: u64,
     parsed: OnceLock<Arc<Value>>,
 }
@@ -52,7 +52,7 @@ impl Splice {
     fn write(self, value: &[u8], from: usize, revision: u64, out: &mut impl BufMut) {
         let from = from.min(self.at);
         out.put_slice(&value[from..self.at]);
-        if self.at > 0 {
+        if self.at > 0 && revision > 0 {
             out.put_slice(VERSION);
             out.put_slice(itoa(revision).text());
             out.put_slice(if self.comma { b"\"," } else { b"\"" });
@@ -62,7 +62,7 @@ impl Splice {
 
     /// How much the version adds.
     fn extra_bytes(self, revision: u64) -> usize {
-        if self.at == 0 {
+        if self.at == 0 || revision == 0 {
             0
         } else {
             VERSION.len() + itoa(revision).text().len() + 1 + usize::from(self.comma)
@@ -151,7 +151,7 @@ impl Entry {
     /// The object, built anew: for a reader that changes it.
     pub fn parse(&self) -> Value {
         let mut object: Value = serde_json::from_slice(&self.value).unwrap_or_default();
-        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata").filter(|_| self.revision > 0) {
             metadata.insert("resourceVersion".to_owned(), Value::String(self.revision.to_string()));
         }
         object

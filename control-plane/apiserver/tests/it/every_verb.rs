@@ -3,6 +3,8 @@
 //! `every_verb/objects.yaml` has an object of every kind. `every_verb/uncovered` lists what is not performed here and why: what is
 //! performed may not be in it, what is not must be, so it only shrinks.
 
+mod upgraded;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use http_body_util::BodyExt;
@@ -10,7 +12,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::far_kubelet;
-use crate::harness::{Answer, Server, start};
+use crate::front::Front;
+use crate::harness::{Answer, Server};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const FORMS: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
@@ -20,7 +23,7 @@ const KEPT_BY_LOOPS: [&str; 2] = ["FlowSchema", "ValidatingAdmissionPolicy"];
 
 /// What was done and what went wrong.
 struct Run {
-    server: Server,
+    front: Front,
     model: std::sync::Arc<api_model::Model>,
     performed: BTreeSet<String>,
     faults: Vec<String>,
@@ -124,7 +127,7 @@ impl Run {
             (Some(object), _) => object.to_string().into_bytes(),
         };
         let headers = [format!("content-type: {form}"), format!("accept: {form}")];
-        let answer = self.server.send(method, path, &[&headers[0], &headers[1]], body).await;
+        let answer = self.front.server.send(method, path, &[&headers[0], &headers[1]], body).await;
         self.read(form, answer)
     }
 
@@ -197,7 +200,7 @@ impl Run {
     }
 
     async fn get(&self, path: &str) -> Value {
-        self.server.get(path).await.body
+        self.front.server.get(path).await.body
     }
 
     /// The first event after a version.
@@ -214,7 +217,7 @@ impl Run {
             listed.collection()
         );
         let request = http::Request::get(path).header("accept", form).body(Body::empty()).unwrap();
-        let response = self.server.client().send(request).await.unwrap();
+        let response = self.front.server.client().send(request).await.unwrap();
         if response.status() != 200 {
             return Err(response.status().to_string());
         }
@@ -238,11 +241,11 @@ impl Run {
 
     /// Takes off whatever holds an object that was deleted.
     async fn let_go(&mut self, listed: &Listed, path: &str) {
-        if self.server.get(path).await.status == 404 {
+        if self.front.server.get(path).await.status == 404 {
             return;
         }
         let unheld = json!({"metadata": {"finalizers": null}});
-        self.server.patch("merge", path, unheld).await;
+        self.front.server.patch("merge", path, unheld).await;
         if listed.name == "namespaces" {
             let mut last = self.get(path).await;
             last["spec"]["finalizers"] = json!([]);
@@ -256,7 +259,7 @@ impl Run {
             };
             self.note(&finalize, FORMS[0], "update", done);
         }
-        if self.server.get(path).await.status != 404 {
+        if self.front.server.get(path).await.status != 404 {
             self.faults.push(format!("{path} is still there"));
         }
     }
@@ -348,6 +351,7 @@ impl Run {
             let force = if media == "apply-patch+yaml" { "&force=true" } else { "" };
             let query = format!("{path}?fieldManager=every-verb{force}");
             let answer = self
+                .front
                 .server
                 .send("PATCH", &query, &[&headers[0], &headers[1]], patch.to_string().into_bytes())
                 .await;
@@ -362,7 +366,7 @@ impl Run {
     async fn collection_goes(&mut self, listed: &Listed, object: &Value) -> Option<()> {
         let collection = listed.collection();
         let name = object["metadata"]["name"].as_str().unwrap();
-        self.server.post(&collection, object.clone()).await;
+        self.front.server.post(&collection, object.clone()).await;
         let path = format!("{collection}?fieldSelector=metadata.name%3D{name}&gracePeriodSeconds=0");
         let gone = self.send("DELETE", &path, FORMS[0], None).await;
         let gone = self.note(listed, FORMS[0], "deletecollection", gone)?;
@@ -398,7 +402,8 @@ impl Run {
             }
             let headers =
                 ["content-type: application/merge-patch+json".to_owned(), format!("accept: {form}")];
-            let answer = self.server.send("PATCH", &path, &[&headers[0], &headers[1]], b"{}".to_vec()).await;
+            let answer =
+                self.front.server.send("PATCH", &path, &[&headers[0], &headers[1]], b"{}".to_vec()).await;
             let patched = self.read(form, answer);
             self.note(part, form, "patch", patched)?;
         }
@@ -422,10 +427,25 @@ impl Run {
         for (method, verb) in
             [("POST", "create"), ("DELETE", "delete"), ("GET", "get"), ("PATCH", "patch"), ("PUT", "update")]
         {
-            let answer = self.server.send(method, &format!("{path}/echo"), &[], Vec::new()).await;
+            let answer = self.front.server.send(method, &format!("{path}/echo"), &[], Vec::new()).await;
             let text = String::from_utf8_lossy(&answer.bytes).into_owned();
             let result = if text == format!("{method} /echo") { Ok(Value::Null) } else { Err(text) };
             self.note(listed, "text", verb, result);
+        }
+    }
+
+    async fn upgrades(&mut self, listed: &Listed, path: &str) {
+        for (method, verb) in [("GET", "get"), ("POST", "create")] {
+            let result = match listed.name.as_str() {
+                "pods/portforward" => {
+                    upgraded::forwards(&self.front, method, &format!("{path}?ports=80")).await
+                }
+                _ => {
+                    let path = format!("{path}?command=both&stdout=true&stderr=true");
+                    upgraded::runs(&self.front, method, &path).await
+                }
+            };
+            self.note(listed, "SPDY", verb, result.map(|()| Value::Null));
         }
     }
 }
@@ -475,11 +495,12 @@ async fn special(run: &mut Run, part: &Listed, parent: &Listed) {
             run.post(part, &path("default"), request).await;
         }
         "pods/log" => {
-            let answer = run.server.get(&path("p")).await;
+            let answer = run.front.server.get(&path("p")).await;
             let result =
                 if answer.bytes.starts_with(b"one\n") { Ok(Value::Null) } else { Err(format!("{answer:?}")) };
             run.note(part, "text", "get", result);
         }
+        "pods/exec" | "pods/attach" | "pods/portforward" => run.upgrades(part, &path("p")).await,
         "pods/proxy" => run.proxies(part, &path("https:p:443")).await,
         "services/proxy" => run.proxies(part, &path("https:s:web")).await,
         "nodes/proxy" => run.proxies(part, &path("n1")).await,
@@ -499,23 +520,30 @@ async fn service(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_verb_of_every_resource_is_performed() {
-    let server = start().await;
-    far_kubelet::start(&server).await;
-    service(&server).await;
+    let front = Front::start().await;
+    far_kubelet::start(&front.server).await;
+    service(&front.server).await;
     let mut run = Run {
-        server,
+        front,
         model: api_model::Model::load("1.35").unwrap(),
         performed: BTreeSet::new(),
         faults: Vec::new(),
     };
-    let (all, objects) = (listed(&run.server).await, objects());
+    let (all, objects) = (listed(&run.front.server).await, objects());
     for one in all.iter().filter(|one| !one.name.contains('/')) {
         let Some(object) = objects.get(&(one.group_version.clone(), one.kind.clone())) else {
             if one.verbs == ["create"] {
                 run.post(one, &one.collection(), sent(&one.kind, &one.group_version)).await;
             } else if one.verbs.iter().any(|verb| verb == "list") {
                 let list = run.send("GET", &one.collection(), FORMS[0], None).await;
-                run.note(one, FORMS[0], "list", list);
+                let list = run.note(one, FORMS[0], "list", list).unwrap_or_default();
+                for item in list["items"].as_array().into_iter().flatten() {
+                    let path = format!("{}/{}", one.collection(), item["metadata"]["name"].as_str().unwrap());
+                    for form in FORMS {
+                        let got = run.send("GET", &path, form, None).await;
+                        run.note(one, form, "get", got);
+                    }
+                }
             }
             continue;
         };
@@ -525,7 +553,7 @@ async fn every_verb_of_every_resource_is_performed() {
         if one.verbs.iter().any(|verb| verb == "deletecollection") {
             run.collection_goes(one, object).await;
         }
-        run.server.post(&one.collection(), object.clone()).await;
+        run.front.server.post(&one.collection(), object.clone()).await;
         let prefix = format!("{}/", one.name);
         for part in all
             .iter()
@@ -537,7 +565,8 @@ async fn every_verb_of_every_resource_is_performed() {
                 special(&mut run, part, one).await;
             }
         }
-        run.server
+        run.front
+            .server
             .delete(&format!(
                 "{}/{}?gracePeriodSeconds=0",
                 one.collection(),

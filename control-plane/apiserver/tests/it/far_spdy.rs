@@ -1,4 +1,5 @@
-//! The far side of SPDY/3.1, as a kubelet has it: accepts streams and moves their bytes. For tests only: it trusts its peer.
+//! The far side of SPDY/3.1, as a kubelet has it: accepts streams and moves their bytes; a client's side opens them. For tests only: it
+//! trusts its peer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,7 +87,9 @@ impl Writer {
         frame.extend((bytes.len() as u32 | if last { 0x0100_0000 } else { 0 }).to_be_bytes());
         frame.extend(bytes);
         // A client that is gone is no failure of the far side.
-        let _ = self.0.lock().await.0.write_all(&frame).await;
+        let mut guard = self.0.lock().await;
+        let _ = guard.0.write_all(&frame).await;
+        let _ = guard.0.flush().await;
     }
 
     /// Ends a stream in both directions at once, as "CANCEL".
@@ -95,6 +98,25 @@ impl Writer {
         frame.extend(id.to_be_bytes());
         frame.extend(5_u32.to_be_bytes());
         let _ = self.0.lock().await.0.write_all(&frame).await;
+    }
+
+    /// Opens a stream, as a client does: its number is odd.
+    pub async fn open(&self, id: u32, headers: &[(&str, &str)]) {
+        let mut plain = (headers.len() as u32).to_be_bytes().to_vec();
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            plain.extend((text.len() as u32).to_be_bytes());
+            plain.extend(text.as_bytes());
+        }
+        let mut guard = self.0.lock().await;
+        let mut block = Vec::with_capacity(1024);
+        guard.1.compress_vec(&plain, &mut block, FlushCompress::Sync).unwrap();
+        let mut frame = vec![0x80, 3, 0, 1];
+        frame.extend((block.len() as u32 + 10).to_be_bytes());
+        frame.extend(id.to_be_bytes());
+        frame.extend([0; 6]);
+        frame.extend(block);
+        guard.0.write_all(&frame).await.unwrap();
+        guard.0.flush().await.unwrap();
     }
 
     async fn accept(&self, id: u32) {

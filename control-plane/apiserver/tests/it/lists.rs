@@ -101,3 +101,25 @@ async fn two_groups_show_the_same_events() {
     let list = server.get("/apis/events.k8s.io/v1/namespaces/default/events").await.ok();
     assert_eq!(list["items"][0]["note"], "hello");
 }
+
+#[tokio::test]
+async fn the_store_is_the_component_that_a_server_knows() {
+    let server = start().await;
+    const STATUSES: &str = "/api/v1/componentstatuses";
+    let store = json!({"metadata": {"name": "etcd-0"}, "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}]});
+    let list = json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {"resourceVersion": ""}, "items": [store]});
+    assert_eq!(server.get(STATUSES).await.ok(), list);
+    let mut one = store;
+    one["kind"] = json!("ComponentStatus");
+    one["apiVersion"] = json!("v1");
+    assert_eq!(server.get(&format!("{STATUSES}/etcd-0")).await.ok(), one);
+    let table = "accept: application/json;as=Table;v=v1;g=meta.k8s.io";
+    let shown = server.send("GET", STATUSES, &[table], Vec::new()).await.ok();
+    assert_eq!(shown["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]));
+    let none = server.get(&format!("{STATUSES}?fieldSelector=metadata.name%3Dscheduler")).await.ok();
+    assert_eq!(none["items"], json!([]));
+    assert_eq!(
+        server.get(&format!("{STATUSES}/scheduler")).await.refused(404),
+        "componentstatuses \"scheduler\" not found"
+    );
+}
