@@ -49,8 +49,13 @@ impl FieldPath {
 
     /// Appends a list index; undo with [`Self::truncate`].
     pub fn push_index(&mut self, index: usize) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "[{index}]");
+        self.0.push('[');
+        match u32::try_from(index).ok().and_then(|index| char::from_digit(index, 10)) {
+            Some(digit) => self.0.push(digit),
+            // Writing to a String cannot fail.
+            None => drop(write!(self.0, "{index}")),
+        }
+        self.0.push(']');
     }
 
     /// Length in bytes, to come back to with [`Self::truncate`].

@@ -167,7 +167,7 @@ fn scale(suffix: &str) -> Result<(Format, Scale), QuantityError> {
 fn scaled(whole: &str, fraction: &str, scale: Scale) -> i128 {
     const MAX: i128 = i128::MAX / 4;
     let fraction = fraction.trim_end_matches('0');
-    let digits = format!("{whole}{fraction}");
+    let digits = [whole, fraction].concat();
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
         return 0;

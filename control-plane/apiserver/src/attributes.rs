@@ -519,14 +519,33 @@ impl ApiError {
     }
 }
 
+/// What stands at a place of a value.
+pub(crate) trait Part {
+    /// As [`Value::pointer`], which makes two texts of every step.
+    fn part(&self, pointer: &str) -> Option<&Value>;
+}
+
+impl Part for Value {
+    fn part(&self, pointer: &str) -> Option<&Value> {
+        if pointer.contains('~') {
+            return self.pointer(pointer);
+        }
+        pointer.split('/').skip(1).try_fold(self, |at, step| match at {
+            Value::Object(map) => map.get(step),
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+}
+
 /// The text at a JSON pointer, or the empty text.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    value.part(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The array at a JSON pointer, or nothing.
 pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value.part(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The texts in the array at a JSON pointer.

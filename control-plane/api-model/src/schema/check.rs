@@ -64,16 +64,18 @@ impl Checker<'_> {
                 if *embedded && !self.built_in && !self.path.is_empty() {
                     self.whole_object(map);
                 }
-                for field in fields {
-                    match map.get(&*field.name) {
-                        None => self.absent(field, in_status),
-                        Some(Value::Null) if field.nullable || self.built_in => {}
-                        Some(value) => {
-                            let mark = self.path.len();
-                            self.path.push_field(&field.name);
-                            let old = old.and_then(|old| old.get(&*field.name));
-                            self.node(field.node, value, old, in_status || &*field.name == "status");
-                            self.path.truncate(mark);
+                if self.judged_by_rules {
+                    // What is not there is none of the shape's business. Both are in the order of the names.
+                    for (key, value) in map {
+                        if let Some(field) = super::types::find(fields, key) {
+                            self.field(field, value, old, in_status);
+                        }
+                    }
+                } else {
+                    for field in fields {
+                        match map.get(&*field.name) {
+                            None => self.absent(field, in_status),
+                            Some(value) => self.field(field, value, old, in_status),
                         }
                     }
                 }
@@ -105,6 +107,17 @@ impl Checker<'_> {
             (NodeKind::Struct { .. } | NodeKind::Map(_), value) => self.wrong(value, "object"),
             (NodeKind::List { .. }, value) => self.wrong(value, "array"),
         }
+    }
+
+    fn field(&mut self, field: &Field, value: &Value, old: Option<&Value>, in_status: bool) {
+        if value.is_null() && (field.nullable || self.built_in) {
+            return;
+        }
+        let mark = self.path.len();
+        self.path.push_field(&field.name);
+        let old = old.and_then(|old| old.get(&*field.name));
+        self.node(field.node, value, old, in_status || &*field.name == "status");
+        self.path.truncate(mark);
     }
 
     /// An object inside another says what it is.

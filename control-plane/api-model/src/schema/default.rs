@@ -1,7 +1,7 @@
 //! Fills in documented defaults, in place.
 
 use super::hooks;
-use super::types::{NodeId, NodeKind, find};
+use super::types::{Node, NodeId, NodeKind, find};
 use super::value::is_unset;
 use super::{Schema, Types};
 use serde_json::Value;
@@ -61,7 +61,43 @@ fn node(types: &Types, id: NodeId, value: &mut Value) {
 }
 
 fn needs_descent(types: &Types, id: NodeId) -> bool {
-    !matches!(types.node(id).kind, NodeKind::Any | NodeKind::Scalar(_))
+    !matches!(types.node(id).kind, NodeKind::Any | NodeKind::Scalar(_)) && types.has_defaults(id)
+}
+
+/// Of each of these nodes, whether it has defaults: by its fields, by rules of its type, or in what is below it. Nodes of a table without
+/// a base, so the place of each is its number.
+pub(super) fn defaulted(nodes: &[Node]) -> Box<[bool]> {
+    let own = |node: &Node| match &node.kind {
+        NodeKind::Struct { fields, .. } => {
+            node.name.as_deref().is_some_and(hooks::has_rules)
+                || fields.iter().any(|field| field.default.is_some() || field.default_zero)
+        }
+        _ => false,
+    };
+    let mut known: Box<[bool]> = nodes.iter().map(own).collect();
+    // Types hold themselves, so this goes on until nothing more is found.
+    loop {
+        let is = |id: &NodeId| known.get(*id as usize).copied().unwrap_or(true);
+        let found = |(at, node): (usize, &Node)| {
+            let below = match &node.kind {
+                NodeKind::Struct { fields, rest, .. } => {
+                    fields.iter().any(|field| is(&field.node)) || rest.as_ref().is_some_and(is)
+                }
+                NodeKind::Map(item) | NodeKind::List { item, .. } => is(item),
+                NodeKind::Any | NodeKind::Scalar(_) => false,
+            };
+            (below && known.get(at) == Some(&false)).then_some(at)
+        };
+        let more: Vec<usize> = nodes.iter().enumerate().filter_map(found).collect();
+        if more.is_empty() {
+            return known;
+        }
+        for at in more {
+            if let Some(slot) = known.get_mut(at) {
+                *slot = true;
+            }
+        }
+    }
 }
 
 fn is_zero(value: Option<&Value>) -> bool {

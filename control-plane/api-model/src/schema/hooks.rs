@@ -6,41 +6,54 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 type Object = Map<String, Value>;
+type Rule = fn(&mut Object);
 
 /// Runs before the fixed defaults of the type.
 pub(super) fn before(name: &str, o: &mut Object) {
     for part in always_there(name) {
         or_object(o, part);
     }
-    match name {
-        "api.core.v1.Container" | "api.core.v1.EphemeralContainer" => image_pull_policy(o),
-        "api.core.v1.Pod" => pod(o),
-        "api.core.v1.PodSpec" => pod_spec(o),
-        "api.core.v1.ResourceRequirements" => requests_from_limits(o),
-        "api.core.v1.Volume" => volume(o),
-        "api.core.v1.Secret" => string_data(o),
-        "api.core.v1.Namespace" => namespace_label(o),
-        "api.core.v1.ServiceSpec" => service_spec(o),
-        "api.core.v1.ReplicationController" => rc(o),
+    if let Some(rule) = rule_before(name) {
+        rule(o);
+    }
+}
+
+/// Whether any rule here is for the type.
+pub(super) fn has_rules(name: &str) -> bool {
+    !always_there(name).is_empty() || rule_before(name).is_some() || rule_after(name).is_some()
+}
+
+fn rule_before(name: &str) -> Option<Rule> {
+    let rule: Rule = match name {
+        "api.core.v1.Container" | "api.core.v1.EphemeralContainer" => image_pull_policy,
+        "api.core.v1.Pod" => pod,
+        "api.core.v1.PodSpec" => pod_spec,
+        "api.core.v1.ResourceRequirements" => requests_from_limits,
+        "api.core.v1.Volume" => volume,
+        "api.core.v1.Secret" => string_data,
+        "api.core.v1.Namespace" => namespace_label,
+        "api.core.v1.ServiceSpec" => service_spec,
+        "api.core.v1.ReplicationController" => rc,
         "api.apps.v1.DeploymentStrategy" => {
-            rolling(o, &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))])
+            |o| rolling(o, &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))])
         }
         "api.apps.v1.DaemonSetUpdateStrategy" => {
-            rolling(o, &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))])
+            |o| rolling(o, &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))])
         }
-        "api.apps.v1.StatefulSetUpdateStrategy" => rolling(o, &[("partition", json!(0))]),
-        "api.apps.v1.StatefulSetSpec" => claim_templates(o),
-        "api.batch.v1.JobSpec" => job_spec(o),
-        "api.networking.v1.NetworkPolicySpec" => policy_types(o),
-        "api.rbac.v1.RoleRef" => set_if_unset(o, "apiGroup", || json!("rbac.authorization.k8s.io")),
-        "api.rbac.v1.Subject" => subject(o),
-        "api.autoscaling.v2.HorizontalPodAutoscalerBehavior" => hpa_behavior(o),
-        "api.core.v1.PersistentVolumeClaimSpec" => data_source(o),
-        "api.core.v1.LimitRangeItem" => limits(o),
-        "api.resource.v1.ExactDeviceRequest" | "api.resource.v1.DeviceSubRequest" => device_request(o),
-        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names(o),
-        _ => {}
-    }
+        "api.apps.v1.StatefulSetUpdateStrategy" => |o| rolling(o, &[("partition", json!(0))]),
+        "api.apps.v1.StatefulSetSpec" => claim_templates,
+        "api.batch.v1.JobSpec" => job_spec,
+        "api.networking.v1.NetworkPolicySpec" => policy_types,
+        "api.rbac.v1.RoleRef" => |o| set_if_unset(o, "apiGroup", || json!("rbac.authorization.k8s.io")),
+        "api.rbac.v1.Subject" => subject,
+        "api.autoscaling.v2.HorizontalPodAutoscalerBehavior" => hpa_behavior,
+        "api.core.v1.PersistentVolumeClaimSpec" => data_source,
+        "api.core.v1.LimitRangeItem" => limits,
+        "api.resource.v1.ExactDeviceRequest" | "api.resource.v1.DeviceSubRequest" => device_request,
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => crd_names,
+        _ => return None,
+    };
+    Some(rule)
 }
 
 /// The parts upstream's decoder makes when nobody gave them, so that what is inside them has its defaults.
@@ -84,17 +97,24 @@ pub(super) fn withheld(name: &str, o: &Object) -> &'static str {
 
 /// Runs after everything below the type is defaulted.
 pub(super) fn after(name: &str, o: &mut Object) {
-    match name {
-        "api.core.v1.Pod" => {
+    if let Some(rule) = rule_after(name) {
+        rule(o);
+    }
+}
+
+fn rule_after(name: &str) -> Option<Rule> {
+    let rule: Rule = match name {
+        "api.core.v1.Pod" => |o| {
             pod_requests(o);
             pod_level_requests(o);
-        }
-        "api.core.v1.PodSpec" => host_ports(o),
-        "api.core.v1.Probe" => probe(o),
-        "api.apps.v1.DaemonSet" => template_generation(o),
-        "api.batch.v1.Job" => job_labels(o),
-        _ => {}
-    }
+        },
+        "api.core.v1.PodSpec" => host_ports,
+        "api.core.v1.Probe" => probe,
+        "api.apps.v1.DaemonSet" => template_generation,
+        "api.batch.v1.Job" => job_labels,
+        _ => return None,
+    };
+    Some(rule)
 }
 
 /// `:latest` or no tag is pulled always, anything else when it is not there.

@@ -7,7 +7,7 @@
 //! Custom kinds are kept as they are sent, and so is what the schema does not look into.
 
 use super::types::{Field, NodeId, NodeKind, Scalar, find};
-use super::{Schema, Shape, Types, zero};
+use super::{Schema, Shape, Types, Zero, zero};
 use crate::quantity::Quantity;
 use serde_json::{Map, Value};
 
@@ -53,27 +53,52 @@ impl Settler<'_> {
     }
 
     fn object(&self, fields: &[Field], map: &mut Map<String, Value>) {
-        map.retain(|key, value| {
-            let Some(field) = find(fields, key) else { return true };
-            if value.is_null() {
-                return false;
+        let (mut gone, mut shown) = (0_usize, 0_usize);
+        for (key, value) in map.iter_mut() {
+            let Some(field) = find(fields, key) else { continue };
+            if !value.is_null() {
+                self.node(field.node, value);
             }
-            self.node(field.node, value);
-            match field.shape {
+            let is_said = match field.shape {
                 Shape::Omitted => !self.is_zero(field.node, value),
                 Shape::Value if self.binary => !self.is_empty_list(field.node, value),
                 _ => !value.is_null(),
-            }
-        });
-        for field in fields {
-            if let Some(zero) = field.zero.value()
-                && !map.contains_key(&*field.name)
-            {
-                let mut zero = zero.clone();
-                self.node(field.node, &mut zero);
-                map.insert(field.name.to_string(), zero);
+            };
+            match field.zero.value() {
+                Some(zero) => {
+                    shown += 1;
+                    if !is_said {
+                        *value = self.settled(field, zero);
+                    }
+                }
+                None if !is_said => {
+                    *value = Value::Null;
+                    gone += 1;
+                }
+                None => {}
             }
         }
+        // Most objects are settled: a tree that loses nothing is not built again.
+        if gone > 0 {
+            let goes = |key: &String| find(fields, key).is_some_and(|field| field.zero == Zero::Absent);
+            map.retain(|key, value| !(value.is_null() && goes(key)));
+        }
+        if shown < fields.iter().filter(|field| field.zero != Zero::Absent).count() {
+            for field in fields {
+                if let Some(zero) = field.zero.value()
+                    && !map.contains_key(&*field.name)
+                {
+                    map.insert(field.name.to_string(), self.settled(field, zero));
+                }
+            }
+        }
+    }
+
+    /// What stands for a field that is not there, and what always stands in that.
+    fn settled(&self, field: &Field, zero: &Value) -> Value {
+        let mut zero = zero.clone();
+        self.node(field.node, &mut zero);
+        zero
     }
 
     /// A member of a list or map: Go has no nothing there.

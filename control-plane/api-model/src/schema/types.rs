@@ -17,6 +17,8 @@ pub struct Types {
     later: Option<Later>,
     names: HashMap<Arc<str>, NodeId>,
     status_apart: bool,
+    /// Which of the nodes of a table without a base have defaults in or below them.
+    defaulted: OnceLock<Box<[bool]>>,
 }
 
 /// Makes the nodes of a table on top of another, given the table itself, still without nodes.
@@ -121,6 +123,8 @@ pub enum Scalar {
 pub struct Field {
     /// JSON name.
     pub name: Arc<str>,
+    /// The order of its name by the first bytes: most names differ there.
+    order: u64,
     /// Its type.
     pub node: NodeId,
     /// Must be present.
@@ -209,6 +213,7 @@ impl Field {
     /// The same, with a name that others share.
     pub(crate) fn named(name: Arc<str>, node: NodeId) -> Self {
         Self {
+            order: order(&name),
             name,
             node,
             required: false,
@@ -295,6 +300,22 @@ impl Types {
         table.nodes().get((id - table.offset) as usize).unwrap_or(&ANY)
     }
 
+    /// Whether defaulting may change a value of that type; of custom kinds' own types it is not known.
+    pub(crate) fn has_defaults(&self, id: NodeId) -> bool {
+        let mut table = self;
+        while id < table.offset {
+            match &table.base {
+                Some(base) => table = base,
+                None => return true,
+            }
+        }
+        if table.base.is_some() {
+            return true;
+        }
+        let known = table.defaulted.get_or_init(|| super::default::defaulted(&table.nodes));
+        known.get(id as usize).copied().unwrap_or(true)
+    }
+
     /// Whether the node is one of a built-in kind's types, not of a custom one's.
     pub fn is_built_in(&self, id: NodeId) -> bool {
         match &self.base {
@@ -332,7 +353,18 @@ impl Types {
     }
 }
 
+/// The first eight bytes of a name as a number; shorter names come first, as texts do.
+fn order(name: &str) -> u64 {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(name.as_bytes()) {
+        *to = *from;
+    }
+    u64::from_be_bytes(first)
+}
+
 /// A field by name, in a sorted list.
 pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
-    fields.binary_search_by(|f| (*f.name).cmp(name)).ok().map(|i| &fields[i])
+    let wanted = order(name);
+    let compare = |field: &Field| field.order.cmp(&wanted).then_with(|| (*field.name).cmp(name));
+    fields.binary_search_by(compare).ok().and_then(|at| fields.get(at))
 }

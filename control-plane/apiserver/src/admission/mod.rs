@@ -43,7 +43,7 @@ pub use backend::Backend;
 pub use pod_security::Exemptions;
 pub(crate) use webhooks::{Caller, Line};
 
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, text};
 use crate::authz::{Authorizer, escalation};
 use crate::registry::admit::Gate;
 use crate::registry::{Registry, Served};
@@ -124,7 +124,7 @@ fn forbid(request: &AdmissionRequest<'_>, why: &str) -> ApiError {
 
 /// Labels of an object, for selectors.
 fn labels(object: &Value) -> Option<&serde_json::Map<String, Value>> {
-    object.pointer("/metadata/labels").and_then(Value::as_object)
+    object.part("/metadata/labels").and_then(Value::as_object)
 }
 
 /// All containers of a pod's spec that start with it.

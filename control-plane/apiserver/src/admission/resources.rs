@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api_model::quantity::Quantity;
 use serde_json::Value;
 
-use crate::attributes::{items, text};
+use crate::attributes::{Part, items, text};
 
 /// Amounts by the resource's name.
 pub(super) type Amounts = BTreeMap<String, Quantity>;
@@ -49,7 +49,7 @@ fn is_sidecar(container: &Value) -> bool {
 /// The pod's `requests` or `limits`: its containers and sidecars together, or the most that starting needs, whichever is
 /// more; what the pod states for itself as a whole comes first. Without overhead.
 pub(super) fn of_pod(pod: &Value, field: &str) -> Amounts {
-    let of = |container: &Value| amounts(container.pointer("/resources").and_then(|all| all.get(field)));
+    let of = |container: &Value| amounts(container.part("/resources").and_then(|all| all.get(field)));
     let mut sum = Amounts::new();
     for container in items(pod, "/spec/containers") {
         add(&mut sum, &of(container));
@@ -68,14 +68,14 @@ pub(super) fn of_pod(pod: &Value, field: &str) -> Amounts {
         }
     }
     raise(&mut sum, &starting);
-    sum.extend(amounts(pod.pointer("/spec/resources").and_then(|all| all.get(field))));
+    sum.extend(amounts(pod.part("/spec/resources").and_then(|all| all.get(field))));
     sum
 }
 
 /// The same with the overhead of the pod's runtime class: to requests all of it, to limits where there is one.
 pub(super) fn of_pod_with_overhead(pod: &Value, field: &str) -> Amounts {
     let mut sum = of_pod(pod, field);
-    let mut overhead = amounts(pod.pointer("/spec/overhead"));
+    let mut overhead = amounts(pod.part("/spec/overhead"));
     if field == "limits" {
         overhead.retain(|name, _| sum.contains_key(name));
     }

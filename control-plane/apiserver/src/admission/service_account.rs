@@ -8,7 +8,7 @@ use rand::Rng as _;
 use serde_json::{Value, json};
 
 use super::{concerns, creates, each_container, forbid, push};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, items, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, items, text};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -31,7 +31,7 @@ pub(super) async fn complete(
     if !creates(request, "", "pods") {
         return Ok(());
     }
-    let Some(pod) = request.object.as_deref().filter(|pod| pod.pointer(MIRROR).is_none()) else {
+    let Some(pod) = request.object.as_deref().filter(|pod| pod.part(MIRROR).is_none()) else {
         return Ok(());
     };
     let stated = [text(pod, "/spec/serviceAccountName"), text(pod, "/spec/serviceAccount"), DEFAULT];
@@ -43,7 +43,7 @@ pub(super) async fn complete(
     let Some(pod) = request.object.as_deref_mut() else { return Ok(()) };
     pod["spec"]["serviceAccountName"] = json!(name);
     pod["spec"]["serviceAccount"] = json!(name);
-    let wants = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_bool);
+    let wants = |value: &Value, pointer: &str| value.part(pointer).and_then(Value::as_bool);
     let mounts = wants(pod, "/spec/automountServiceAccountToken")
         .or_else(|| wants(&account, "/automountServiceAccountToken"))
         .unwrap_or(true);
@@ -87,7 +87,7 @@ pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Re
     let Some(pod) = request.object.as_deref().filter(|_| ephemeral || creates(request, "", "pods")) else {
         return Ok(());
     };
-    if pod.pointer(MIRROR).is_some() {
+    if pod.part(MIRROR).is_some() {
         return mirror(pod).map_err(|why| forbid(request, why));
     }
     let name = text(pod, "/spec/serviceAccountName");
@@ -100,7 +100,7 @@ pub(super) fn check(request: &AdmissionRequest<'_>, objects: &dyn Objects) -> Re
         return Err(forbid(request, &why));
     }
     let account = account(request, objects, name)?;
-    let enforced = account.pointer(ENFORCE).and_then(Value::as_str);
+    let enforced = account.part(ENFORCE).and_then(Value::as_str);
     if !enforced.is_some_and(|text| matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")) {
         return Ok(());
     }

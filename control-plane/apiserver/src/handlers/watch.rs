@@ -1,8 +1,7 @@
 //! Streams of changes.
 //!
 //! The stream ends when the client goes away (it is dropped with the response's body), when its time is up,
-//! or when the client is too slow. What waits is sent together; the response's head goes out at once. Where many follow the
-//! same, each is told in rounds: a change after a pause goes out at once, and those that follow it closely together.
+//! or when the client is too slow. What waits is sent together; the response's head goes out at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,13 +34,6 @@ const BOOKMARK_S: u64 = 60;
 const LAST_BOOKMARK_S: u64 = 2;
 /// The shortest time a watch lasts when the client does not say; as upstream, up to twice as long.
 const TIMEOUT_MIN_S: u64 = 1800;
-/// What a round may take for each of those who follow the same. A piece costs about 20 µs (a task, a frame, a TLS record, a
-/// system call) however many events are in it: so a crowd costs less than half a core, whatever the rate of changes.
-const ROUND_FOR_EACH: Duration = Duration::from_micros(50);
-/// Rounds shorter than this are none: timers are no finer.
-const ROUND_MIN: Duration = Duration::from_millis(1);
-/// The longest that a change waits for company.
-const ROUND_MAX: Duration = Duration::from_millis(50);
 /// Events sent in one piece are at most about so many bytes.
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
@@ -99,7 +91,6 @@ pub async fn watch(
         hub: registry.hub.clone(),
         bookmark: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(next_bookmark(end)))),
         deadline: Box::pin(tokio::time::sleep_until(end)),
-        gathers_until: None,
         end,
         end_mark: None,
         after: if let Start::After(version) = start { version } else { 0 },
@@ -329,8 +320,6 @@ struct WatchStream {
     hub: Arc<Hub>,
     bookmark: Option<std::pin::Pin<Box<Sleep>>>,
     deadline: std::pin::Pin<Box<Sleep>>,
-    /// Until when changes are gathered, if something was sent just now.
-    gathers_until: Option<Instant>,
     /// When it ends.
     end: Instant,
     /// How many events of the snapshot are still to come before its end is marked, and its revision.
@@ -360,14 +349,8 @@ impl WatchStream {
             return Some(self.encoder.bookmark(revision, true));
         }
         loop {
-            if let Some(until) = self.gathers_until.take() {
-                // Bookmarks wait too: what is gathered comes before them.
-                tokio::select! {
-                    () = tokio::time::sleep_until(until) => {}
-                    () = &mut self.deadline => {}
-                }
-            }
-            // Where the caches stand before it is known that nothing waits: so a bookmark never runs ahead.
+            // Where the caches stand before it is known that nothing waits, also of what is told in rounds: so a bookmark never
+            // runs ahead.
             let reached = self.hub.progress();
             let subscription = self.subscription.as_mut()?;
             tokio::select! {
@@ -375,11 +358,7 @@ impl WatchStream {
                 change = subscription.next() => {
                     let (kind, change) = change?;
                     if change.revision > self.after {
-                        let bytes = self.chunk(kind, change).await;
-                        // A full piece means that much is waiting, such as what was there before the watch.
-                        let is_full = bytes.len() >= CHUNK_BYTES_MAX;
-                        self.gathers_until = if is_full { None } else { self.round_end() };
-                        return Some(bytes);
+                        return Some(self.chunk(kind, change).await);
                     }
                 }
                 () = &mut self.deadline => return None,
@@ -394,14 +373,6 @@ impl WatchStream {
                 }
             }
         }
-    }
-
-    /// Until when the next changes are gathered.
-    fn round_end(&self) -> Option<Instant> {
-        let followers = self.subscription.as_ref().map_or(0, Subscription::followers);
-        let round =
-            ROUND_FOR_EACH.saturating_mul(u32::try_from(followers).unwrap_or(u32::MAX)).min(ROUND_MAX);
-        (round >= ROUND_MIN).then(|| Instant::now() + round)
     }
 
     /// This change and those that wait behind it, as one piece.

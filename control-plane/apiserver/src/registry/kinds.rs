@@ -111,9 +111,9 @@ impl Served {
     /// The key of one object.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         if self.resource.namespaced {
-            format!("{}{namespace}/{name}", self.prefix())
+            [&*self.prefix(), namespace, "/", name].concat()
         } else {
-            format!("{}{name}", self.prefix())
+            [&*self.prefix(), name].concat()
         }
     }
 

@@ -301,8 +301,8 @@ impl Registry {
 fn storage_name(group: &str, plural: &str) -> String {
     match (group, plural) {
         ("" | "events.k8s.io", "events") => "core/events".to_owned(),
-        ("", plural) => format!("core/{plural}"),
-        (group, plural) => format!("{group}/{plural}"),
+        ("", plural) => ["core/", plural].concat(),
+        (group, plural) => [group, "/", plural].concat(),
     }
 }
 
@@ -310,9 +310,9 @@ impl Objects for Registry {
     fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let cache = self.hub.cache(&storage_name(group, plural));
         let key = if namespace.is_empty() {
-            format!("{}{name}", cache.prefix)
+            [&*cache.prefix, name].concat()
         } else {
-            format!("{}{namespace}/{name}", cache.prefix)
+            [&*cache.prefix, namespace, "/", name].concat()
         };
         cache.get(&key).map(|entry| entry.value())
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::attributes::Part;
+
 use crate::registry::object;
 
 /// A new pod waits; its quality of service follows from its resources.
@@ -22,7 +24,7 @@ pub fn prepare_create(pod: &mut Value) {
 
 /// `matchLabelKeys` and `mismatchLabelKeys` of affinity terms become a part of the selector, with this pod's own values.
 fn select_own_revision(pod: &mut Value) {
-    let Some(Value::Object(labels)) = pod.pointer("/metadata/labels").cloned() else { return };
+    let Some(Value::Object(labels)) = pod.part("/metadata/labels").cloned() else { return };
     for affinity in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = pod.pointer_mut(&format!("/spec/affinity/{affinity}")) else { continue };
         for (list, within) in [

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 use store::{Event, EventKind};
+use tokio::time::Instant;
 
 use super::change::{Change, Kind};
 use super::counts::Counts;
@@ -17,6 +18,8 @@ use super::subscribers::{Queue, Subscribers, Trigger};
 
 /// Changes kept at most.
 const WINDOW_CHANGES_MAX: usize = 8192;
+/// How many of the newest changes keep the events that were made of them: more than any crowd is behind.
+const FRAMED_CHANGES_MAX: usize = 256;
 /// Changes kept however old they are.
 const WINDOW_CHANGES_MIN: usize = 64;
 /// Younger changes are kept up to the maximum, so that a watch can resume after a short break.
@@ -77,11 +80,6 @@ impl Subscription {
     /// The next change if it is there already.
     pub fn ready(&mut self) -> Option<(Kind, Arc<Change>)> {
         self.backlog.pop_front().or_else(|| self.queue.ready())
-    }
-
-    /// How many follow the same, this one included.
-    pub fn followers(&self) -> usize {
-        self.cache.upgrade().map_or(0, |cache| cache.state.read().subscribers.followers(&self.trigger))
     }
 
     /// Whether nothing more will come: the watcher fell too far behind or the cache was reloaded.
@@ -181,13 +179,17 @@ impl Cache {
         let change = Arc::new(Change::new(now, before, revision));
         state.changed = revision;
         state.window.push_back((now_s, change.clone()));
+        let aged = state.window.len().checked_sub(FRAMED_CHANGES_MAX + 1);
+        if let Some((_, old)) = aged.and_then(|at| state.window.get(at)) {
+            old.forget_frames();
+        }
         trim(&mut state, now_s);
         state.subscribers.offer(&change, &paths);
     }
 
-    /// Wakes those who follow and have been given something.
-    pub fn wake(&self) {
-        self.state.write().subscribers.wake();
+    /// Wakes those who follow and have been given something. Tells when to come again for a crowd that is told in rounds.
+    pub fn wake(&self, now: Instant) -> Option<Instant> {
+        self.state.write().subscribers.wake(now)
     }
 
     /// One object.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
 
 use super::entry::Entry;
 
@@ -38,13 +39,23 @@ pub struct Change {
     /// When it happened.
     pub revision: u64,
     gone: OnceLock<Arc<Entry>>,
-    frames: [OnceLock<Bytes>; 3],
+    frames: Mutex<Frames>,
+}
+
+/// The events that were made of a change.
+#[derive(Debug)]
+enum Frames {
+    /// Those that somebody asked for.
+    Kept(Vec<(Kind, Bytes)>),
+    /// None any more: the change is old, and who still asks is behind the others.
+    Old,
 }
 
 impl Change {
     /// A change at `revision`.
     pub fn new(now: Option<Arc<Entry>>, before: Option<Arc<Entry>>, revision: u64) -> Self {
-        Self { now, before, revision, gone: OnceLock::new(), frames: Default::default() }
+        let frames = Mutex::new(Frames::Kept(Vec::new()));
+        Self { now, before, revision, gone: OnceLock::new(), frames }
     }
 
     /// An object of a snapshot.
@@ -65,14 +76,27 @@ impl Change {
         }
     }
 
-    /// The event as a line of JSON; made once, then shared by all watchers.
+    /// The event as a line of JSON; made once, then shared by all watchers as long as it is new.
     pub fn frame(&self, kind: Kind) -> Bytes {
-        self.frames[kind as usize]
-            .get_or_init(|| match self.entry(kind) {
-                Some(entry) => frame(kind.text(), entry.len(), |out| entry.write(out)),
-                None => Bytes::new(),
-            })
-            .clone()
+        let mut frames = self.frames.lock();
+        if let Frames::Kept(kept) = &*frames
+            && let Some((_, known)) = kept.iter().find(|(made, _)| *made == kind)
+        {
+            return known.clone();
+        }
+        let made = match self.entry(kind) {
+            Some(entry) => frame(kind.text(), entry.len(), |out| entry.write(out)),
+            None => Bytes::new(),
+        };
+        if let Frames::Kept(kept) = &mut *frames {
+            kept.push((kind, made.clone()));
+        }
+        made
+    }
+
+    /// Lets the events go: they are as large as the object, and those who follow closely have them.
+    pub fn forget_frames(&self) {
+        *self.frames.lock() = Frames::Old;
     }
 }
 
@@ -85,4 +109,24 @@ pub fn frame(kind: &str, length: usize, write: impl FnOnce(&mut BytesMut)) -> By
     write(&mut out);
     out.put_slice(b"}\n");
     out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::header::Paths;
+
+    #[test]
+    fn an_event_is_shared_while_it_is_new_and_the_same_afterwards() {
+        let value = Bytes::from_static(br#"{"kind":"A","metadata":{"name":"x"}}"#);
+        let entry = Entry::new("/registry/core/as/x".into(), 16, value, 7, &Paths::default());
+        let change = Change::new(Some(Arc::new(entry)), None, 7);
+        let (first, again) = (change.frame(Kind::Added), change.frame(Kind::Added));
+        assert_eq!(first.as_ptr(), again.as_ptr());
+        change.forget_frames();
+        let late = change.frame(Kind::Added);
+        assert_eq!(late, first);
+        assert_ne!(late.as_ptr(), first.as_ptr());
+        assert_ne!(change.frame(Kind::Added).as_ptr(), late.as_ptr(), "nothing is kept");
+    }
 }

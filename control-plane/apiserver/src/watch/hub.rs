@@ -8,6 +8,7 @@ use futures::StreamExt;
 use parking_lot::RwLock;
 use store::{Batch, Range, Store, StoreError, WatchStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cache::Cache;
 use super::header::Paths;
@@ -168,17 +169,24 @@ impl Hub {
     }
 
     async fn follow(&self) {
+        let mut rounds = Rounds::default();
         loop {
             let from = self.progress() + 1;
             match self.store.watch("", from).await {
-                Ok(mut batches) => {
-                    while let Some(batch) = batches.next().await {
-                        if let Err(error) = self.apply_ready(batch, &mut batches) {
-                            tracing::warn!(error = %kit::Chain(&error), "the store's watch ended");
-                            break;
+                Ok(mut batches) => loop {
+                    let batch = tokio::select! {
+                        batch = batches.next() => batch,
+                        () = rounds.end() => {
+                            rounds.wake();
+                            continue;
                         }
+                    };
+                    let Some(batch) = batch else { break };
+                    if let Err(error) = self.apply_ready(batch, &mut batches, &mut rounds) {
+                        tracing::warn!(error = %kit::Chain(&error), "the store's watch ended");
+                        break;
                     }
-                }
+                },
                 Err(StoreError::Closed) => return,
                 Err(error) => tracing::warn!(error = %kit::Chain(&error), "failed to watch the store"),
             }
@@ -202,6 +210,7 @@ impl Hub {
         &self,
         first: Result<Batch, StoreError>,
         rest: &mut WatchStream,
+        rounds: &mut Rounds,
     ) -> Result<(), StoreError> {
         let now_s = self.clock.now().as_second();
         let mut touched: Vec<Arc<Cache>> = Vec::new();
@@ -226,9 +235,7 @@ impl Hub {
         if reached > 0 {
             self.progress.send_replace(reached);
         }
-        for cache in touched {
-            cache.wake();
-        }
+        touched.into_iter().for_each(|cache| rounds.told(cache));
         outcome
     }
 
@@ -244,5 +251,39 @@ impl Hub {
             cache.apply(event, now_s);
             touched.push(cache);
         }
+    }
+}
+
+/// Caches whose followers are so many that they are told in rounds, each with the end of the one that goes on.
+#[derive(Default)]
+struct Rounds(Vec<(Instant, Arc<Cache>)>);
+
+impl Rounds {
+    /// Wakes who follows the cache, at once or at the end of the round.
+    fn told(&mut self, cache: Arc<Cache>) {
+        let end = cache.wake(Instant::now());
+        match (end, self.0.iter_mut().find(|(_, known)| Arc::ptr_eq(known, &cache))) {
+            (Some(end), Some((known, _))) => *known = end,
+            (Some(end), None) => self.0.push((end, cache)),
+            // It is taken out at its end.
+            (None, _) => {}
+        }
+    }
+
+    /// The end of the first round; never, when there is none.
+    async fn end(&self) {
+        match self.0.iter().map(|(end, _)| *end).min() {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Wakes those whose rounds are over.
+    fn wake(&mut self) {
+        let now = Instant::now();
+        let (over, going) = std::mem::take(&mut self.0).into_iter().partition(|(end, _)| *end <= now);
+        self.0 = going;
+        let over: Vec<(Instant, Arc<Cache>)> = over;
+        over.into_iter().for_each(|(_, cache)| self.told(cache));
     }
 }

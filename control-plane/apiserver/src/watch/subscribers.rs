@@ -1,13 +1,16 @@
 //! Who follows a cache, found by what a change touches, and the queue between cache and follower.
 //!
 //! A change is put into the queues of those who see it; they are woken together, after the last change of a
-//! group ([`Subscribers::wake`]): so a follower takes what one group commit brought in one go.
+//! group ([`Subscribers::wake`]): so a follower takes what one group commit brought in one go. Where many follow the same, they
+//! are woken in rounds: a change after a pause at once, those that follow it closely together. One timer serves them all.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::change::{Change, Kind};
 use super::filter::Filter;
@@ -17,6 +20,19 @@ use super::header::Paths;
 pub const BACKLOG_CHANGES_MAX: usize = 4096;
 /// Room that an idle queue keeps, in changes.
 const IDLE_CHANGES: usize = 16;
+/// What a round may take for each of those who follow the same. A piece costs about 20 µs (a task, a frame, a TLS record, a
+/// system call) however many events are in it: so a crowd costs less than half a core, whatever the rate of changes.
+const ROUND_FOR_EACH: Duration = Duration::from_micros(50);
+/// Rounds shorter than this are none: timers are no finer.
+const ROUND_MIN: Duration = Duration::from_millis(1);
+/// The longest that a change waits for company.
+const ROUND_MAX: Duration = Duration::from_millis(50);
+
+/// How long the round of so many followers is; none for a few.
+fn round(followers: usize) -> Option<Duration> {
+    let round = ROUND_FOR_EACH.saturating_mul(u32::try_from(followers).unwrap_or(u32::MAX)).min(ROUND_MAX);
+    (round >= ROUND_MIN).then_some(round)
+}
 
 /// The one thing a change must have for a follower to look at it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,6 +132,10 @@ pub struct Subscribers {
     slots: Vec<(usize, usize)>,
     /// Queues that got something since the last waking.
     dirty: Vec<Arc<Queue>>,
+    /// The same, of those who are many.
+    crowd: Vec<Arc<Queue>>,
+    /// When the crowd may be woken again.
+    round_end: Option<Instant>,
     count: usize,
     next_id: u64,
 }
@@ -153,17 +173,13 @@ impl Subscribers {
         }
         self.slots.clear();
         self.dirty.clear();
+        self.crowd.clear();
         self.count = 0;
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count
-    }
-
-    /// How many have this trigger.
-    pub fn followers(&self, trigger: &Trigger) -> usize {
-        self.by_trigger.get(trigger).map_or(0, Vec::len)
     }
 
     /// Gives a change to those who see it. They are not woken yet.
@@ -174,10 +190,11 @@ impl Subscribers {
         for trigger in self.touched(change) {
             let Some(group) = self.by_trigger.get_mut(&trigger) else { continue };
             let before = group.len();
+            let dirty = if round(before).is_some() { &mut self.crowd } else { &mut self.dirty };
             group.retain(|subscriber| {
                 let Some(kind) = subscriber.filter.sees(change, paths) else { return true };
                 match subscriber.queue.put((kind, change.clone())) {
-                    Put::First => self.dirty.push(subscriber.queue.clone()),
+                    Put::First => dirty.push(subscriber.queue.clone()),
                     Put::More => {}
                     Put::Full => {
                         subscriber.queue.end();
@@ -194,12 +211,18 @@ impl Subscribers {
         }
     }
 
-    /// Wakes those who were given something.
-    pub fn wake(&mut self) {
-        for queue in self.dirty.drain(..) {
-            queue.wake();
+    /// Wakes those who were given something; a crowd only when its last round is over. Tells when that is, if some are still to be woken.
+    pub fn wake(&mut self, now: Instant) -> Option<Instant> {
+        wake_all(&mut self.dirty);
+        if self.crowd.is_empty() {
+            return None;
         }
-        self.dirty.shrink_to(IDLE_CHANGES);
+        if let Some(end) = self.round_end.filter(|end| now < *end) {
+            return Some(end);
+        }
+        self.round_end = round(self.crowd.len()).map(|round| now + round);
+        wake_all(&mut self.crowd);
+        None
     }
 
     /// The triggers that a change pulls.
@@ -234,6 +257,71 @@ impl Subscribers {
             if self.slots[at].1 == 0 {
                 self.slots.swap_remove(at);
             }
+        }
+    }
+}
+
+fn wake_all(queues: &mut Vec<Arc<Queue>>) {
+    for queue in queues.drain(..) {
+        queue.wake();
+    }
+    queues.shrink_to(IDLE_CHANGES);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::watch::Entry;
+
+    fn followers(count: usize) -> (Subscribers, Vec<Arc<Queue>>) {
+        let (mut subscribers, mut queues) = (Subscribers::default(), Vec::new());
+        for _ in 0..count {
+            let queue = Arc::<Queue>::default();
+            subscribers.add(Trigger::Any, Filter::default(), queue.clone());
+            queues.push(queue);
+        }
+        (subscribers, queues)
+    }
+
+    /// Whether all followers sleep; they do so when they have taken what there is.
+    fn all_sleep(queues: &[Arc<Queue>]) -> bool {
+        let context = Context::from_waker(Waker::noop());
+        queues.iter().for_each(|queue| while let Poll::Ready(Some(_)) = queue.poll(&context) {});
+        queues.iter().all(|queue| queue.0.lock().waker.is_some())
+    }
+
+    fn offer(subscribers: &mut Subscribers, revision: u64) {
+        let value = Bytes::from_static(br#"{"metadata":{"name":"x"}}"#);
+        let entry = Entry::new("/registry/core/as/x".into(), 18, value, revision, &Paths::default());
+        let change = Change::new(Some(Arc::new(entry)), None, revision);
+        subscribers.offer(&Arc::new(change), &Paths::default());
+    }
+
+    #[test]
+    fn a_crowd_is_woken_in_rounds_and_a_few_at_once() {
+        let asleep =
+            |queues: &[Arc<Queue>]| queues.iter().filter(|queue| queue.0.lock().waker.is_some()).count();
+        for (count, round) in [(3, None), (100, Some(5)), (5000, Some(50))] {
+            let (mut subscribers, queues) = followers(count);
+            assert!(all_sleep(&queues));
+            let start = Instant::now();
+            offer(&mut subscribers, 1);
+            assert_eq!(subscribers.wake(start), None);
+            assert_eq!(asleep(&queues), 0, "the first change is told at once");
+            assert!(all_sleep(&queues));
+            offer(&mut subscribers, 2);
+            let end = round.map(|round_ms| start + Duration::from_millis(round_ms));
+            let soon = start + Duration::from_micros(500);
+            assert_eq!(subscribers.wake(soon), end);
+            assert_eq!(asleep(&queues), if round.is_some() { count } else { 0 });
+            offer(&mut subscribers, 3);
+            let Some(end) = end else { continue };
+            assert_eq!(subscribers.wake(end), None);
+            assert_eq!(asleep(&queues), 0);
+            let waiting = queues.iter().map(|queue| queue.0.lock().changes.len());
+            assert!(waiting.into_iter().all(|changes| changes == 2), "what came meanwhile is told together");
         }
     }
 }

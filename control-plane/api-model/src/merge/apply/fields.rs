@@ -23,9 +23,9 @@ pub enum Step {
 impl Step {
     fn notation(&self) -> String {
         match self {
-            Step::Field(name) => format!("f:{name}"),
-            Step::Key(keys) => format!("k:{keys}"),
-            Step::Value(value) => format!("v:{value}"),
+            Step::Field(name) => ["f:", name].concat(),
+            Step::Key(keys) => ["k:", keys].concat(),
+            Step::Value(value) => ["v:", value].concat(),
             Step::Index(index) => format!("i:{index}"),
         }
     }

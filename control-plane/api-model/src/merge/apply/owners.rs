@@ -54,6 +54,9 @@ impl Effect {
 impl Change<'_> {
     /// Takes from all entries what was touched or removed; entries without fields or version go. Tells what was touched.
     pub fn take_over(&self, entries: &mut Vec<Entry>) -> Vec<Conflict> {
+        if entries.is_empty() {
+            return Vec::new();
+        }
         let mut effects: HashMap<String, Option<Effect>> = HashMap::new();
         effects.insert(self.api_version.to_owned(), Some(Effect::of(self.difference, self.ignored)));
         let mut conflicts = Vec::new();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{is_ending, ranges, writes_pod};
 use crate::admission::resources::{Amounts, amounts, of_pod};
 use crate::admission::{concerns, forbid};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, items, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, items, text};
 
 /// What is asked for.
 struct Asked {
@@ -63,8 +63,8 @@ fn aggregated(texts: Vec<String>) -> Option<String> {
 fn of_containers(pod: &Value) -> Vec<Asked> {
     let of = |container: &Value| Asked {
         kind: "Container",
-        requests: amounts(container.pointer("/resources/requests")),
-        limits: amounts(container.pointer("/resources/limits")),
+        requests: amounts(container.part("/resources/requests")),
+        limits: amounts(container.part("/resources/limits")),
     };
     ["/spec/containers", "/spec/initContainers"]
         .into_iter()
@@ -74,7 +74,7 @@ fn of_containers(pod: &Value) -> Vec<Asked> {
 }
 
 fn of_claim(claim: &Value) -> Asked {
-    let requests = amounts(claim.pointer("/spec/resources/requests"));
+    let requests = amounts(claim.part("/spec/resources/requests"));
     Asked { kind: "PersistentVolumeClaim", requests, limits: Amounts::new() }
 }
 

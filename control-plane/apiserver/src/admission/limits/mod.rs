@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::concerns;
-use crate::attributes::{AdmissionRequest, Objects, Operation, items, text};
+use crate::attributes::{AdmissionRequest, Objects, Operation, Part, items, text};
 
 pub(super) use judge::check;
 
@@ -85,7 +85,7 @@ fn default_from(pod: &mut Value, range: &Value) -> Vec<String> {
 
 fn fill(container: &mut Value, field: &str, values: &serde_json::Map<String, Value>) -> Vec<String> {
     let missing = |container: &Value, name: &String| {
-        container.pointer("/resources").and_then(|all| all.get(field)?.get(name)).is_none()
+        container.part("/resources").and_then(|all| all.get(field)?.get(name)).is_none()
     };
     let names: Vec<String> = values.keys().filter(|name| missing(container, name)).cloned().collect();
     for name in &names {

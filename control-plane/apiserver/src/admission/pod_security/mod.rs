@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::forbid;
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, items, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, items, text};
 use checks::Verdict;
 use policy::{Level, LevelVersion, Policy};
 
@@ -116,7 +116,7 @@ impl PodSecurity {
         }
         let (policy, wrong) = policy_of(request, objects)?;
         let idle = [policy.warn, policy.audit].iter().all(|one| one.level == Level::Privileged);
-        let template = request.object.as_deref().and_then(|object| object.pointer(place));
+        let template = request.object.as_deref().and_then(|object| object.part(place));
         match template.filter(|template| template.is_object() && !(idle && wrong.is_empty())) {
             Some(template) => self.evaluate(request, template, &policy, &wrong, false),
             None => Ok(()),
@@ -191,7 +191,7 @@ fn bracketed(texts: &[String]) -> String {
 /// Whether an update changes anything the standards can be about: what else may change in a pod does not matter.
 fn is_significant(pod: &Value, old: &Value) -> bool {
     let annotation = |object: &Value, key: &str| {
-        let all = object.pointer("/metadata/annotations");
+        let all = object.part("/metadata/annotations");
         all.and_then(|all| all.get(key)).and_then(Value::as_str).map(str::to_owned)
     };
     let differs = |key: &str| annotation(pod, key) != annotation(old, key);

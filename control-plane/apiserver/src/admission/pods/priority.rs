@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::admission::derived::Derived;
 use crate::admission::{concerns, forbid};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, text};
 
 const CLASSES: (&str, &str) = ("scheduling.k8s.io", "priorityclasses");
 
@@ -54,7 +54,7 @@ impl Priorities {
             return Ok(());
         };
         let class = self.class(request, pod, objects)?;
-        let given = pod.pointer("/spec/priority").and_then(Value::as_i64);
+        let given = pod.part("/spec/priority").and_then(Value::as_i64);
         if let Some(given) = given.filter(|given| *given != class.value) {
             let why = format!(
                 "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name",
@@ -132,9 +132,9 @@ impl Priorities {
 
 /// A change that does not mention the priority leaves it.
 fn keep(request: &mut AdmissionRequest<'_>) {
-    let old = request.old.and_then(|old| old.pointer("/spec/priority")).cloned();
+    let old = request.old.and_then(|old| old.part("/spec/priority")).cloned();
     let (Some(pod), Some(old)) = (request.object.as_deref_mut(), old) else { return };
-    if pod["spec"].is_object() && pod.pointer("/spec/priority").is_none_or(Value::is_null) {
+    if pod["spec"].is_object() && pod.part("/spec/priority").is_none_or(Value::is_null) {
         pod["spec"]["priority"] = old;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::admission::{creates, forbid, push};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, items, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Part, items, text};
 
 fn class(
     request: &AdmissionRequest<'_>,
@@ -21,11 +21,11 @@ fn class(
 }
 
 fn stated(pod: &Value) -> Option<&Value> {
-    pod.pointer("/spec/overhead").filter(|one| !one.is_null())
+    pod.part("/spec/overhead").filter(|one| !one.is_null())
 }
 
 fn fixed(class: &Value) -> Option<&Value> {
-    class.pointer("/overhead/podFixed").filter(|one| !one.is_null())
+    class.part("/overhead/podFixed").filter(|one| !one.is_null())
 }
 
 /// Gives a new pod what its class says.
@@ -41,9 +41,9 @@ pub(crate) fn complete(request: &mut AdmissionRequest<'_>, objects: &dyn Objects
         let why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
         return Err(forbid(request, why));
     }
-    let selector = class.pointer("/scheduling/nodeSelector").and_then(Value::as_object);
+    let selector = class.part("/scheduling/nodeSelector").and_then(Value::as_object);
     for (label, value) in selector.into_iter().flatten() {
-        let own = pod.pointer("/spec/nodeSelector").and_then(|all| all.get(label)).and_then(Value::as_str);
+        let own = pod.part("/spec/nodeSelector").and_then(|all| all.get(label)).and_then(Value::as_str);
         let wanted = value.as_str().unwrap_or_default();
         if let Some(own) = own.filter(|own| *own != wanted) {
             let why = format!(

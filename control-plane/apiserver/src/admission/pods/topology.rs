@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::admission::concerns;
-use crate::attributes::{AdmissionRequest, Objects, Operation, text};
+use crate::attributes::{AdmissionRequest, Objects, Operation, Part, text};
 
 const LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
@@ -27,7 +27,7 @@ pub(crate) fn label(request: &mut AdmissionRequest<'_>, objects: &dyn Objects) {
     }
     let Some(node) = objects.get("", "nodes", "", node) else { return };
     for label in LABELS {
-        let found = node.pointer("/metadata/labels").and_then(|all| all.get(label)).and_then(Value::as_str);
+        let found = node.part("/metadata/labels").and_then(|all| all.get(label)).and_then(Value::as_str);
         if let Some(value) = found {
             if !object["metadata"].is_object() {
                 object["metadata"] = json!({});

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::resources::{Amounts, amounts};
 use super::{Backend, forbid};
-use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, text};
+use crate::attributes::{AdmissionRequest, ApiError, Objects, Operation, Part, text};
 
 /// How often a quota that somebody else changed meanwhile is read again.
 const ATTEMPTS_MAX: usize = 8;
@@ -159,11 +159,11 @@ impl Quota {
 
     /// The limits that are in force, and what is used; what the status does not say is counted.
     fn running(&self, namespace: &str, quota: Arc<Value>) -> Running {
-        let mut hard = amounts(quota.pointer("/status/hard"));
+        let mut hard = amounts(quota.part("/status/hard"));
         if hard.is_empty() {
-            hard = amounts(quota.pointer("/spec/hard"));
+            hard = amounts(quota.part("/spec/hard"));
         }
-        let known = amounts(quota.pointer("/status/used"));
+        let known = amounts(quota.part("/status/used"));
         let mut used = Amounts::new();
         for name in hard.keys() {
             let amount = known.get(name).copied().unwrap_or_else(|| self.count(namespace, &quota, name));

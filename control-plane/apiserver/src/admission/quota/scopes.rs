@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::admission::containers;
 use crate::admission::resources::quantity;
-use crate::attributes::{items, text};
+use crate::attributes::{Part, items, text};
 
 /// Whether a quota counts an object, by its scopes; one without scopes counts all.
 pub(super) fn counts(quota: &Value, group: &str, plural: &str, object: &Value) -> bool {
@@ -22,7 +22,7 @@ pub(super) fn counts(quota: &Value, group: &str, plural: &str, object: &Value) -
 
 fn pod(scope: &str, operator: &str, values: &[Value], pod: &Value) -> bool {
     let ends = || {
-        pod.pointer("/spec/activeDeadlineSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds >= 0)
+        pod.part("/spec/activeDeadlineSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds >= 0)
     };
     match scope {
         "Terminating" => ends(),
@@ -63,7 +63,7 @@ fn claim(operator: &str, values: &[Value], claim: &Value) -> bool {
 fn is_best_effort(pod: &Value) -> bool {
     let asks = |value: &Value| {
         ["requests", "limits"].iter().any(|field| {
-            let list = value.pointer("/resources").and_then(|all| all.get(field));
+            let list = value.part("/resources").and_then(|all| all.get(field));
             let of = |name| list.and_then(|list| list.get(name)).and_then(quantity);
             ["cpu", "memory"].into_iter().filter_map(of).any(|amount| !amount.is_zero())
         })
@@ -76,7 +76,7 @@ fn crosses_namespaces(pod: &Value) -> bool {
         !items(term, "/namespaces").is_empty()
             || term.get("namespaceSelector").is_some_and(|one| !one.is_null())
     };
-    ["podAffinity", "podAntiAffinity"].iter().filter_map(|kind| pod.pointer("/spec/affinity")?.get(kind)).any(
+    ["podAffinity", "podAntiAffinity"].iter().filter_map(|kind| pod.part("/spec/affinity")?.get(kind)).any(
         |affinity| {
             let preferred = items(affinity, "/preferredDuringSchedulingIgnoredDuringExecution");
             items(affinity, "/requiredDuringSchedulingIgnoredDuringExecution").iter().any(crosses)

@@ -6,7 +6,7 @@ use api_model::quantity::Quantity;
 use serde_json::Value;
 
 use crate::admission::resources::{Amounts, of_pod_with_overhead, quantity};
-use crate::attributes::{items, qualified, text};
+use crate::attributes::{Part, items, qualified, text};
 
 /// Compute resources that every container must state when they are under quota.
 const MUST_BE_STATED: [&str; 6] =
@@ -77,7 +77,7 @@ fn pod(pod: &Value, usage: &mut Amounts) {
 fn service(service: &Value, usage: &mut Amounts) {
     let ports = items(service, "/spec/ports");
     let stated = ports.iter().filter(|port| port["nodePort"].as_u64().unwrap_or(0) != 0).count();
-    let allocates = service.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
+    let allocates = service.part("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
     let (node_ports, balancers) = match text(service, "/spec/type") {
         "NodePort" => (ports.len(), 0),
         "LoadBalancer" => (if allocates { ports.len() } else { stated }, 1),
@@ -91,7 +91,7 @@ fn service(service: &Value, usage: &mut Amounts) {
 
 fn claim(claim: &Value, usage: &mut Amounts) {
     let one = Quantity::from_int(1);
-    let of = |pointer| claim.pointer(pointer).and_then(quantity).unwrap_or(Quantity::ZERO);
+    let of = |pointer| claim.part(pointer).and_then(quantity).unwrap_or(Quantity::ZERO);
     let size = of("/spec/resources/requests/storage").max(of("/status/allocatedResources/storage"));
     usage.insert("persistentvolumeclaims".into(), one);
     usage.insert("requests.storage".into(), size);
@@ -134,7 +134,7 @@ pub(super) fn unspecified<'h>(hard: impl Iterator<Item = &'h String>, pod: &Valu
     let mut missing = Vec::new();
     for resource in names {
         let (field, name) = resource.split_once('.').unwrap_or(("requests", resource));
-        let states = |container: &&Value| container.pointer(&format!("/resources/{field}/{name}")).is_some();
+        let states = |container: &&Value| container.part(&format!("/resources/{field}/{name}")).is_some();
         let without: BTreeSet<&str> = crate::admission::containers(pod)
             .filter(|one| !states(one))
             .map(|one| text(one, "/name"))
