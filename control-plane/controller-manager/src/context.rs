@@ -39,7 +39,12 @@ impl Context {
 
     /// Events as a loop.
     pub fn recorder(&self, controller: &'static str) -> Recorder {
-        Recorder::new(self.client(controller), controller, self.loops.tasks())
+        self.recorder_called(controller, controller)
+    }
+
+    /// Events as a loop whose service account is not called as its events say.
+    pub fn recorder_called(&self, controller: &str, component: &'static str) -> Recorder {
+        Recorder::new(self.client(controller), component, self.loops.tasks())
     }
 
     /// The time.

@@ -38,6 +38,34 @@ pub struct ControllerManager {
     loops: informers::Loops,
 }
 
+/// The service accounts that loops speak as, all in `kube-system`: upstream's names, which are not always the loops' own.
+pub const SERVICE_ACCOUNTS: [&str; 24] = [
+    "certificate-controller",
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpoint-controller",
+    "endpointslice-controller",
+    "endpointslicemirroring-controller",
+    "generic-garbage-collector",
+    "job-controller",
+    "namespace-controller",
+    "node-controller",
+    "pod-garbage-collector",
+    "pv-protection-controller",
+    "pvc-protection-controller",
+    "replicaset-controller",
+    "resourcequota-controller",
+    "root-ca-cert-publisher",
+    "service-account-controller",
+    "statefulset-controller",
+    "token-cleaner",
+    "ttl-after-finished-controller",
+    "volumeattributesclass-protection-controller",
+];
+
 impl ControllerManager {
     /// What each loop has done so far.
     pub fn status(&self) -> Vec<LoopStatus> {

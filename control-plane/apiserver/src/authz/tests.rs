@@ -68,9 +68,11 @@ fn who_may_do_what_in_a_new_cluster() {
         (user("system:kube-scheduler"), "update coordination.k8s.io/leases kube-system kube-scheduler", true),
         (user("system:kube-scheduler"), "update coordination.k8s.io/leases kube-system other", false),
         (user("system:kube-scheduler"), "get core/secrets a s", false),
-        (user("system:kube-controller-manager"), "create apps/replicasets a", true),
+        (user("system:kube-controller-manager"), "list apps/replicasets", true),
+        (user("system:kube-controller-manager"), "create apps/replicasets a", false),
         (user("system:kube-controller-manager"), "create core/serviceaccounts/token a s", true),
         (account.clone(), "update apps/deployments/status a d", true),
+        (account.clone(), "create apps/replicasets a", true),
         (account, "update apps/statefulsets/status a d", false),
         (user("system:cloud-controller-manager"), "patch core/nodes/status - n1", true),
         (

@@ -31,7 +31,7 @@ pub(crate) fn start(context: &Context) {
         client: context.client("node-controller"),
         nodes: context.informer(),
         pods: context.informer(),
-        events: context.recorder("taint-eviction-controller"),
+        events: context.recorder_called("node-controller", "taint-eviction-controller"),
         clock: context.clock(),
     });
     let queue = Queue::new();

@@ -8,7 +8,7 @@ use informers::{Change, Error, Informer, Key, Next, Queue};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 
 use crate::context::Context;
 
@@ -80,12 +80,8 @@ pub(super) async fn mark_disrupted(
     fail: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut changed = pod.clone();
-    let status = changed.status.get_or_insert_default();
-    if fail && !is_terminal(pod) {
-        status.phase = Some("Failed".into());
-    }
-    let conditions = status.conditions.get_or_insert_default();
+    let status = pod.status.as_ref();
+    let mut conditions = status.and_then(|status| status.conditions.clone()).unwrap_or_default();
     conditions.retain(|c| c.type_ != "DisruptionTarget");
     conditions.push(PodCondition {
         type_: "DisruptionTarget".into(),
@@ -95,8 +91,14 @@ pub(super) async fn mark_disrupted(
         last_transition_time: Some(Time(now)),
         ..Default::default()
     });
+    let mut patch = serde_json::json!({
+        "metadata": {"resourceVersion": pod.metadata.resource_version}, "status": {"conditions": conditions},
+    });
+    if fail && !is_terminal(pod) {
+        patch["status"]["phase"] = "Failed".into();
+    }
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    match api.replace_status(name, &PostParams::default(), &changed).await {
+    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
         Err(error) => Err(error.into()),

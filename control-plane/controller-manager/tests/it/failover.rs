@@ -65,9 +65,11 @@ async fn plane(
         scheduler::start(client.clone(), scheduler::Config::default(), group);
     });
     let controlling = election("kube-controller-manager");
-    let (client, authority) = (controlling.client.clone(), keys.authority.clone());
+    let mut config = controller_manager::Config::new(keys.authority.clone());
+    config.client_for = Some(crate::harness::as_service_accounts(&api));
+    let client = controlling.client.clone();
     lead(controlling, loops, move |group| {
-        controller_manager::start(client.clone(), controller_manager::Config::new(authority.clone()), group);
+        controller_manager::start(client.clone(), config.clone(), group);
     });
     api.client(UserInfo::new("admin", &["system:masters"]))
 }

@@ -47,11 +47,23 @@ pub async fn start(grace: Duration) -> Plane {
     let component = |name: &str| api.client(UserInfo::new(name, &["system:authenticated"]));
     let mut config = controller_manager::Config::new(authority);
     config.node_grace = grace;
+    config.client_for = Some(as_service_accounts(&api));
     let manager = controller_manager::start(component("system:kube-controller-manager"), config, &tasks);
     scheduler::start(component("system:kube-scheduler"), scheduler::Config::default(), &tasks);
     let client = api.client(UserInfo::new("admin", &["system:masters"]));
     tasks.spawn("kubelet", kubelet(client.clone()));
     Plane { api, client, tasks, manager }
+}
+
+/// Each loop as a user of its own. One that nobody has given rights would be refused everything.
+pub fn as_service_accounts(api: &Arc<ApiServer>) -> controller_manager::ClientFor {
+    let api = api.clone();
+    Arc::new(move |name| {
+        assert!(controller_manager::SERVICE_ACCOUNTS.contains(&name), "`{name}` is not in the list");
+        let user = format!("system:serviceaccount:kube-system:{name}");
+        let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+        api.client(UserInfo::new(&user, &groups))
+    })
 }
 
 /// Says of each bound pod that it runs, and lets go of those that are being deleted.

@@ -21,6 +21,7 @@ const MANAGER: &str = "aks";
 /// Applies the objects until all are there, and from then on puts back those that belong to the cloud.
 pub(super) fn keep(client: kube::Client, spec: &ControlPlaneSpec, bootstrap_token: &str, tasks: &Tasks) {
     let mut objects = vec![Owned::new(token_secret(bootstrap_token))];
+    objects.extend(controller_manager::SERVICE_ACCOUNTS.map(service_account).map(Owned::new));
     let cluster = addons::manifests::Cluster {
         dns_service_ip: spec.dns_service_ip,
         cluster_domain: "cluster.local".to_owned(),
@@ -90,6 +91,11 @@ async fn apply_all(
         marks.insert((one.resource.clone(), one.key.clone()), one.apply(client).await?);
     }
     Ok(marks)
+}
+
+/// The account of one of the controller manager's loops.
+fn service_account(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "kube-system"}})
 }
 
 /// The Secret behind a bootstrap token.

@@ -205,9 +205,12 @@ fn start_loops(
     work(elect, "kube-scheduler", client, tasks, |client, group| {
         scheduler::start(client, scheduler::Config::default(), group);
     });
-    let (client, authority) = (component("system:kube-controller-manager"), authority.clone());
+    let mut config = controller_manager::Config::new(authority.clone());
+    let accounts = server.clone();
+    config.client_for = Some(Arc::new(move |account| accounts.client(service_account(account))));
+    let client = component("system:kube-controller-manager");
     work(elect, "kube-controller-manager", client, tasks, move |client, group| {
-        controller_manager::start(client, controller_manager::Config::new(authority.clone()), group);
+        controller_manager::start(client, config.clone(), group);
     });
     let client = component("system:cloud-controller-manager");
     let token =
@@ -228,6 +231,12 @@ fn start_loops(
             cloud_controller_manager::start(client, config, &own);
         });
     });
+}
+
+/// A loop's own user, as upstream's `--use-service-account-credentials` has it.
+fn service_account(name: &str) -> UserInfo {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    UserInfo::new(&format!("system:serviceaccount:kube-system:{name}"), &groups)
 }
 
 /// Starts a component: at once when it is the only one, else while it leads.

@@ -47,7 +47,7 @@ pub(crate) fn start(context: &Context) {
         pods: Pods {
             client: context.client(name),
             cache: context.informer(),
-            events: context.recorder("daemonset-controller"),
+            events: context.recorder_called(name, "daemonset-controller"),
         },
         clock: context.clock(),
     });

@@ -127,10 +127,12 @@ impl Controller {
         };
         let shown = revision::revision(&set.metadata).to_string();
         if objects::annotation(&d.metadata, revision::REVISION) != Some(shown.as_str()) {
-            let patch = serde_json::json!({"metadata": {"annotations": {revision::REVISION: shown}}});
+            let mut changed = d.clone();
+            let annotations = changed.metadata.annotations.get_or_insert_default();
+            annotations.insert(revision::REVISION.to_owned(), shown);
             let name = d.metadata.name.as_deref().unwrap_or_default();
             let api: Api<Deployment> = self.api(d);
-            self.deployments.observe(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?);
+            self.deployments.observe(api.replace(name, &PostParams::default(), &changed).await?);
         }
         Ok(Some(set))
     }
