@@ -10,7 +10,7 @@ use crate::json::{default, flag, list, number, remove, set, text};
 use crate::pool::{self, Surroundings};
 use crate::settings::Settings;
 use crate::state::{self, ClusterPrivate, PRIVATE};
-use crate::{names, network_profile, versions};
+use crate::{aad_profile, names, network_profile, versions};
 
 /// A shaped cluster and its shaped pools (name, properties).
 pub struct Shaped {
@@ -55,8 +55,6 @@ const NOT_OFFERED: &[&str] = &[
     "storageProfile/blobCSIDriver/enabled",
     "podIdentityProfile/enabled",
     "hostedSystemProfile/enabled",
-    "aadProfile/managed",
-    "aadProfile/enableAzureRBAC",
 ];
 /// Words that are offered where AKS knows others; another one is refused by name.
 const OFFERED_WORDS: &[(&str, &str)] = &[
@@ -95,6 +93,7 @@ pub fn shape(
     fill_names(&mut cluster, &location)?;
     let version = version(&mut cluster.properties, existing)?;
     fill(&mut cluster);
+    aad_profile::shape(&mut cluster, existing, &ctx.tenant_id)?;
     check_network(&mut cluster)?;
     check_unchanged(&cluster, existing)?;
     if existing.is_none() {

@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use crate::agent_pools;
 use crate::cluster_shape::{self, Shaped};
-use crate::control_planes::{ControlPlaneError, Credential};
+use crate::control_planes::{ControlPlaneError, Credential, Login};
 use crate::json::{flag, remove, set, text};
 use crate::saga::plane_error;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, CLUSTERS, PRIVATE, PoolPrivate};
-use crate::{names, pool, versions};
+use crate::{aad_profile, names, pool, versions};
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
@@ -41,6 +41,21 @@ pub struct ManagedClusters(pub(crate) Arc<Shared>);
 
 fn location(cluster: &Resource) -> &str {
     cluster.location.as_deref().unwrap_or("eastus")
+}
+
+/// What `format` of a request for the user's credential asks for.
+fn login(ctx: &Ctx) -> Result<Login, ArmError> {
+    match ctx.query("format").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "exec") => Ok(Login::Exec),
+        Some("azure") => Ok(Login::AuthProvider),
+        Some(other) => Err(ArmError::bad_request(
+            "InvalidParameter",
+            format!(
+                "The value of parameter format is invalid. Error details: '{other}' is not one of azure, exec"
+            ),
+        )
+        .target("format")),
+    }
 }
 
 /// Notes the operation in the private part.
@@ -87,7 +102,9 @@ impl ManagedClusters {
     }
 
     async fn kubeconfig(&self, cluster: &Resource, who: Credential) -> Result<String, ArmError> {
-        if flag(&cluster.properties, "/disableLocalAccounts") {
+        let without_secret =
+            matches!(who, Credential::User(_)) && aad_profile::is_enabled(&cluster.properties);
+        if flag(&cluster.properties, "/disableLocalAccounts") && !without_secret {
             return Err(ArmError::bad_request(
                 "BadRequest",
                 "Getting static credential is not allowed because this cluster is set to disable local accounts.",
@@ -113,7 +130,7 @@ impl ManagedClusters {
     async fn access_profile(&self, cluster: &Resource, role: &str) -> Result<Acted, ArmError> {
         let who = match role.to_ascii_lowercase().as_str() {
             "clusteradmin" => Credential::Admin,
-            "clusteruser" => Credential::User,
+            "clusteruser" => Credential::User(Login::default()),
             _ => return Err(ArmError::resource_not_found(&cluster.id.child("accessProfiles", role))),
         };
         let value = self.kubeconfig(cluster, who).await?;
@@ -223,10 +240,10 @@ impl ResourceType for ManagedClusters {
                 self.credentials(existing, Credential::Admin, "clusterAdmin").await
             }
             ["listclusterusercredential"] => {
-                self.credentials(existing, Credential::User, "clusterUser").await
+                self.credentials(existing, Credential::User(login(ctx)?), "clusterUser").await
             }
             ["listclustermonitoringusercredential"] => {
-                self.credentials(existing, Credential::User, "clusterMonitoringUser").await
+                self.credentials(existing, Credential::MonitoringUser, "clusterMonitoringUser").await
             }
             ["accessprofiles", _, "listcredential"] => {
                 self.access_profile(existing, name.split('/').nth(1).unwrap_or_default()).await

@@ -46,6 +46,10 @@ pub struct ControlPlaneSpec {
     pub tier: String,
     /// Whether people sign in with tokens of the tenant's directory (`aadProfile`).
     pub entra: bool,
+    /// Object ids of the directory's groups whose members are cluster administrators.
+    pub admin_groups: Vec<String>,
+    /// Whether role assignments are asked for what Kubernetes' own roles do not allow.
+    pub azure_rbac: bool,
 }
 
 /// What a running control plane is.
@@ -66,10 +70,22 @@ pub struct ControlPlaneStatus {
 /// Whose kubeconfig is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
-    /// `clusterAdmin_<group>_<cluster>`.
+    /// `clusterAdmin_<group>_<cluster>`, with a certificate.
     Admin,
-    /// `clusterUser_<group>_<cluster>`.
-    User,
+    /// `clusterUser_<group>_<cluster>`: with a certificate, or, where the cluster knows the directory, without a secret.
+    User(Login),
+    /// `clusterMonitoringUser_<group>_<cluster>`, with a certificate.
+    MonitoringUser,
+}
+
+/// How a kubeconfig without a secret says that its user signs in to the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// `exec`: kubectl runs kubelogin.
+    #[default]
+    Exec,
+    /// `auth-provider: azure`, which kubectl knew before 1.26.
+    AuthProvider,
 }
 
 /// A node as the cluster's API shows it.

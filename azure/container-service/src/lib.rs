@@ -13,6 +13,7 @@
 //!
 //! Reading order: [`clusters`], [`cluster_shape`], [`pool`], [`saga`], [`control_planes`].
 
+pub mod aad_profile;
 pub mod agent_pools;
 pub mod bootstrap;
 mod calls;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use arm::{Provider, json};
 
 pub use control_planes::{
-    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,
+    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, Login, NodeStatus,
 };
 pub use settings::{RegistryMirror, Settings};
 pub use sizes::{Size, Sizes};

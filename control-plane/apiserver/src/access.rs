@@ -2,10 +2,13 @@
 //!
 //! All of it has a default, which is upstream's; a managed cluster sets what its cloud sets.
 
+use std::sync::Arc;
+
 use kit::pki::Authority;
 
 use crate::audit::Audit;
 use crate::authn::FrontProxy;
+use crate::authz::ExternalAuthorizer;
 use crate::tokens::Lifetimes;
 
 /// Settings of authentication, authorisation, audit and fairness.
@@ -19,6 +22,8 @@ pub struct Access {
     pub proxy_authority: Option<Authority>,
     /// Proxies that say in headers who asks; none: such headers count for nothing.
     pub front_proxy: Option<FrontProxy>,
+    /// Who is asked when neither the node authoriser nor RBAC allows; none: nobody.
+    pub authorizer: Option<Arc<dyn ExternalAuthorizer>>,
     /// What is recorded of requests, and where; none: nothing.
     pub audit: Option<Audit>,
     /// Seats for requests at once, of all priority levels together.
@@ -32,6 +37,7 @@ impl Default for Access {
             token_lifetimes: Lifetimes::default(),
             proxy_authority: None,
             front_proxy: None,
+            authorizer: None,
             audit: None,
             seats: crate::flow::SEATS,
         }

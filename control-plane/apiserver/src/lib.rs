@@ -39,6 +39,7 @@ use ipnet::Ipv4Net;
 pub use access::Access;
 pub use attributes::{AdmissionRequest, ApiError, Attributes, Decision, Objects, Operation, UserInfo};
 pub use authn::TokenAuthenticator;
+pub use authz::ExternalAuthorizer;
 pub use server::ApiServer;
 
 /// What an API server is made of.

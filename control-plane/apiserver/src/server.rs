@@ -74,7 +74,8 @@ impl ApiServer {
         let kubelets = Kubelets::new(&config.authority, tunnels.clone())
             .map_err(|error| unusable("the kubelets' client", &error))?;
         let kubelets = Arc::new(kubelets);
-        let authorizer = Arc::new(Authorizer::new(objects.clone()));
+        let authorizer = Authorizer::new(objects.clone()).with_external(config.access.authorizer.clone());
+        let authorizer = Arc::new(authorizer);
         let caller = crate::admission::Caller::new(objects.clone(), kubelets.clone());
         registry.set_caller(Arc::new(caller));
         let chain = Chain::new(objects.clone(), authorizer.clone(), kubelets.clone(), registry.clone());

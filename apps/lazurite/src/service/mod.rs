@@ -113,6 +113,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         fabric: fabric.clone(),
         api: api_address,
         cloud: SetOnce::new(),
+        assignments: Arc::default(),
         directory: directory.clone(),
         image,
         token_reviewers: vec![adapters::entra_tokens(&entra, clock.clone())],
@@ -126,6 +127,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let front =
         build_front(state, &entra, directory, &machines, &hosting, &authority, clock.clone(), tasks).await?;
     hosting.set_cloud(front.service());
+    hosting.set_assignments(front.access().clone());
     machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
 
     let gate = Arc::new(adapters::RegistryGate { entra: entra.clone(), front: front.clone() });

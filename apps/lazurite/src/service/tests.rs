@@ -15,6 +15,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use tokio::sync::{SetOnce, watch};
 
+mod people;
+
 use super::hosting::{Hosting, Shared};
 use super::issuers::ClusterIssuers;
 use super::{adapters, hosting};
@@ -60,6 +62,8 @@ fn spec() -> ControlPlaneSpec {
         principal_id: "nobody".to_owned(),
         tier: "Free".to_owned(),
         entra: false,
+        admin_groups: Vec::new(),
+        azure_rbac: false,
     }
 }
 
@@ -80,6 +84,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         fabric: Arc::new(SimulatedFabric::new(Arc::new(NoMachines), tasks.clone())),
         api: "127.0.0.1:8444".parse().unwrap(),
         cloud: SetOnce::new(),
+        assignments: Arc::default(),
         directory: Arc::new(adapters::EntraDirectory(entra.clone())),
         image: watch::Sender::new(true).subscribe(),
         token_reviewers: vec![adapters::entra_tokens(&entra, Arc::new(kit::SystemClock))],

@@ -148,6 +148,23 @@ impl Access {
             && self.denied_by(&principals, scope, |p| p.allows_data(action)).is_none()
     }
 
+    /// The assignment that lets a principal do a data action at `scope`; none when nothing does, or a deny assignment forbids it.
+    pub fn data_grant(
+        &self,
+        object_id: &str,
+        groups: &[String],
+        action: &str,
+        scope: &ResourceId,
+    ) -> Option<Arc<Resource>> {
+        let principals: Vec<&str> =
+            std::iter::once(object_id).chain(groups.iter().map(String::as_str)).collect();
+        let found = self.above(scope, ROLE_ASSIGNMENT).into_iter().find(|assignment| {
+            let permissions = self.granted(&principals, assignment).unwrap_or_default();
+            permissions.iter().any(|p| p.allows_data(action))
+        })?;
+        self.denied_by(&principals, scope, |p| p.allows_data(action)).is_none().then_some(found)
+    }
+
     fn principals_may(&self, principals: &[&str], action: &str, scope: &ResourceId) -> bool {
         self.permissions(principals, scope).iter().any(|p| p.allows(action))
             && self.denied_by(principals, scope, |p| p.allows(action)).is_none()

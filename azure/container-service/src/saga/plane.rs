@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{GROUPS, IDENTITY, ROLES, Work, plane_error};
 use crate::control_planes::{ControlPlaneSpec, ControlPlaneStatus};
 use crate::json::{flag, set, text};
-use crate::{network_profile, state, versions};
+use crate::{aad_profile, network_profile, state, versions};
 
 /// Contributor.
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
@@ -31,6 +31,7 @@ pub fn spec(work: &Work) -> Result<ControlPlaneSpec, ArmError> {
     let cluster = work.cluster()?;
     let properties = &cluster.properties;
     let ranges = network_profile::check(&properties["networkProfile"], &[]).map_err(ArmError::from)?;
+    let profile = aad_profile::read(properties);
     let own = |pointer: &str| text(properties, pointer).unwrap_or_default().to_owned();
     let fqdn = own("/fqdn");
     let issuer = match flag(properties, "/oidcIssuerProfile/enabled") {
@@ -53,7 +54,9 @@ pub fn spec(work: &Work) -> Result<ControlPlaneSpec, ArmError> {
         pod_cidr: ranges.pod,
         principal_id: state::principal(&cluster).unwrap_or_default(),
         tier: cluster.sku.as_ref().and_then(|sku| text(sku, "/tier")).unwrap_or("Free").to_owned(),
-        entra: properties["aadProfile"].is_object(),
+        entra: profile.enabled,
+        admin_groups: profile.admin_groups,
+        azure_rbac: profile.azure_rbac,
     })
 }
 

@@ -1,7 +1,8 @@
-//! May they: `system:masters`, the node authoriser, RBAC, in this order; and the review APIs.
+//! May they: `system:masters`, the node authoriser, RBAC, and whoever outside the server is asked last, in this order;
+//! and the review APIs.
 //!
 //! Everything is decided from [`Objects`]; nothing is kept but compiled rules, for as long as the objects they came
-//! from do not change. Not here: whether a role may be granted ([`escalation`]) is asked by the registry when roles
+//! from do not change. Who is asked last answers from what it knows, at once. Not here: whether a role may be granted ([`escalation`]) is asked by the registry when roles
 //! and bindings are written.
 
 pub mod escalation;
@@ -23,6 +24,14 @@ use crate::attributes::{ApiError, Attributes, Decision, Objects};
 pub struct Authorizer {
     rbac: Rbac,
     node: node::NodeAuthorizer,
+    external: Option<Arc<dyn ExternalAuthorizer>>,
+}
+
+/// Who is asked when neither the node authoriser nor RBAC allows: what upstream's mode `Webhook` is after `Node,RBAC`. It stands in the
+/// request's way, so it answers from memory and never waits.
+pub trait ExternalAuthorizer: Send + Sync + 'static {
+    /// Its decision; a refusal's reason is shown to whoever asks.
+    fn authorize(&self, attributes: &Attributes) -> Decision;
 }
 
 /// Members may do everything.
@@ -31,7 +40,18 @@ pub const MASTERS: &str = "system:masters";
 impl Authorizer {
     /// An authoriser over these objects.
     pub fn new(objects: Arc<dyn Objects>) -> Self {
-        Self { rbac: Rbac::new(objects.clone()), node: node::NodeAuthorizer::new(objects) }
+        Self { rbac: Rbac::new(objects.clone()), node: node::NodeAuthorizer::new(objects), external: None }
+    }
+
+    /// Asks this one last.
+    pub fn with_external(mut self, external: Option<Arc<dyn ExternalAuthorizer>>) -> Self {
+        self.external = external;
+        self
+    }
+
+    /// Whether somebody outside the server is asked, whose rules nobody can list.
+    pub fn has_external(&self) -> bool {
+        self.external.is_some()
     }
 
     /// What the authorisers say.
@@ -39,18 +59,19 @@ impl Authorizer {
         if attributes.user.is_in(MASTERS) {
             return Decision::Allow { reason: String::new() };
         }
-        let from_node = match self.node.authorize(attributes) {
-            Decision::NoOpinion { reason } => reason,
-            decided => return decided,
-        };
-        match self.rbac.authorize(attributes) {
-            Decision::NoOpinion { reason } => {
-                let reasons: Vec<String> =
-                    [from_node, reason].into_iter().filter(|reason| !reason.is_empty()).collect();
-                Decision::NoOpinion { reason: reasons.join(", ") }
+        let mut reasons = Vec::new();
+        let own: [&dyn Fn() -> Decision; 2] =
+            [&|| self.node.authorize(attributes), &|| self.rbac.authorize(attributes)];
+        let external = self.external.as_ref().map(|external| || external.authorize(attributes));
+        let external = external.as_ref().map(|ask| ask as &dyn Fn() -> Decision);
+        for ask in own.into_iter().chain(external) {
+            match ask() {
+                Decision::NoOpinion { reason } => reasons.push(reason),
+                decided => return decided,
             }
-            decided => decided,
         }
+        reasons.retain(|reason| !reason.is_empty());
+        Decision::NoOpinion { reason: reasons.join("\n") }
     }
 
     /// Nothing, or the 403 to answer.

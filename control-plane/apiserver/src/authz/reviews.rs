@@ -260,6 +260,9 @@ fn rules(user: &UserInfo, body: Value, authorizer: &Authorizer) -> Result<Value,
         errors.push("node authorizer does not support user rule resolution".to_owned());
     }
     errors.extend(unresolved.iter().map(super::rbac::Unresolved::told_by_authorizer));
+    if authorizer.has_external() {
+        errors.push("webhook authorizer does not support user rule resolution".to_owned());
+    }
     let mut status =
         json!({"resourceRules": resources, "nonResourceRules": others, "incomplete": !errors.is_empty()});
     match errors.as_slice() {

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use container_service::ControlPlaneSpec;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kit::Tasks;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -31,11 +32,22 @@ pub(super) fn keep(client: kube::Client, spec: &ControlPlaneSpec, bootstrap_toke
         Ok(manifests) => objects.extend(manifests.into_iter().map(Owned::new)),
         Err(error) => tracing::error!(error = %kit::Chain(&error), "add-ons cannot be installed"),
     }
+    let admins = Owned::new(admin_groups(&spec.admin_groups));
+    let no_admins = spec.admin_groups.is_empty().then(|| admins.key.1.clone());
+    if no_admins.is_none() {
+        objects.push(admins);
+    }
     let (cluster, group) = (spec.cluster.clone(), tasks.clone());
     tasks.spawn("add-ons", async move {
         let mut pause = RETRY_FIRST;
         let marks = loop {
-            match apply_all(&client, &objects).await {
+            let applied = async {
+                if let Some(name) = &no_admins {
+                    remove_binding(&client, name).await?;
+                }
+                apply_all(&client, &objects).await
+            };
+            match applied.await {
                 Ok(marks) => break marks,
                 Err(error) => {
                     tracing::warn!(%cluster, error = %kit::Chain(&error), "add-ons are not complete yet");
@@ -96,6 +108,32 @@ async fn apply_all(
 /// The account of one of the controller manager's loops.
 fn service_account(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "kube-system"}})
+}
+
+/// Members of these groups of the directory are cluster administrators.
+fn admin_groups(groups: &[String]) -> Value {
+    let subjects: Vec<Value> = groups
+        .iter()
+        .map(|id| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": id}))
+        .collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "aks-cluster-admin-binding-aad", "labels": {
+            "addonmanager.kubernetes.io/mode": "Reconcile",
+            "kubernetes.azure.com/managedby": "aks",
+            "kubernetes.io/cluster-service": "true"}},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": subjects})
+}
+
+/// Takes the binding of administrators away once no group is named.
+async fn remove_binding(client: &kube::Client, name: &str) -> Result<(), kube::Error> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    match bindings.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The Secret behind a bootstrap token.

@@ -127,6 +127,10 @@ struct Stored {
     tier: String,
     #[serde(default)]
     entra: bool,
+    #[serde(default)]
+    admin_groups: Vec<String>,
+    #[serde(default)]
+    azure_rbac: bool,
 }
 
 #[derive(Serialize, Deserialize)]

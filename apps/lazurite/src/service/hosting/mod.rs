@@ -12,6 +12,7 @@
 
 mod access;
 mod addons;
+mod azure_rbac;
 mod drain;
 mod keys;
 mod kubeconfig;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) image: watch::Receiver<bool>,
     /// Who else says whose a bearer token is (Entra).
     pub(crate) token_reviewers: Vec<Arc<dyn apiserver::TokenAuthenticator>>,
+    /// Role assignments, for clusters that ask for them. Set when Resource Manager is there; until then nobody has one.
+    pub(crate) assignments: Arc<SetOnce<arm::access::Access>>,
     /// Whether what is asked of API servers is recorded.
     pub(crate) audit: bool,
     /// Certificates of the shared listener by server name.
@@ -105,6 +108,11 @@ impl Hosting {
     /// From now on cloud controller managers speak to this ARM.
     pub(crate) fn set_cloud(&self, cloud: BoxService) {
         let _ = self.shared.cloud.set(cloud);
+    }
+
+    /// From now on role assignments are these.
+    pub(crate) fn set_assignments(&self, access: arm::access::Access) {
+        let _ = self.shared.assignments.set(access);
     }
 
     /// Names and addresses of all API servers, and each change of them.

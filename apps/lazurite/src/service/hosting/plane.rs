@@ -18,6 +18,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 
+use super::azure_rbac::AzureRbac;
 use super::keys::Keys;
 use super::storage::Storage;
 use super::{Shared, access, addons, failed};
@@ -149,6 +150,10 @@ async fn start_server(
 ) -> Result<Arc<ApiServer>, ControlPlaneError> {
     let model = shared.model(&spec.version)?;
     let mut access = access::settings(spec, dir, shared.audit, tasks)?;
+    if spec.azure_rbac {
+        let asked = AzureRbac::new(&spec.cluster, shared.assignments.clone(), model.clone());
+        access.authorizer = Some(Arc::new(asked.map_err(failed("read the cluster's id"))?));
+    }
     access.proxy_authority = Some(keys.proxy_authority().map_err(failed("load the authority of proxies"))?);
     let config = apiserver::Config {
         name: spec.name.clone(),
