@@ -54,6 +54,7 @@ pub fn document(from: &Bootstrap<'_>, settings: &Settings) -> Value {
         "labels": pool::labels(from.pool_name, from.pool, node_group, from.size),
         "taints": pool::taints(from.pool),
         "registryMirror": mirror,
+        "kubeletClientId": text(properties, "/identityProfile/kubeletidentity/clientId"),
         "systemImage": settings.system_image,
         "mode": if settings.simulated { "simulated" } else { "real" },
     })

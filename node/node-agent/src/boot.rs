@@ -11,6 +11,7 @@ use kit::names::Names;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::acr::AcrCredentials;
 use crate::api::Endpoint;
 use crate::document::{Bootstrap, Facts, is_bootstrap};
 use crate::error::{BootError, Cause, ExitCodes};
@@ -189,6 +190,8 @@ async fn run(
     config.pod_log_dir = "/var/log/pods".into();
     config.cgroup_root = Some("/sys/fs/cgroup".into());
     config.os_image = os_image();
+    let own = AcrCredentials::new(bootstrap, Names::new());
+    config.credentials = own.map(|own| Arc::new(own) as Arc<dyn kubelet::ImageCredentials>);
     if let Ok(disk) = nix::sys::statvfs::statvfs("/var") {
         config.ephemeral_storage_bytes = disk.blocks() * disk.fragment_size();
     }

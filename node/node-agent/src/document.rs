@@ -75,6 +75,12 @@ pub struct Bootstrap {
     /// Where images are pulled from.
     #[serde(default)]
     pub registry_mirror: Option<RegistryMirror>,
+    /// The directory that the kubelet's identity is of.
+    #[serde(default)]
+    pub tenant_id: String,
+    /// The kubelet's identity, by its application's id.
+    #[serde(default)]
+    pub kubelet_client_id: Option<String>,
     /// The image of pause and add-ons.
     pub system_image: String,
 }

@@ -13,6 +13,7 @@
 //!
 //! Reading order: [`document`], `boot`, `join`, then the rest. [`simulated`] is the same join without a machine.
 
+mod acr;
 mod api;
 mod boot;
 mod checks;

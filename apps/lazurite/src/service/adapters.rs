@@ -302,8 +302,9 @@ impl Gate for RegistryGate {
         self.front.access().principal_may(&principal.object_id, &groups, action, &scope)
     }
 
-    /// Machines speak to the address that only they reach.
-    fn is_node(&self, connection: &Connection) -> bool {
+    /// Machines speak to the address that only they reach. What belongs to a registry of the subscription is pulled with a role only.
+    fn is_open_to(&self, connection: &Connection, repository: &str) -> bool {
         connection.local.ip() == std::net::IpAddr::V4(super::FRONT_ADDRESS)
+            && registry_of(self.front.resources(), repository).is_none()
     }
 }

@@ -32,6 +32,10 @@ const REFRESH_VALID_S: i64 = 3 * 3600;
 /// The user name az and docker use with a refresh token as password.
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 
+/// As the registries of the public cloud say it.
+const NOT_AUTHORIZED: &str =
+    "authentication required, visit https://aka.ms/acr/authorization for more information.";
+
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -65,8 +69,9 @@ pub trait Gate: Send + Sync + 'static {
     async fn is_public(&self, repository: &str) -> bool;
     /// Whether they may do it in this repository (`host/name`; a bare `host` for the list of repositories).
     async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool;
-    /// Whether this connection comes from a machine that may pull without signing in.
-    fn is_node(&self, connection: &Connection) -> bool;
+    /// Whether this connection comes from a machine that may pull from this repository without signing in: what stands for the internet's
+    /// public registries is open to machines, what is kept in a container registry is not.
+    fn is_open_to(&self, connection: &Connection, repository: &str) -> bool;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,7 +130,9 @@ impl Auth {
         route: &Route,
         action: Action,
     ) -> Result<(), Failure> {
-        if action == Action::Pull && connection.is_some_and(|connection| self.gate.is_node(connection)) {
+        if action == Action::Pull
+            && connection.is_some_and(|connection| self.gate.is_open_to(connection, &route.repository))
+        {
             return Ok(());
         }
         let Some(principal) = self.who(headers, route).await else {
@@ -198,6 +205,28 @@ impl Auth {
         })
     }
 
+    /// Whether there is anything in these scopes that they may do; what of it is asked again at each request. Scopes that name no
+    /// repository do not count.
+    async fn may_any(&self, principal: &Principal, route: &Route, scopes: &[String]) -> bool {
+        let host = route.field("ns").unwrap_or(&route.host).to_ascii_lowercase();
+        let mut named = false;
+        for scope in scopes.iter().flat_map(|scopes| scopes.split(' ')) {
+            let Some((name, actions)) =
+                scope.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':'))
+            else {
+                continue;
+            };
+            named = true;
+            let repository = format!("{host}/{name}");
+            for action in actions.split(',').flat_map(actions_named) {
+                if self.gate.allows(principal, &repository, *action).await {
+                    return true;
+                }
+            }
+        }
+        !named
+    }
+
     /// `/oauth2/exchange` and `/oauth2/token`.
     pub(super) async fn issue(&self, request: Request, route: &Route) -> Result<Response, Failure> {
         let basic = request
@@ -207,7 +236,10 @@ impl Auth {
             .and_then(|value| value.strip_prefix("Basic "))
             .map(str::to_owned);
         let bytes = kit::http::read(request.into_body(), FORM_MAX_BYTES).await?;
-        let form: HashMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
+        let fields = || url::form_urlencoded::parse(&bytes).into_owned();
+        let asked = fields().chain(route.query.iter().cloned());
+        let scopes: Vec<String> = asked.filter(|(name, _)| name == "scope").map(|(_, scope)| scope).collect();
+        let form: HashMap<String, String> = fields().collect();
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let refused = || {
             Failure::new(
@@ -229,14 +261,32 @@ impl Auth {
                 _ => None,
             },
         };
-        let token = self.sign(&principal.ok_or_else(refused)?, route, Grant::Access)?;
+        let principal = principal.ok_or_else(refused)?;
+        if !self.may_any(&principal, route, &scopes).await {
+            return Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", NOT_AUTHORIZED));
+        }
+        let token = self.sign(&principal, route, Grant::Access)?;
         let body = json!({"access_token": token, "token": token, "expires_in": ACCESS_VALID_S});
         Ok(kit::http::json(StatusCode::OK, &body))
     }
 }
 
+/// What a word of a scope stands for.
+fn actions_named(word: &str) -> &'static [Action] {
+    match word {
+        "pull" | "metadata_read" => &[Action::Pull],
+        "push" | "metadata_write" => &[Action::Push],
+        "delete" => &[Action::Delete],
+        "*" => &[Action::Pull, Action::Push, Action::Delete],
+        _ => &[],
+    }
+}
+
 fn challenge(route: &Route, action: Action) -> String {
-    let mut text = format!("Bearer realm=\"https://{0}/oauth2/token\",service=\"{0}\"", route.host);
+    // A token is asked for by the repository's name alone; where the request was for another registry's, the realm remembers whose.
+    let other = route.field("ns").filter(|_| !route.name.is_empty());
+    let place = other.map(|host| format!("?ns={host}")).unwrap_or_default();
+    let mut text = format!("Bearer realm=\"https://{0}/oauth2/token{place}\",service=\"{0}\"", route.host);
     if route.asked == Asked::Catalog {
         text.push_str(",scope=\"registry:catalog:*\"");
         return text;

@@ -17,11 +17,16 @@ impl Gate for OnlyOne {
     async fn secret(&self, _: &str, application: &str, secret: &str) -> Option<Principal> {
         (secret == "right").then(|| Principal { object_id: application.into(), name: application.into() })
     }
-    async fn allows(&self, principal: &Principal, _: &str, action: Action) -> bool {
-        principal.name == "pusher" || action == Action::Pull
+    async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool {
+        match principal.name.as_str() {
+            "pusher" => true,
+            "stranger" => false,
+            "node" => repository.starts_with("shop.azurecr.io/") && action == Action::Pull,
+            _ => action == Action::Pull,
+        }
     }
-    fn is_node(&self, connection: &Connection) -> bool {
-        connection.local.port() == 443
+    fn is_open_to(&self, connection: &Connection, repository: &str) -> bool {
+        connection.local.port() == 443 && !repository.contains(".azurecr.io/")
     }
 }
 
@@ -294,5 +299,38 @@ async fn referrers_are_told_and_filtered_by_type() {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["manifests"].as_array().unwrap().len(), count, "{query}");
         assert_eq!(headers.contains_key("oci-filters-applied"), !query.is_empty());
+    }
+}
+
+/// What a node's containerd does for `shop.azurecr.io/app`, through the registry in front of all.
+#[tokio::test]
+async fn a_node_pulls_from_a_registry_with_a_role_only() {
+    let bench = bench();
+    let (status, headers, _) = bench.send("HEAD", "/v2/app/manifests/1?ns=shop.azurecr.io", "", b"").await;
+    let challenge = headers["www-authenticate"].to_str().unwrap();
+    assert_eq!(status, 401);
+    let realm = "Bearer realm=\"https://one.azurecr.io/oauth2/token?ns=shop.azurecr.io\"";
+    assert!(challenge.starts_with(realm), "{challenge}");
+    for (who, place, wanted) in [
+        ("node", "?ns=shop.azurecr.io", 200),
+        ("node", "?ns=other.azurecr.io", 401),
+        ("node", "", 401),
+        ("stranger", "?ns=shop.azurecr.io", 401),
+        ("reader", "", 200),
+    ] {
+        let exchange = format!("grant_type=access_token&access_token={who}");
+        let (status, _, body) = bench.send("POST", "/oauth2/exchange", "", exchange.as_bytes()).await;
+        assert_eq!(status, 200, "{who}");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let refresh = body["refresh_token"].as_str().unwrap();
+        let form = format!("grant_type=refresh_token&refresh_token={refresh}&scope=repository:app:pull");
+        let (status, _, body) =
+            bench.send("POST", &format!("/oauth2/token{place}"), "", form.as_bytes()).await;
+        assert_eq!(status, wanted, "{who} {place}");
+        if wanted == 401 {
+            let words =
+                "authentication required, visit https://aka.ms/acr/authorization for more information.";
+            assert!(String::from_utf8(body).unwrap().contains(words));
+        }
     }
 }

@@ -27,7 +27,7 @@ impl Gate for Open {
     async fn allows(&self, _: &Principal, _: &str, _: Action) -> bool {
         true
     }
-    fn is_node(&self, _: &Connection) -> bool {
+    fn is_open_to(&self, _: &Connection, _: &str) -> bool {
         false
     }
 }
