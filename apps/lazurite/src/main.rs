@@ -20,8 +20,11 @@ fn main() -> ExitCode {
     if let Some(code) = inside::by_name() {
         return code;
     }
-    let arguments = cli::Arguments::parse();
-    match cli::run(arguments) {
+    let done = match cli::as_kubelogin() {
+        Some(done) => done.map(|()| ExitCode::SUCCESS),
+        None => cli::run(cli::Arguments::parse()),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

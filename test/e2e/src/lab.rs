@@ -160,6 +160,9 @@ impl Lab {
     fn sign_in(&mut self) -> Result<()> {
         let printed = self.exports(&[])?;
         self.environment.extend(printed.clone());
+        // Programs that Lazurite is under other names; last, as in a user's shell.
+        let programs = self.file("home/bin");
+        self.path = std::env::join_paths(std::env::split_paths(&self.path).chain([programs]))?;
         if !self.environment.contains_key("AZURE_CONFIG_DIR") {
             bail!("`lazurite env` printed no AZURE_CONFIG_DIR: {printed:?}");
         }
@@ -406,7 +409,8 @@ fn which(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&search_path()).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-fn tool(name: &str) -> Result<PathBuf> {
+/// Where a program that users bring is.
+pub fn tool(name: &str) -> Result<PathBuf> {
     which(name).with_context(|| format!("{name} is not installed"))
 }
 

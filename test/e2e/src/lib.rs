@@ -9,5 +9,5 @@ mod lab;
 pub mod transcript;
 mod wait;
 
-pub use lab::{Fabric, Lab, Output, installed, lazurite, skip};
+pub use lab::{Fabric, Lab, Output, installed, lazurite, skip, tool};
 pub use wait::{wait_for, wait_for_ok};

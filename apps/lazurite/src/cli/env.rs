@@ -7,6 +7,8 @@
 //! `--proxy` is for programs that cannot be told where a cloud is: they keep Azure's own addresses, and `HTTPS_PROXY`
 //! leads these here. Nothing of the system's name resolution is changed.
 //!
+//! kubelogin is this program under that name, unless the shell has a real one: then that one is used.
+//!
 //! Terraform, kubelogin and the SDKs' default credential ask az for tokens, so no secret is printed; `--credentials`
 //! prints one for programs that sign in by themselves.
 
@@ -44,6 +46,7 @@ impl Env {
         let credentials = home.credentials()?;
         let bundle = home.join("ca-bundle.pem");
         write_bundle(&home, &bundle)?;
+        write_programs(&home)?;
         let proxy = match (self.proxy, running.and_then(|service| service.proxy)) {
             (false, _) => None,
             (true, Some(address)) => Some(format!("http://{address}")),
@@ -102,8 +105,35 @@ fn common(home: &Home, azure: &Path, bundle: &Path, credentials: &Credentials) -
         ("ARM_TENANT_ID", credentials.tenant_id.clone()),
         ("AAD_LOGIN_METHOD", "azurecli".to_owned()),
     ];
-    lines.extend(own_path().map(|path| ("PATH", path)));
+    lines.extend(own_path().map(|path| ("PATH", with_last(path, &home.join(PROGRAMS)))));
     lines
+}
+
+/// Programs that this one is under other names, in the user's directory.
+const PROGRAMS: &str = "bin";
+
+/// Puts kubelogin there. It is last on the shell's PATH: a real one comes first.
+fn write_programs(home: &Home) -> Result<()> {
+    let (dir, program) =
+        (home.join(PROGRAMS), std::env::current_exe().context("failed to find this program")?);
+    kit::files::make_dir(&dir)?;
+    let link = dir.join(super::kubelogin::NAME);
+    if std::fs::read_link(&link).is_ok_and(|old| old == program) {
+        return Ok(());
+    }
+    // Another name first: whoever runs kubelogin at this moment finds the old one or the new one.
+    let made = dir.join(format!("{}.{}", super::kubelogin::NAME, std::process::id()));
+    let linked = std::os::unix::fs::symlink(&program, &made).and_then(|()| std::fs::rename(&made, &link));
+    linked.with_context(|| format!("failed to write `{}`", link.display()))
+}
+
+fn with_last(path: String, dir: &Path) -> String {
+    let had: Vec<_> = std::env::split_paths(&path).collect();
+    if had.iter().any(|one| one == dir) {
+        return path;
+    }
+    let all = std::env::join_paths(had.into_iter().chain([dir.to_owned()])).ok();
+    all.and_then(|all| all.into_string().ok()).unwrap_or(path)
 }
 
 /// The front door by its own address.

@@ -8,6 +8,7 @@ mod env;
 mod etcd;
 mod group;
 mod image;
+mod kubelogin;
 mod logs;
 mod output;
 mod remote;
@@ -79,6 +80,9 @@ enum Command {
     },
     /// Print what makes a shell's az, kubectl and terraform speak to Lazurite: eval "$(lazurite env)"
     Env(env::Env),
+    /// Sign in to clusters that know the directory, as kubelogin does; called as `kubelogin`, this program is it
+    #[command(subcommand)]
+    Kubelogin(kubelogin::Kubelogin),
     /// Clusters and their node pools, as `az aks` has them
     Aks(aks::Aks),
     /// Resource groups, as `az group` has them
@@ -127,6 +131,13 @@ pub(crate) struct Serve {
     pub(crate) etcd: etcd::EtcdArguments,
 }
 
+/// Does what kubelogin does when this program is called by that name; none under another.
+pub(crate) fn as_kubelogin() -> Option<Result<()>> {
+    let name = std::env::args_os().next()?;
+    let is = std::path::Path::new(&name).file_name()? == kubelogin::NAME;
+    is.then(|| <kubelogin::Program as clap::Parser>::parse().run())
+}
+
 /// Does what was asked.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
@@ -136,6 +147,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Logs { follow, tail } => logs::run(follow, tail)?,
         Command::Doctor { output } => return doctor::run(output),
         Command::Env(env) => env.run()?,
+        Command::Kubelogin(kubelogin) => kubelogin.run()?,
         Command::Aks(aks) => return Ok(aks.run()),
         Command::Group(group) => return Ok(group.run()),
         Command::Image(image) => image.run()?,

@@ -2,6 +2,7 @@
 
 mod az;
 mod crash;
+mod entra;
 mod quickstart;
 mod refusals;
 mod sdks;
