@@ -5,6 +5,7 @@ mod crash;
 mod entra;
 mod quickstart;
 mod refusals;
+mod registry;
 mod sdks;
 mod simulated;
 mod without_az;
