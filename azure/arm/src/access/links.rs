@@ -21,6 +21,14 @@ const FRONTEND: &str = "Microsoft.Network/loadBalancers/frontendIPConfigurations
 const GROUP_OF_INTERFACES: &str = "Microsoft.Network/applicationSecurityGroups/joinIpConfiguration/action";
 const GROUP_IN_RULE: &str = "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action";
 const INTERFACE: &str = "Microsoft.Network/networkInterfaces/join/action";
+const ZONE: &str = "Microsoft.Network/privateDnsZones/join/action";
+const NAT_POOL: &str = "Microsoft.Network/loadBalancers/inboundNatPools/join/action";
+const PROBE: &str = "Microsoft.Network/loadBalancers/probes/join/action";
+const ENDPOINT_POLICY: &str = "Microsoft.Network/serviceEndpointPolicies/join/action";
+const BY_ENDPOINT: &str = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action";
+const HUB_KEYS: &str = "Microsoft.EventHub/namespaces/authorizationRules/listkeys/action";
+/// Behind the type of what a private endpoint leads to.
+const APPROVE: &str = "PrivateEndpointConnectionsApproval/action";
 const PEER: &str = "Microsoft.Network/virtualNetworks/peer/action";
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
 const WORKSPACE_KEYS: &str = "Microsoft.OperationalInsights/workspaces/sharedKeys/read";
@@ -34,7 +42,19 @@ const LINKS: &[(&str, &str, &str)] = &[
     ("Microsoft.Network/virtualNetworks", "subnets/*/properties/networkSecurityGroup/id", SECURITY),
     ("Microsoft.Network/virtualNetworks", "subnets/*/properties/routeTable/id", ROUTES),
     ("Microsoft.Network/virtualNetworks", "subnets/*/properties/natGateway/id", GATEWAY),
+    (
+        "Microsoft.Network/virtualNetworks",
+        "subnets/*/properties/serviceEndpointPolicies/*/id",
+        ENDPOINT_POLICY,
+    ),
+    (
+        "Microsoft.Network/virtualNetworks",
+        "virtualNetworkPeerings/*/properties/remoteVirtualNetwork/id",
+        PEER,
+    ),
+    ("Microsoft.Network/virtualNetworks/subnets", "serviceEndpointPolicies/*/id", ENDPOINT_POLICY),
     ("Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "remoteVirtualNetwork/id", PEER),
+    ("Microsoft.Network/publicIPAddresses", "publicIPPrefix/id", PREFIX),
     ("Microsoft.Network/networkInterfaces", "networkSecurityGroup/id", SECURITY),
     ("Microsoft.Network/networkInterfaces", "ipConfigurations/*/properties/subnet/id", SUBNET),
     ("Microsoft.Network/networkInterfaces", "ipConfigurations/*/properties/publicIPAddress/id", ADDRESS),
@@ -59,9 +79,30 @@ const LINKS: &[(&str, &str, &str)] = &[
     ("Microsoft.Network/natGateways", "publicIpAddresses/*/id", ADDRESS),
     ("Microsoft.Network/natGateways", "publicIpPrefixes/*/id", PREFIX),
     ("Microsoft.Network/privateEndpoints", "subnet/id", SUBNET),
+    ("Microsoft.Network/privateEndpoints", "applicationSecurityGroups/*/id", GROUP_OF_INTERFACES),
+    (
+        "Microsoft.Network/privateEndpoints",
+        "privateLinkServiceConnections/*/properties/privateLinkServiceId",
+        APPROVE,
+    ),
+    (
+        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+        "privateDnsZoneConfigs/*/properties/privateDnsZoneId",
+        ZONE,
+    ),
     ("Microsoft.Network/privateLinkServices", "ipConfigurations/*/properties/subnet/id", SUBNET),
     ("Microsoft.Network/privateLinkServices", "loadBalancerFrontendIpConfigurations/*/id", FRONTEND),
     ("Microsoft.Network/privateDnsZones/virtualNetworkLinks", "virtualNetwork/id", NETWORK),
+    (
+        "Microsoft.Network/networkSecurityGroups",
+        "securityRules/*/properties/sourceApplicationSecurityGroups/*/id",
+        GROUP_IN_RULE,
+    ),
+    (
+        "Microsoft.Network/networkSecurityGroups",
+        "securityRules/*/properties/destinationApplicationSecurityGroups/*/id",
+        GROUP_IN_RULE,
+    ),
     (
         "Microsoft.Network/networkSecurityGroups/securityRules",
         "sourceApplicationSecurityGroups/*/id",
@@ -93,7 +134,23 @@ const LINKS: &[(&str, &str, &str)] = &[
         "virtualMachineProfile/networkProfile/networkInterfaceConfigurations/*/properties/ipConfigurations/*/properties/applicationSecurityGroups/*/id",
         GROUP_OF_INTERFACES,
     ),
+    (
+        "Microsoft.Compute/virtualMachineScaleSets",
+        "virtualMachineProfile/networkProfile/networkInterfaceConfigurations/*/properties/ipConfigurations/*/properties/loadBalancerInboundNatPools/*/id",
+        NAT_POOL,
+    ),
+    (
+        "Microsoft.Compute/virtualMachineScaleSets",
+        "virtualMachineProfile/networkProfile/networkInterfaceConfigurations/*/properties/ipConfigurations/*/properties/publicIPAddressConfiguration/properties/publicIPPrefix/id",
+        PREFIX,
+    ),
+    (
+        "Microsoft.Compute/virtualMachineScaleSets",
+        "virtualMachineProfile/networkProfile/healthProbe/id",
+        PROBE,
+    ),
     ("Microsoft.ContainerService/managedClusters", "agentPoolProfiles/*/vnetSubnetID", SUBNET),
+    ("Microsoft.ContainerService/managedClusters", "agentPoolProfiles/*/nodePublicIPPrefixID", PREFIX),
     ("Microsoft.ContainerService/managedClusters", "agentPoolProfiles/*/podSubnetID", SUBNET),
     ("Microsoft.ContainerService/managedClusters", "apiServerAccessProfile/subnetId", SUBNET),
     ("Microsoft.ContainerService/managedClusters", "identityProfile/kubeletidentity/resourceId", ASSIGN),
@@ -114,8 +171,13 @@ const LINKS: &[(&str, &str, &str)] = &[
     ),
     ("Microsoft.ContainerService/managedClusters/agentPools", "vnetSubnetID", SUBNET),
     ("Microsoft.ContainerService/managedClusters/agentPools", "podSubnetID", SUBNET),
+    ("Microsoft.ContainerService/managedClusters/agentPools", "nodePublicIPPrefixID", PREFIX),
     ("Microsoft.Insights/diagnosticSettings", "workspaceId", WORKSPACE_KEYS),
     ("Microsoft.Insights/diagnosticSettings", "storageAccountId", STORAGE_KEYS),
+    ("Microsoft.Insights/diagnosticSettings", "eventHubAuthorizationRuleId", HUB_KEYS),
+    ("Microsoft.Storage/storageAccounts", "networkAcls/virtualNetworkRules/*/id", BY_ENDPOINT),
+    ("Microsoft.KeyVault/vaults", "networkAcls/virtualNetworkRules/*/id", BY_ENDPOINT),
+    ("Microsoft.ContainerRegistry/registries", "networkRuleSet/virtualNetworkRules/*/id", BY_ENDPOINT),
 ];
 
 /// Every text at a place.
@@ -152,15 +214,21 @@ impl Access {
         properties: &Value,
     ) -> Result<(), ArmError> {
         let full_type = id.resource_type();
-        let mut actions: Vec<&str> = Vec::new();
+        let mut actions: Vec<String> = Vec::new();
         let mut scopes: Vec<ResourceId> = Vec::new();
         for (_, place, linked) in LINKS.iter().filter(|(of, ..)| of.eq_ignore_ascii_case(&full_type)) {
             let mut found = Vec::new();
             texts(properties, place, &mut found);
             for named in found.into_iter().filter_map(|text| ResourceId::parse(text).ok()) {
-                if named.subscription().is_some() && !named.is_within(id) && !self.may(caller, linked, &named)
+                let linked = match *linked {
+                    APPROVE => format!("{}/{APPROVE}", named.resource_type()),
+                    other => other.to_owned(),
+                };
+                if named.subscription().is_some()
+                    && !named.is_within(id)
+                    && !self.may(caller, &linked, &named)
                 {
-                    if !actions.contains(linked) {
+                    if !actions.contains(&linked) {
                         actions.push(linked);
                     }
                     if !scopes.contains(&named) {

@@ -63,15 +63,25 @@ impl Permission {
     }
 }
 
-/// Whether `action` fits `pattern`, in which `*` stands for anything, also for slashes. Case does not matter.
+/// Whether `action` fits `pattern`, in which `*` stands for anything, also for slashes; between two slashes it may stand
+/// for nothing at all, and one of them: `vaults/*/read` is also `vaults/read`. (Managed Identity Operator may assign an
+/// identity by `userAssignedIdentities/*/assign/action`.) Case does not matter.
 pub fn matches(pattern: &str, action: &str) -> bool {
-    let (pattern, action) = (pattern.as_bytes(), action.as_bytes());
+    fits(pattern.as_bytes(), action.as_bytes())
+}
+
+fn fits(pattern: &[u8], action: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
     // Where the last star was, and how much it stands for so far.
     let mut star: Option<(usize, usize)> = None;
     while from < action.len() {
         match pattern.get(at) {
             Some(b'*') => {
+                let between = at > 0 && pattern[at - 1] == b'/' && pattern.get(at + 1) == Some(&b'/');
+                let nothing = between && from > 0 && action[from - 1] == b'/';
+                if nothing && fits(&pattern[at + 2..], &action[from..]) {
+                    return true;
+                }
                 star = Some((at, from));
                 at += 1;
             }
@@ -170,6 +180,11 @@ mod tests {
             ("*/read", "Microsoft.X/y/write", false),
             ("Microsoft.Network/*", "microsoft.network/virtualNetworks/subnets/join/action", true),
             ("Microsoft.Authorization/*/Write", "Microsoft.Authorization/roleAssignments/write", true),
+            ("Microsoft.X/y/*/read", "Microsoft.X/y/read", true),
+            ("Microsoft.X/y/*/read", "Microsoft.X/y/z/w/read", true),
+            ("Microsoft.X/y/*/assign/action", "Microsoft.X/y/assign/action", true),
+            ("Microsoft.X/y/*/assign/action", "Microsoft.X/y/action", false),
+            ("Microsoft.X/y*/read", "Microsoft.X/yread", false),
             ("a/b", "a/b", true),
             ("a/b", "a/b/c", false),
             ("a/*/c/*/d", "a/x/c/y/d", true),

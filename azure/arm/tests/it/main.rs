@@ -14,5 +14,6 @@ mod door;
 mod front_door;
 mod harness;
 mod lifecycle;
+mod locks;
 mod scale;
 mod signin;

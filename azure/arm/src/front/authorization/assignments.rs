@@ -79,10 +79,13 @@ impl Front {
                 format!("A principal ID must be a GUID: '{principal}'."),
             ));
         }
-        if body.pointer("/properties/condition").is_some_and(|c| !c.is_null() && c != "") {
-            return Err(ArmError::not_implemented("A condition on a role assignment"));
+        let given = |name: &str| body["properties"].get(name).is_some_and(|c| !c.is_null() && c != "");
+        if let Some(name) = ["condition", "conditionVersion"].into_iter().find(|name| given(name)) {
+            // An assignment without its condition would allow more than was meant.
+            return Err(ArmError::not_implemented("A condition on a role assignment").target(name));
         }
         self.check_scope_exists(scope)?;
+        self.access.check_locks("write", &id)?;
         let kind = self.principal_kind(&principal, property(&body, "principalType")).await?;
         if let Some(same) = self.earlier(scope, &id, &role, &principal)? {
             return self.describe(asked, &body, same).await;
@@ -94,7 +97,6 @@ impl Front {
                 "No more role assignments can be created.",
             ));
         }
-        self.access.check_locks("write", &id)?;
         let mut made = self.assignment(asked, id, &role.guid, &principal, &kind);
         made.properties["description"] = body.pointer("/properties/description").cloned().unwrap_or_default();
         let stored = self.resources.save(made).await?;
@@ -196,7 +198,6 @@ impl Front {
     ) -> Result<Answer, ArmError> {
         let description = body.pointer("/properties/description").cloned().unwrap_or_default();
         if stored.properties["description"] != description {
-            self.access.check_locks("write", &stored.id)?;
             stored.properties["description"] = description;
             stored.properties["updatedOn"] = json!(self.config.clock.now().to_string());
             stored.properties["updatedBy"] = json!(asked.caller().object_id);
