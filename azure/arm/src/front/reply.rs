@@ -22,7 +22,7 @@ pub(super) fn operation_path(resource: &ResourceId, location: &str, kind: &str, 
 
 /// The response to a request.
 pub(super) fn response(incoming: &Incoming, outcome: Result<Answer, ArmError>) -> Response {
-    let answer = match outcome {
+    let mut answer = match outcome {
         Ok(answer) => answer,
         Err(error) => {
             let mut answer = Answer::new(error.status, error.body());
@@ -32,6 +32,10 @@ pub(super) fn response(incoming: &Incoming, outcome: Result<Answer, ArmError>) -
             answer.header("x-ms-failure-cause", "gateway")
         }
     };
+    if incoming.method == http::Method::HEAD {
+        // HTTP/2 has no way to send what must not be there: a body would break the connection.
+        answer.body = None;
+    }
     let mut response = match &answer.body {
         Some(body) => kit::http::json(answer.status, body),
         None => kit::http::status(answer.status),
