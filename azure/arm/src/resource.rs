@@ -47,28 +47,14 @@ pub struct Resource {
     /// Who made and changed it, when.
     #[serde(default)]
     pub system_data: Value,
-    /// Top-level members beside the known ones (`plan`, `extendedLocation`, …), shown as they are.
+    /// Top-level members beside those above (`plan`, `extendedLocation`, …), shown as they are.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
 
-/// Top-level members that have a field of their own or that a client cannot set.
-const KNOWN: [&str; 14] = [
-    "id",
-    "name",
-    "type",
-    "location",
-    "tags",
-    "identity",
-    "sku",
-    "kind",
-    "zones",
-    "managedBy",
-    "properties",
-    "etag",
-    "eTag",
-    "systemData",
-];
+/// Top-level members without a field of their own that are kept. Others have no place in a resource: the front door
+/// refuses them where the type is tracked, and providers drop them elsewhere.
+const KEPT: [&str; 5] = ["plan", "extendedLocation", "managedByExtended", "placement", "scale"];
 
 impl Resource {
     /// A resource with this id and nothing else.
@@ -111,7 +97,7 @@ impl Resource {
         if let Some(map) = body.as_object() {
             made.extra = map
                 .iter()
-                .filter(|(name, value)| !KNOWN.contains(&name.as_str()) && !value.is_null())
+                .filter(|(name, value)| KEPT.contains(&name.as_str()) && !value.is_null())
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect();
         }

@@ -13,7 +13,7 @@ use crate::cluster_shape;
 use crate::json::{remove, set, text};
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, POOLS, PRIVATE, PoolPrivate};
-use crate::{clusters, machines, names, pool, versions};
+use crate::{clusters, machines, names, pool, settled, versions};
 
 /// `Microsoft.ContainerService/managedClusters/agentPools`.
 pub struct AgentPools(pub(crate) Arc<Shared>);
@@ -81,6 +81,12 @@ impl ResourceType for AgentPools {
         check_idle(ctx, &cluster, request.existing.or(Some(&Resource::new(request.id.clone()))))?;
         check_running(&cluster, "updating")?;
         let properties = self.shape(ctx, &cluster, &request)?;
+        if let Some(existing) = request.existing {
+            let work = self.0.work(ctx, &cluster.id, Some(existing.name.clone()));
+            if settled::pool(ctx, &work, &cluster, existing, &properties) {
+                return Ok(Written::Done(existing.clone()));
+            }
+        }
         let state = next_state(&properties, request.existing);
         let mut made = request.resource();
         made.properties = properties;

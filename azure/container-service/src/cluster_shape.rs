@@ -129,6 +129,12 @@ fn keep(cluster: &mut Resource, existing: Option<&Resource>) {
             default(&mut cluster.properties, &["networkProfile", name], value.clone());
         }
     }
+    // What the service found out stands, whatever a caller sends of it.
+    let effective = ["networkProfile", "loadBalancerProfile", "effectiveOutboundIPs"];
+    match existing.properties.pointer(&format!("/{}", effective.join("/"))) {
+        Some(found) => set(&mut cluster.properties, &effective, found.clone()),
+        None => drop(remove(&mut cluster.properties, &effective)),
+    }
     cluster.sku = cluster.sku.take().or_else(|| existing.sku.clone());
     cluster.identity = cluster.identity.take().or_else(|| existing.identity.clone());
 }

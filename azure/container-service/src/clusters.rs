@@ -20,7 +20,7 @@ use crate::json::{flag, remove, set, text};
 use crate::saga::plane_error;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, CLUSTERS, PRIVATE, PoolPrivate};
-use crate::{aad_profile, names, pool, versions};
+use crate::{aad_profile, names, pool, settled, versions};
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
@@ -191,6 +191,12 @@ impl ResourceType for ManagedClusters {
             check_running(existing, "updating")?;
         }
         let Shaped { mut cluster, pools } = self.shape(ctx, &request)?;
+        if let Some(existing) = request.existing {
+            let work = self.0.work(ctx, request.id, None);
+            if settled::cluster(ctx, &work, existing, &cluster, &pools) {
+                return Ok(Written::Done(existing.clone()));
+            }
+        }
         let made = request.existing.and_then(state::cluster_private).is_some_and(|private| private.made);
         if request.existing.is_none() {
             // Pools that a crash left without their cluster.

@@ -31,6 +31,7 @@ pub mod pool;
 pub mod saga;
 pub mod service;
 pub mod settings;
+mod settled;
 pub mod sizes;
 pub mod state;
 pub mod versions;

@@ -13,4 +13,4 @@ mod planes;
 mod stack;
 
 pub use planes::Planes;
-pub use stack::{Answer, Stack};
+pub use stack::{Answer, Somebody, Stack};

@@ -18,7 +18,11 @@ pub(crate) struct Machines(pub(crate) Arc<Planes>);
 impl MachineStarter for Machines {
     async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
         let Ok(document) = serde_json::from_slice::<Value>(&files.custom_data) else { return UNREADABLE };
-        let fqdn = document["fqdn"].as_str().unwrap_or_default();
+        let Some(fqdn) = document["fqdn"].as_str() else {
+            // A machine that is to join nothing: it runs.
+            report.booted();
+            return std::future::pending().await;
+        };
         let name = files.machine_json["hostname"].as_str().unwrap_or_default();
         if let Err(error) = self.0.register(fqdn, name, &document["labels"]).await {
             report.log(&format!("{error:#}"));

@@ -17,7 +17,7 @@ use kit::client::Client;
 use kit::clock::FixedClock;
 use kit::http::{BoxService, Request, Response, Service};
 use kit::pki::{Authority, Leaf, Usage};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -53,6 +53,17 @@ impl Answer {
     }
 }
 
+/// An application that can sign in.
+#[derive(Debug, Clone)]
+pub struct Somebody {
+    /// Its application id.
+    pub app_id: String,
+    /// Its principal's object id.
+    pub object_id: String,
+    /// Its secret.
+    pub secret: String,
+}
+
 /// A cloud of its own. Ends when it is dropped; [`Stack::end`] also checks that all of it did.
 pub struct Stack {
     /// The stack's time: starts at the real one and stands until the test moves it.
@@ -70,7 +81,7 @@ pub struct Stack {
     address: SocketAddr,
     client: Client,
     tasks: Tasks,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Stack {
@@ -95,7 +106,12 @@ impl Stack {
         providers::fabric_driver::start(front.resources().clone(), fabric.clone(), names, &tasks);
         let router = Arc::new(Router { entra: entra.clone(), arm: front.service() });
         let (address, client) = listen(router, &tasks).await?;
-        Ok(Self { clock, entra, front, fabric, planes, owner, address, client, tasks, _dir: dir })
+        Ok(Self { clock, entra, front, fabric, planes, owner, address, client, tasks, dir })
+    }
+
+    /// Where it keeps its state.
+    pub fn state_dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Where the front door listens: `https://localhost:<port>`.
@@ -105,11 +121,16 @@ impl Stack {
 
     /// A token of the owner for the resource manager, asked for as clients do.
     pub async fn sign_in(&self) -> Result<String> {
+        self.sign_in_as(&self.owner.app_id, &self.owner.secret, "https://management.azure.com").await
+    }
+
+    /// A token of an application for an audience.
+    pub async fn sign_in_as(&self, application: &str, secret: &str, audience: &str) -> Result<String> {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.owner.app_id)
-            .append_pair("client_secret", &self.owner.secret)
-            .append_pair("scope", "https://management.azure.com/.default")
+            .append_pair("client_id", application)
+            .append_pair("client_secret", secret)
+            .append_pair("scope", &format!("{audience}/.default"))
             .finish();
         let url = format!("{}/{}/oauth2/v2.0/token", self.url(), self.entra.tenant_id());
         let request = http::Request::post(url)
@@ -120,16 +141,46 @@ impl Stack {
         Ok(token.with_context(|| format!("no token: {}", answer.body))?.to_owned())
     }
 
+    /// A new application without any role.
+    pub async fn somebody(&self, name: &str) -> Result<Somebody> {
+        let graph = "https://graph.microsoft.com";
+        let token = self.sign_in_as(&self.owner.app_id, &self.owner.secret, graph).await?;
+        let post = async |path: &str, body: Value| -> Result<Value> {
+            let answer = self.call(&token, Method::POST, path, &body).await?;
+            ensure!(answer.status.is_success(), "{path}: {}", answer.body);
+            Ok(answer.body)
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let application = post("/v1.0/applications", json!({"displayName": name})).await?;
+        let secret = format!("/v1.0/applications/{}/addPassword", text(&application["id"]));
+        let secret = text(&post(&secret, json!({})).await?["secretText"]);
+        let app_id = text(&application["appId"]);
+        let principal = post("/v1.0/servicePrincipals", json!({"appId": app_id})).await?;
+        Ok(Somebody { app_id, object_id: text(&principal["id"]), secret })
+    }
+
     /// Calls the resource manager; `path` holds the api-version.
     pub async fn call(&self, token: &str, method: Method, path: &str, body: &Value) -> Result<Answer> {
+        self.call_as(Some(&format!("Bearer {token}")), method, path, body).await
+    }
+
+    /// The same with any `Authorization`, or none.
+    pub async fn call_as(
+        &self,
+        authorization: Option<&str>,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let request = http::Request::builder()
+        let mut request = http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url()))
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(kit::http::full(text))?;
-        self.send(request).await
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        self.send(request.body(kit::http::full(text))?).await
     }
 
     /// Calls and follows the operation to its end, which has to be a good one.
@@ -138,18 +189,25 @@ impl Stack {
         ensure!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
         let Some(operation) = answer.headers.get("azure-asyncoperation") else { return Ok(()) };
         let operation = operation.to_str()?.trim_start_matches(&self.url()).to_owned();
+        self.ended(token, &operation).await.with_context(|| path.to_owned())
+    }
+
+    /// Follows an operation (the path and query of `Azure-AsyncOperation`) to its end, which has to be a good one.
+    pub async fn ended(&self, token: &str, operation: &str) -> Result<()> {
         let follow = async {
             loop {
-                let state = self.call(token, Method::GET, &operation, &Value::Null).await?.body;
+                let state = self.call(token, Method::GET, operation, &Value::Null).await?.body;
                 match state["status"].as_str() {
                     Some("Succeeded") => return Ok(()),
-                    Some("Failed" | "Canceled") => bail!("{path}: {state}"),
+                    Some("Failed" | "Canceled") => bail!("{operation}: {state}"),
                     // An operation's state is there to be asked for: the resource manager tells nobody.
                     _ => tokio::time::sleep(OPERATION_PAUSE).await,
                 }
             }
         };
-        tokio::time::timeout(OPERATION_LIMIT, follow).await.with_context(|| format!("{path} did not end"))?
+        tokio::time::timeout(OPERATION_LIMIT, follow)
+            .await
+            .with_context(|| format!("{operation} did not end"))?
     }
 
     async fn send(&self, request: Request) -> Result<Answer> {
@@ -218,6 +276,8 @@ async fn open_front(
         .provider(insights)
         .provider(workspaces)
         .provider(solutions)
+        .provider(providers::registry::provider(dir.join("registry")))
+        .provider(key_vault::provider())
         .provider(clusters.provider())
         .build()
         .await?;

@@ -305,6 +305,9 @@ impl Front {
         let action = format!("{}/write", registered.descriptor.full_type);
         let properties = body.get("properties").unwrap_or(&Value::Null);
         super::tags::check(body.get("tags"))?;
+        if registered.descriptor.tracked {
+            super::definition::check(body, &asked.incoming.body)?;
+        }
         self.access.check_links(asked.caller(), &action, id, properties)
     }
 

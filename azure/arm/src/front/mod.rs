@@ -7,6 +7,7 @@ mod auth;
 mod authorization;
 mod builder;
 mod crud;
+mod definition;
 mod features;
 mod filter;
 mod generic;

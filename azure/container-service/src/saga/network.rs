@@ -72,6 +72,17 @@ fn kubenet(work: &Work) -> Result<bool, ArmError> {
     Ok(network_profile::mode(&cluster.properties["networkProfile"])? == Mode::Kubenet)
 }
 
+/// Everything the steps of this file make.
+pub(crate) fn made(work: &Work) -> Vec<Result<ResourceId, ArmError>> {
+    let table = match kubenet(work) {
+        Ok(false) => None,
+        Ok(true) => Some(table_id(work)),
+        Err(error) => Some(Err(error)),
+    };
+    let always = [group_id(work), network_id(work), subnet_id(work), address_id(work), balancer_id(work)];
+    always.into_iter().chain(table).collect()
+}
+
 /// Makes a resource as the cluster's identity unless it is there.
 async fn ensure(work: &Work, id: &ResourceId, properties: Value) -> Result<Value, ArmError> {
     let client = work.as_cluster()?;

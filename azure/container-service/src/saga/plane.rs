@@ -142,6 +142,15 @@ impl Step<Work, ArmError> for NodeGroup {
     }
 }
 
+/// The cluster's right to its node resource group.
+pub(crate) fn role_id(work: &Work) -> Result<arm::ResourceId, ArmError> {
+    let group = work.node_group()?;
+    let cluster = work.cluster()?;
+    let principal = state::principal(&cluster).unwrap_or_default();
+    let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{group}{principal}").as_bytes());
+    Ok(group.extension("Microsoft.Authorization/roleAssignments", &name.to_string()))
+}
+
 #[async_trait]
 impl Step<Work, ArmError> for Role {
     fn name(&self) -> &'static str {
@@ -149,11 +158,9 @@ impl Step<Work, ArmError> for Role {
     }
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        let (group, id) = (work.node_group()?, role_id(work)?);
         let cluster = work.cluster()?;
-        let group = work.node_group()?;
         let principal = state::principal(&cluster).unwrap_or_default();
-        let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{group}{principal}").as_bytes());
-        let id = group.extension("Microsoft.Authorization/roleAssignments", &name.to_string());
         if work.resources.exists(&id) {
             return Ok(());
         }

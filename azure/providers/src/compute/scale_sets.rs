@@ -275,6 +275,7 @@ fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     default(&mut sku, &["tier"], "Standard");
     made.sku = Some(sku);
     let properties = &mut made.properties;
+    forget_secrets(properties);
     if let Some(existing) = request.existing {
         // Secrets are not shown, so a client that sends back what it was shown sends none.
         if let Some(old) = text(&existing.properties, "/virtualMachineProfile/osProfile/customData") {
@@ -303,6 +304,15 @@ fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     default(properties, &["platformFaultDomainCount"], 1);
     remove(properties, &["timeCreated"]);
     Ok((made, usize::try_from(capacity).unwrap_or(0)))
+}
+
+/// What is only ever written and nobody here needs is not kept.
+fn forget_secrets(properties: &mut Value) {
+    remove(properties, &["virtualMachineProfile", "osProfile", "adminPassword"]);
+    let extensions = properties.pointer_mut("/virtualMachineProfile/extensionProfile/extensions");
+    for extension in extensions.and_then(Value::as_array_mut).into_iter().flatten() {
+        remove(extension, &["properties", "protectedSettings"]);
+    }
 }
 
 /// Whether a PUT asks for exactly what is there.

@@ -210,7 +210,7 @@ impl ResourceType for VirtualMachines {
         TypeDescriptor { etag: Some("etag"), ..TypeDescriptor::new(TYPE, API_VERSIONS) }
     }
 
-    async fn put(&self, _: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let Some(existing) = request.existing else {
             return Err(ArmError::bad_request(
                 "OperationNotAllowed",
@@ -219,7 +219,10 @@ impl ResourceType for VirtualMachines {
         };
         // Tags and protection may be changed; everything else follows the model.
         let mut made = existing.clone();
-        made.tags = request.resource().tags;
+        let given = request.resource().tags;
+        // An instance without tags of its own shows the model's.
+        let shown = ctx.resources.get(&existing.id.top()).and_then(|model| model.tags.clone());
+        made.tags = given.filter(|given| existing.tags.is_some() || Some(given) != shown.as_ref());
         if let Some(policy) = request.properties().get("protectionPolicy") {
             set(&mut made.properties, &["protectionPolicy"], policy.clone());
         }

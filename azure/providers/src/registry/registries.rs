@@ -104,23 +104,32 @@ impl ResourceType for Registries {
             .map_or_else(|| json!(ctx.clock.now().to_string()), |e| e.properties["creationDate"].clone());
         let fixed = json!({
             "loginServer": server, "creationDate": created, "provisioningState": "Succeeded",
-            "dataEndpointEnabled": false, "dataEndpointHostNames": [], "privateEndpointConnections": [],
+            "privateEndpointConnections": [],
         });
+        let place = made.location.clone().unwrap_or_default();
+        let data = made.properties["dataEndpointEnabled"] == json!(true);
+        if data && tier != "Premium" {
+            return Err(ArmError::bad_request(
+                "DataEndpointEnabledNotSupported",
+                format!("Data endpoints are not supported for the SKU {tier}; they need Premium."),
+            ));
+        }
+        let hosts: Vec<String> = match server.split_once('.').filter(|_| data) {
+            Some((name, zone)) => vec![format!("{name}.{place}.data.{zone}")],
+            None => Vec::new(),
+        };
         let defaults = json!({
-            "adminUserEnabled": false,
+            "adminUserEnabled": false, "dataEndpointEnabled": false,
             "publicNetworkAccess": "Enabled", "networkRuleBypassOptions": "AzureServices", "zoneRedundancy": "Disabled",
             "anonymousPullEnabled": false, "encryption": {"status": "disabled"},
             "policies": {"quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
                 "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
                 "azureADAuthenticationAsArmPolicy": {"status": "enabled"}, "softDeletePolicy": {"retentionDays": 7, "status": "disabled"}},
         });
-        if let (Some(map), Value::Object(fixed), Value::Object(defaults)) =
-            (made.properties.as_object_mut(), fixed, defaults)
-        {
+        fill(&mut made.properties, defaults);
+        if let (Some(map), Value::Object(fixed)) = (made.properties.as_object_mut(), fixed) {
             map.extend(fixed);
-            for (name, value) in defaults {
-                map.entry(name).or_insert(value);
-            }
+            map.insert("dataEndpointHostNames".to_owned(), json!(hosts));
         }
         Ok(Written::Done(made))
     }
@@ -172,6 +181,19 @@ impl ResourceType for Registries {
             }
             _ => Err(ArmError::not_implemented(format_args!("The action '{REGISTRIES}/{name}'"))),
         }
+    }
+}
+
+/// Adds what is missing or null, at every depth.
+fn fill(into: &mut Value, defaults: Value) {
+    match (into, defaults) {
+        (Value::Object(map), Value::Object(defaults)) => {
+            for (name, value) in defaults {
+                fill(map.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (slot @ Value::Null, defaults) => *slot = defaults,
+        _ => {}
     }
 }
 

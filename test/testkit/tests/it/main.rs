@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod linked;
+mod no_way_in;
+mod read_back;
+
 use http::Method;
 use jiff::ToSpan;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};

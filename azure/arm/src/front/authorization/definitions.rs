@@ -95,7 +95,15 @@ impl Front {
             "createdOn": old("createdOn").unwrap_or_else(|| json!(now)), "updatedOn": now,
             "createdBy": old("createdBy").unwrap_or_else(|| json!(who)), "updatedBy": who,
         });
-        self.resources.save(made).await?;
+        let stamps = ["updatedOn", "updatedBy"];
+        let mut same = made.clone();
+        for stamp in stamps {
+            same.properties[stamp] = old(stamp).unwrap_or_default();
+        }
+        // What says the same again is not written again.
+        if existing.as_ref().is_none_or(|e| e.properties != same.properties) {
+            self.resources.save(made).await?;
+        }
         let mut answer = self.show_role(scope, id.name())?;
         answer.status = StatusCode::CREATED;
         Ok(answer)
