@@ -304,7 +304,7 @@ impl Front {
     ) -> Result<(), ArmError> {
         let began = self.config.clock.now();
         let named: BTreeSet<String> = plan.items.iter().map(|i| i.id.top().key().to_owned()).collect();
-        let (mut outcome, mut ended) = run::run(arm, plan, cancel).await;
+        let (mut outcome, mut ended) = run::run(arm, self.config.clock.as_ref(), plan, cancel).await;
         if ended.is_ok() && mode == Mode::Complete {
             ended = self.delete_others(arm, &id.scope(), &named, &mut outcome).await;
         }
@@ -317,8 +317,7 @@ impl Front {
         self.resources
             .modify(id, |r| {
                 r.properties["provisioningState"] = json!(state);
-                r.properties["duration"] =
-                    json!(format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis()));
+                r.properties["duration"] = json!(run::span(took));
                 r.properties["timestamp"] = json!(self.config.clock.now().to_string());
                 r.properties["outputs"] = json!(outcome.outputs);
                 r.properties["outputResources"] = outcome.deployed.iter().map(|d| json!({"id": d})).collect();
@@ -357,11 +356,16 @@ impl Front {
             let registered = self.registered(&resource.kind_type);
             let version =
                 registered.and_then(|r| r.descriptor.api_versions.first().copied()).unwrap_or("2024-11-01");
+            let began = self.config.clock.now();
             let ended = match arm.delete(&resource.id, version).await {
-                Ok(reply) => reply.done().await.map(|_| ()),
+                Ok(reply) => {
+                    let status = reply.status;
+                    reply.done().await.map(|_| status)
+                }
                 Err(error) => Err(error),
             };
-            outcome.operations.push(run::operation("Delete", &resource.id, ended.as_ref().err()));
+            let took = self.config.clock.now().duration_since(began);
+            outcome.operations.push(run::operation("Delete", &resource.id, ended.as_ref(), began, took));
             ended.map_err(run::failed)?;
         }
         Ok(())

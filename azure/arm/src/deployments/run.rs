@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
@@ -94,6 +95,7 @@ fn canceled() -> ArmError {
 /// A deployment under way.
 struct Run<'a> {
     arm: &'a ArmClient,
+    clock: &'a dyn kit::Clock,
     cancel: watch::Receiver<bool>,
     scope: Scope,
     outcome: Outcome,
@@ -108,20 +110,21 @@ impl Run<'_> {
             return Ok(false);
         };
         self.scope.states = inner.states;
+        let began = self.clock.now();
         let ended = {
             let mut cancel = self.cancel.clone();
             let work = async {
-                match self.arm.put(&item.id, &item.version, made).await {
-                    Ok(reply) => reply.done().await,
-                    Err(error) => Err(error),
-                }
+                let reply = self.arm.put(&item.id, &item.version, made).await?;
+                let status = reply.status;
+                reply.done().await.map(|_| status)
             };
             tokio::select! {
                 ended = work => ended,
                 true = told(&mut cancel) => Err(canceled()),
             }
         };
-        self.outcome.operations.push(operation("Create", &item.id, ended.as_ref().err()));
+        let took = self.clock.now().duration_since(began);
+        self.outcome.operations.push(operation("Create", &item.id, ended.as_ref(), began, took));
         match ended {
             Ok(_) => {
                 self.outcome.deployed.push(item.id.clone());
@@ -203,10 +206,11 @@ async fn told(cancel: &mut watch::Receiver<bool>) -> bool {
 /// Deploys a plan until it ends, fails or is cancelled.
 pub(crate) async fn run(
     arm: &ArmClient,
+    clock: &dyn kit::Clock,
     plan: Plan,
     cancel: watch::Receiver<bool>,
 ) -> (Outcome, Result<(), ArmError>) {
-    let mut run = Run { arm, cancel, scope: plan.scope, outcome: Outcome::default() };
+    let mut run = Run { arm, clock, cancel, scope: plan.scope, outcome: Outcome::default() };
     let wanted: Vec<Item> = plan.items.into_iter().filter(|item| !item.existing).collect();
     let mut ended = run.all(wanted).await;
     if ended.is_ok() {
@@ -237,17 +241,29 @@ pub(super) fn failed(inner: ArmError) -> ArmError {
     .detail(inner)
 }
 
-/// One operation, as the history shows it.
-pub(super) fn operation(deed: &str, id: &ResourceId, error: Option<&ArmError>) -> Value {
-    let state = match error {
-        None => "Succeeded",
-        Some(error) if error.code == "DeploymentCanceled" => "Canceled",
-        Some(_) => "Failed",
+/// A span of time as deployments spell it.
+pub(super) fn span(took: jiff::SignedDuration) -> String {
+    format!("PT{}.{:03}S", took.as_secs(), took.subsec_millis())
+}
+
+/// One operation, as the history shows it: what it did, how that was answered, when and for how long.
+pub(super) fn operation(
+    deed: &str,
+    id: &ResourceId,
+    ended: Result<&StatusCode, &ArmError>,
+    began: jiff::Timestamp,
+    took: jiff::SignedDuration,
+) -> Value {
+    let (state, status) = match ended {
+        Ok(status) => ("Succeeded", *status),
+        Err(error) if error.code == "DeploymentCanceled" => ("Canceled", error.status),
+        Err(error) => ("Failed", error.status),
     };
     json!({
         "provisioningOperation": deed, "provisioningState": state,
-        "statusCode": error.map_or("OK", |e| e.status.canonical_reason().unwrap_or("Conflict")).replace(' ', ""),
-        "statusMessage": error.map(ArmError::body),
+        "timestamp": (began + took).to_string(), "duration": span(took),
+        "statusCode": status.canonical_reason().unwrap_or("Conflict").replace(' ', ""),
+        "statusMessage": ended.err().map(ArmError::body),
         "targetResource": {"id": id, "resourceType": id.resource_type(), "resourceName": id.full_name()},
     })
 }

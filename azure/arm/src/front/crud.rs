@@ -79,6 +79,14 @@ impl Front {
             (&Method::DELETE, false, true) => self.delete_typed(asked, &registered, id).await,
             (&Method::POST, false, false) => self.act_typed(asked, &registered, id, &tail).await,
             (&Method::GET, false, false) => self.read_below(asked, &registered, id, &tail).await,
+            (method @ (&Method::PUT | &Method::PATCH | &Method::DELETE), false, false) => {
+                let kinds: Vec<&str> = tail.iter().step_by(2).map(String::as_str).collect();
+                let full_type = registered.descriptor.full_type;
+                Err(ArmError::not_implemented(format_args!(
+                    "The operation '{method}' on the resource type '{full_type}/{}'",
+                    kinds.join("/")
+                )))
+            }
             (method, ..) => Err(ArmError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "HttpMethodNotAllowed",
@@ -114,6 +122,10 @@ impl Front {
                 format!("The resource namespace '{namespace}' is invalid."),
             ));
         };
+        // Everybody who is signed in may read what there is.
+        if asked.method() == Method::GET && scope == ResourceId::root() && words == ["operations"] {
+            return Ok(Answer::list(super::authorization::operations::of_provider(provider)));
+        }
         let suffix = if asked.method() == Method::GET { "read" } else { "action" };
         if let Some(calls) = &provider.calls {
             asked.authorize(&format!("{}/{}/{suffix}", provider.namespace, words.join("/")), &scope)?;
@@ -122,6 +134,21 @@ impl Front {
             if let Some(answer) = calls.call(&asked.ctx, call).await {
                 return Ok(self.acted(asked, &scope, answer?));
             }
+        }
+        if words.first().is_some_and(|first| super::unbuilt::is(namespace, first)) {
+            return Err(ArmError::not_implemented(format_args!("The resource type '{named}'")));
+        }
+        // Not a type, but something that is asked of the provider itself.
+        let place = words.first().is_some_and(|first| first.eq_ignore_ascii_case("locations"));
+        if place || asked.method() == Method::POST && rest.len() == 1 {
+            let below: Vec<&str> = rest.iter().skip(2 * usize::from(place)).map(String::as_str).collect();
+            return Err(ArmError::not_implemented(format_args!(
+                "The operation '{} {}/{}{}'",
+                asked.method(),
+                provider.namespace,
+                if place { "locations/" } else { "" },
+                below.join("/")
+            )));
         }
         Err(ArmError::new(
             StatusCode::NOT_FOUND,

@@ -52,6 +52,11 @@ impl Front {
                 self.settings.put(&key(&rest[1], &rest[3]), &value).await?;
                 Ok(Answer::ok(self.feature_json(subscription, &rest[1], &rest[3], state)))
             }
+            (method, [first @ ("featureproviders" | "subscriptionfeatureregistrations"), ..]) => {
+                Err(ArmError::not_implemented(format_args!(
+                    "The operation '{method} Microsoft.Features/{first}'"
+                )))
+            }
             _ => Err(no_route(asked.incoming)),
         }
     }

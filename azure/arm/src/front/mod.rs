@@ -29,6 +29,7 @@ mod rules;
 mod subscriptions;
 mod tags;
 mod turn;
+mod unbuilt;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap};

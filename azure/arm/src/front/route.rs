@@ -152,6 +152,12 @@ impl Front {
             ["subscriptions", _, "providers", _, "locations", _, kind, id] if operation_word(kind) => {
                 Box::pin(self.operation(asked, kind, id))
             }
+            ["subscriptions", _, "tagnames", ..] => Box::pin(async move {
+                Err(ArmError::not_implemented(format_args!(
+                    "The operation '{}' on predefined tag names",
+                    asked.method()
+                )))
+            }),
             ["subscriptions", _, "operationresults", id] => {
                 Box::pin(self.operation(asked, "operationresults", id))
             }

@@ -5,7 +5,7 @@ mod assignments;
 mod definitions;
 mod denials;
 mod locks;
-mod operations;
+pub(super) mod operations;
 
 use std::sync::Arc;
 

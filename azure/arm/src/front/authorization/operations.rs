@@ -56,3 +56,22 @@ fn listed(provider: &Provider) -> Value {
         "displayName": provider.namespace, "resourceTypes": types, "operations": [],
     })
 }
+
+/// What `/providers/{namespace}/operations` shows: the operations that roles are made of, one after the other.
+pub(in crate::front) fn of_provider(provider: &Provider) -> Vec<Value> {
+    let descriptors = provider.types.iter().map(|kind| kind.descriptor());
+    let deeds = [("read", "Get"), ("write", "Create or update"), ("delete", "Delete")];
+    let each = |d: crate::TypeDescriptor| {
+        deeds.map(|(deed, words)| {
+            json!({
+                "name": format!("{}/{deed}", d.full_type), "isDataAction": false, "origin": "user,system",
+                "display": {
+                    "provider": provider.namespace, "resource": d.short_type(),
+                    "operation": format!("{words} {}", d.short_type()),
+                    "description": format!("{words} {}", d.full_type),
+                },
+            })
+        })
+    };
+    descriptors.flat_map(each).collect()
+}
