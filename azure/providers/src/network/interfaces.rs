@@ -10,8 +10,8 @@ use arm::{Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, effective, private_addresses, reference, require, seal};
-use crate::json::{default, remove, set, text};
+use super::{API_VERSIONS, effective, load_balancers, missing, private_addresses, reference, require, seal};
+use crate::json::{default, list, remove, set, text};
 
 /// `Microsoft.Network/networkInterfaces`.
 pub struct Interfaces;
@@ -55,6 +55,14 @@ pub(super) fn addresses(
         for pointer in ["/properties/publicIPAddress/id", "/properties/networkSecurityGroup/id"] {
             if let Some(to) = reference(configuration, pointer)? {
                 require(&ctx.resources, id, &to)?;
+            }
+        }
+        for member in ["loadBalancerBackendAddressPools", "loadBalancerInboundNatRules"] {
+            for part in list(configuration, &format!("/properties/{member}")) {
+                let Some(to) = reference(part, "/id")? else { continue };
+                if !load_balancers::has_part(&ctx.resources, &to) {
+                    return Err(missing(format_args!("{id}/ipConfigurations/{name}"), &to));
+                }
             }
         }
         set(configuration, &["name"], name.clone());

@@ -6,19 +6,21 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use arm::{Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, TypeDescriptor, Written};
+use arm::{
+    Acted, ArmError, Ctx, Deleted, Put, Resource, ResourceId, ResourceType, Resources, TypeDescriptor,
+    Written,
+};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, private_addresses, require, seal, uses};
-use crate::compute::instances;
+use super::{API_VERSIONS, load_balancer_view, private_addresses, require, seal, uses};
 use crate::json::{default, list, number, remove, set, text};
 
 /// `Microsoft.Network/loadBalancers`.
 pub struct LoadBalancers;
 
 /// Members that hold named parts.
-const PARTS: [&str; 7] = [
+pub(super) const PARTS: [&str; 7] = [
     "frontendIPConfigurations",
     "backendAddressPools",
     "loadBalancingRules",
@@ -28,8 +30,14 @@ const PARTS: [&str; 7] = [
     "inboundNatPools",
 ];
 /// Members of a part that are looked up when shown.
-const COMPUTED: [&str; 5] =
-    ["backendIPConfigurations", "loadBalancingRules", "outboundRules", "inboundNatRules", "inboundNatPools"];
+const COMPUTED: [&str; 6] = [
+    "backendIPConfigurations",
+    "backendIPConfiguration",
+    "loadBalancingRules",
+    "outboundRules",
+    "inboundNatRules",
+    "inboundNatPools",
+];
 
 fn seal_parts(balancer: &mut Resource) -> Result<(), ArmError> {
     let id = balancer.id.to_string();
@@ -40,6 +48,7 @@ fn seal_parts(balancer: &mut Resource) -> Result<(), ArmError> {
             let name = text(part, "/name").map(str::to_owned).ok_or_else(|| {
                 ArmError::bad_request("InvalidRequestFormat", format!("An entry of '{member}' has no name."))
             })?;
+            remove(part, &["etag"]);
             set(part, &["id"], format!("{id}/{member}/{name}"));
             set(part, &["type"], format!("Microsoft.Network/loadBalancers/{member}"));
             set(part, &["properties", "provisioningState"], "Succeeded");
@@ -67,6 +76,11 @@ fn fill(member: &str, part: &mut Value) {
             put("numberOfProbes", json!(2));
             put("probeThreshold", json!(1));
         }
+        "inboundNatRules" => {
+            put("idleTimeoutInMinutes", json!(4));
+            put("enableFloatingIP", json!(false));
+            put("enableTcpReset", json!(false));
+        }
         "outboundRules" => {
             put("allocatedOutboundPorts", json!(0));
             put("idleTimeoutInMinutes", json!(4));
@@ -76,60 +90,119 @@ fn fill(member: &str, part: &mut Value) {
     }
 }
 
+/// A rule names its pool twice: by itself and in a list. Clients write either; what they changed is carried over to the
+/// other.
+fn pools_of_rules(balancer: &mut Resource, existing: Option<&Resource>) {
+    let old: Vec<Value> =
+        existing.map(|e| list(&e.properties, "/loadBalancingRules").to_vec()).unwrap_or_default();
+    let rules = balancer.properties.get_mut("loadBalancingRules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten() {
+        let single = text(rule, "/properties/backendAddressPool/id").map(str::to_owned);
+        let listed: Vec<String> = list(rule, "/properties/backendAddressPools")
+            .iter()
+            .filter_map(|pool| text(pool, "/id").map(str::to_owned))
+            .collect();
+        let before = old.iter().find(|o| o.get("name") == rule.get("name"));
+        let before = before.and_then(|o| text(o, "/properties/backendAddressPool/id"));
+        match (single, listed.first()) {
+            (Some(single), Some(_)) if listed.iter().any(|id| id.eq_ignore_ascii_case(&single)) => {}
+            (Some(single), Some(first)) if before == Some(single.as_str()) => {
+                let first = json!({ "id": first });
+                set(rule, &["properties", "backendAddressPool"], first);
+            }
+            (Some(single), _) => {
+                set(rule, &["properties", "backendAddressPools"], json!([{ "id": single }]));
+            }
+            (None, Some(first)) => {
+                let first = json!({ "id": first });
+                set(rule, &["properties", "backendAddressPool"], first);
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Which parts name which others.
+const REFERENCES: [(&str, &str, &str); 9] = [
+    ("loadBalancingRules", "/properties/frontendIPConfiguration", "frontendIPConfigurations"),
+    ("loadBalancingRules", "/properties/backendAddressPool", "backendAddressPools"),
+    ("loadBalancingRules", "/properties/backendAddressPools", "backendAddressPools"),
+    ("loadBalancingRules", "/properties/probe", "probes"),
+    ("outboundRules", "/properties/frontendIPConfigurations", "frontendIPConfigurations"),
+    ("outboundRules", "/properties/backendAddressPool", "backendAddressPools"),
+    ("inboundNatRules", "/properties/frontendIPConfiguration", "frontendIPConfigurations"),
+    ("inboundNatRules", "/properties/backendAddressPool", "backendAddressPools"),
+    ("inboundNatPools", "/properties/frontendIPConfiguration", "frontendIPConfigurations"),
+];
+
+/// Whether a load balancer has the part with this id.
+pub(super) fn has_part(resources: &Resources, id: &ResourceId) -> bool {
+    let Some(balancer) = resources.get(&id.top()) else { return false };
+    PARTS.iter().any(|m| list(&balancer.properties, &format!("/{m}")).iter().any(|p| uses::is(p, "/id", id)))
+}
+
 /// Refuses rules that name parts which are not there, and two rules on one port of one frontend.
 fn check(balancer: &Resource) -> Result<(), ArmError> {
     let properties = &balancer.properties;
     let known = |member: &str, id: &ResourceId| {
         list(properties, &format!("/{member}")).iter().any(|part| uses::is(part, "/id", id))
     };
-    let references = [
-        ("loadBalancingRules", "/properties/frontendIPConfiguration/id", "frontendIPConfigurations"),
-        ("loadBalancingRules", "/properties/backendAddressPool/id", "backendAddressPools"),
-        ("loadBalancingRules", "/properties/probe/id", "probes"),
-        ("outboundRules", "/properties/backendAddressPool/id", "backendAddressPools"),
-    ];
-    for (member, pointer, target) in references {
+    for (member, pointer, target) in REFERENCES {
         for part in list(properties, &format!("/{member}")) {
-            let Some(id) = super::reference(part, pointer)? else { continue };
-            if !known(target, &id) {
-                return Err(ArmError::bad_request(
-                    "InvalidResourceReference",
-                    format!(
-                        "Resource {id} referenced by resource {} was not found. Please make sure that the referenced \
-                         resource exists, and that both resources are in the same region.",
-                        text(part, "/id").unwrap_or_default()
-                    ),
-                ));
+            for to in load_balancer_view::named(part, pointer) {
+                let Some(id) = super::reference(to, "/id")? else { continue };
+                if !known(target, &id) {
+                    return Err(super::missing(text(part, "/id").unwrap_or_default(), &id));
+                }
             }
         }
     }
     check_ports(properties)
 }
 
+/// The ports of a frontend that a rule takes.
+fn ports(member: &str, rule: &Value) -> Result<std::ops::RangeInclusive<i64>, ArmError> {
+    let name = text(rule, "/name").unwrap_or_default();
+    let at = |pointer: &str| number(rule, pointer);
+    // A rule for a whole pool takes a range, a port for each member.
+    let first = at("/properties/frontendPort").or_else(|| at("/properties/frontendPortRangeStart"));
+    let last = at("/properties/frontendPort").or_else(|| at("/properties/frontendPortRangeEnd"));
+    let range = first.unwrap_or(-1)..=last.unwrap_or(-1);
+    let least = i64::from(member == "inboundNatRules");
+    if *range.start() < least || *range.end() > 65535 || range.is_empty() {
+        return Err(ArmError::bad_request(
+            "InvalidRequestFormat",
+            format!("Load balancing rule {name} has the invalid frontend port {}.", range.start()),
+        ));
+    }
+    Ok(range)
+}
+
 fn check_ports(properties: &Value) -> Result<(), ArmError> {
-    let mut seen = std::collections::BTreeMap::new();
-    for rule in list(properties, "/loadBalancingRules") {
-        let name = text(rule, "/name").unwrap_or_default();
-        let port = number(rule, "/properties/frontendPort").unwrap_or(-1);
-        if !(0..=65535).contains(&port) {
-            return Err(ArmError::bad_request(
-                "InvalidRequestFormat",
-                format!("Load balancing rule {name} has the invalid frontend port {port}."),
-            ));
-        }
-        let key = (
-            text(rule, "/properties/frontendIPConfiguration/id").unwrap_or_default().to_ascii_lowercase(),
-            text(rule, "/properties/protocol").unwrap_or_default().to_ascii_lowercase(),
-            port,
-        );
-        if let Some(other) = seen.insert(key, name) {
-            return Err(ArmError::bad_request(
-                "RulesUseSameFrontendPortProtocolAndIPConfig",
-                format!(
-                    "Load balancing rules {other} and {name} use the same FrontendIPConfiguration, frontend port and \
-                     protocol."
-                ),
-            ));
+    let mut seen: Vec<(String, String, std::ops::RangeInclusive<i64>, &str)> = Vec::new();
+    for member in ["loadBalancingRules", "inboundNatRules"] {
+        for rule in list(properties, &format!("/{member}")) {
+            let name = text(rule, "/name").unwrap_or_default();
+            let range = ports(member, rule)?;
+            let frontend = text(rule, "/properties/frontendIPConfiguration/id").unwrap_or_default();
+            let frontend = frontend.to_ascii_lowercase();
+            let protocol = text(rule, "/properties/protocol").unwrap_or_default().to_ascii_lowercase();
+            let clash = seen.iter().find(|(of, by, taken, _)| {
+                *of == frontend
+                    && *by == protocol
+                    && taken.start() <= range.end()
+                    && range.start() <= taken.end()
+            });
+            if let Some((_, _, _, other)) = clash {
+                return Err(ArmError::bad_request(
+                    "RulesUseSameFrontendPortProtocolAndIPConfig",
+                    format!(
+                        "Load balancing rules {other} and {name} use the same FrontendIPConfiguration, frontend port and \
+                         protocol."
+                    ),
+                ));
+            }
+            seen.push((frontend, protocol, range, name));
         }
     }
     Ok(())
@@ -185,50 +258,6 @@ impl LoadBalancers {
     }
 }
 
-fn with_members(ctx: &Ctx, balancer: &Resource) -> Value {
-    let mut shown = balancer.to_json();
-    let instances = instances::all(&ctx.resources);
-    let rules = |member: &str, pointer: &str, id: &str| -> Vec<Value> {
-        list(&balancer.properties, &format!("/{member}"))
-            .iter()
-            .filter(|rule| text(rule, pointer).is_some_and(|text| text.eq_ignore_ascii_case(id)))
-            .filter_map(|rule| text(rule, "/id").map(|id| json!({ "id": id })))
-            .collect()
-    };
-    if let Some(pools) = shown.pointer_mut("/properties/backendAddressPools").and_then(Value::as_array_mut) {
-        for pool in pools {
-            let id = text(pool, "/id").unwrap_or_default().to_owned();
-            let Ok(pool_id) = ResourceId::parse(&id) else { continue };
-            let members: Vec<Value> = instances
-                .iter()
-                .filter(|instance| instance.pools.contains(&pool_id))
-                .map(|instance| json!({ "id": instance.ip_configuration() }))
-                .collect();
-            for (name, value) in [
-                ("backendIPConfigurations", members),
-                ("loadBalancingRules", rules("loadBalancingRules", "/properties/backendAddressPool/id", &id)),
-                ("outboundRules", rules("outboundRules", "/properties/backendAddressPool/id", &id)),
-            ] {
-                if !value.is_empty() {
-                    set(pool, &["properties", name], value);
-                }
-            }
-        }
-    }
-    if let Some(frontends) =
-        shown.pointer_mut("/properties/frontendIPConfigurations").and_then(Value::as_array_mut)
-    {
-        for frontend in frontends {
-            let id = text(frontend, "/id").unwrap_or_default().to_owned();
-            let served = rules("loadBalancingRules", "/properties/frontendIPConfiguration/id", &id);
-            if !served.is_empty() {
-                set(frontend, &["properties", "loadBalancingRules"], served);
-            }
-        }
-    }
-    shown
-}
-
 #[async_trait]
 impl ResourceType for LoadBalancers {
     fn descriptor(&self) -> TypeDescriptor {
@@ -241,10 +270,12 @@ impl ResourceType for LoadBalancers {
 
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut balancer = request.resource();
-        if !balancer.sku.as_ref().is_some_and(Value::is_object) {
-            balancer.sku = Some(json!({ "name": "Standard", "tier": "Regional" }));
-        }
+        let mut sku = balancer.sku.take().filter(Value::is_object).unwrap_or_else(|| json!({}));
+        default(&mut sku, &["name"], "Standard");
+        default(&mut sku, &["tier"], "Regional");
+        balancer.sku = Some(sku);
         seal_parts(&mut balancer)?;
+        pools_of_rules(&mut balancer, request.existing);
         seal(&mut balancer, request.existing);
         check(&balancer)?;
         if let Some(existing) = request.existing {
@@ -276,8 +307,11 @@ impl ResourceType for LoadBalancers {
     }
 
     async fn read(&self, ctx: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
-        let shown = with_members(ctx, existing);
+        let shown = load_balancer_view::shown(ctx, existing);
         let [member, rest @ ..] = path else { return Err(ArmError::resource_not_found(&existing.id)) };
+        if member.eq_ignore_ascii_case("networkInterfaces") && rest.is_empty() {
+            return Ok(Acted::Done(Some(json!({ "value": load_balancer_view::interfaces(ctx, existing) }))));
+        }
         let known = PARTS.iter().find(|part| part.eq_ignore_ascii_case(member));
         let parts = known.map(|part| list(&shown, &format!("/properties/{part}"))).unwrap_or_default();
         match rest {
@@ -293,7 +327,7 @@ impl ResourceType for LoadBalancers {
     }
 
     fn present(&self, ctx: &Ctx, resource: &Resource) -> Value {
-        with_members(ctx, resource)
+        load_balancer_view::shown(ctx, resource)
     }
 }
 
@@ -303,6 +337,13 @@ fn check_pools_stay(ctx: &Ctx, existing: &Resource, new: &Resource) -> Result<()
         let Some(id) = super::reference(pool, "/id")? else { continue };
         if list(&new.properties, "/backendAddressPools").iter().any(|p| uses::is(p, "/id", &id)) {
             continue;
+        }
+        let single = load_balancer_view::configurations_naming(ctx, "loadBalancerBackendAddressPools", &id);
+        if let Some(user) = single.first() {
+            return Err(ArmError::bad_request(
+                "InUseBackendAddressPoolCannotBeDeleted",
+                format!("Backend address pool {id} is in use by {user} and cannot be deleted."),
+            ));
         }
         for set in uses::all(&ctx.resources, "Microsoft.Compute/virtualMachineScaleSets") {
             if uses::pools_of(&set).contains(&id) {

@@ -12,6 +12,8 @@ pub mod calls;
 mod capacity;
 pub mod effective;
 pub mod interfaces;
+pub mod load_balancer_parts;
+mod load_balancer_view;
 pub mod load_balancers;
 pub mod nat_gateways;
 pub mod peerings;
@@ -61,6 +63,8 @@ pub fn provider() -> Provider {
         .with(route_tables::Routes)
         .with(addresses)
         .with(load_balancers::LoadBalancers)
+        .with(load_balancer_parts::POOLS)
+        .with(load_balancer_parts::INBOUND_NAT_RULES)
         .with(nat_gateways::NatGateways);
     for kind in private_dns::records::KINDS {
         provider = provider.with(private_dns::records::Records(*kind));
@@ -86,16 +90,18 @@ pub(crate) fn reference(value: &Value, pointer: &str) -> Result<Option<ResourceI
 
 /// Refuses a reference to a resource that is not there.
 pub(crate) fn require(resources: &Resources, by: &ResourceId, to: &ResourceId) -> Result<(), ArmError> {
-    if resources.exists(to) {
-        return Ok(());
-    }
-    Err(ArmError::bad_request(
+    if resources.exists(to) { Ok(()) } else { Err(missing(by, to)) }
+}
+
+/// The refusal of a reference to what is not there.
+pub(crate) fn missing(by: impl std::fmt::Display, to: &ResourceId) -> ArmError {
+    ArmError::bad_request(
         "InvalidResourceReference",
         format!(
             "Resource {to} referenced by resource {by} was not found. Please make sure that the referenced resource \
              exists, and that both resources are in the same region."
         ),
-    ))
+    )
 }
 
 /// A child as its parent shows it inline.

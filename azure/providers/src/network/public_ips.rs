@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{API_VERSIONS, public_ip_prefixes, reference, require, seal, uses};
 use crate::addresses::next_in_range;
-use crate::json::{default, remove, set, text};
+use crate::json::{default, number, remove, set, text};
 
 /// Where customers' public addresses come from.
 pub const RANGE: Ipv4Net = match Ipv4Net::new(Ipv4Addr::new(20, 2, 0, 0), 16) {
@@ -28,6 +28,9 @@ pub struct PublicAddresses {
     /// Held from the choice of an address until it is in the store.
     giving: tokio::sync::Mutex<()>,
 }
+
+/// How long an idle flow may be kept.
+const IDLE_TIMEOUT_MINUTES: std::ops::RangeInclusive<i64> = 4..=30;
 
 impl PublicAddresses {
     pub(super) fn new() -> Self {
@@ -72,7 +75,29 @@ impl ResourceType for PublicAddresses {
         if let Some(label) = text(&address.properties, "/dnsSettings/domainNameLabel").map(str::to_owned) {
             let fqdn =
                 format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
+            let own = |other: &Resource| other.id == *request.id;
+            let used = |other: &Resource| {
+                text(&other.properties, "/dnsSettings/fqdn").is_some_and(|f| f.eq_ignore_ascii_case(&fqdn))
+            };
+            if uses::all(&ctx.resources, TYPE).iter().any(|other| !own(&**other) && used(&**other)) {
+                return Err(ArmError::bad_request(
+                    "DnsRecordInUse",
+                    format!("DNS record {fqdn} is already used by another public IP."),
+                ));
+            }
             set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
+        }
+        let idle = number(&address.properties, "/idleTimeoutInMinutes");
+        if !idle.is_some_and(|minutes| IDLE_TIMEOUT_MINUTES.contains(&minutes)) {
+            return Err(ArmError::bad_request(
+                "InvalidRequestFormat",
+                format!(
+                    "Public IP address {} has invalid Idle Timeout. The value must be between {} and {}.",
+                    request.id,
+                    IDLE_TIMEOUT_MINUTES.start(),
+                    IDLE_TIMEOUT_MINUTES.end()
+                ),
+            ));
         }
         seal(&mut address, request.existing);
         let block = from_prefix(ctx, &address)?;

@@ -49,6 +49,24 @@ fn shape(mut properties: Value) -> Value {
     properties
 }
 
+/// Refuses two routes to the same addresses.
+fn conflicts<'a>(
+    name: &str,
+    properties: &Value,
+    mut others: impl Iterator<Item = (&'a str, &'a Value)>,
+) -> Result<(), ArmError> {
+    let prefix = text(properties, "/addressPrefix");
+    match others.find(|(_, other)| prefix.is_some() && text(other, "/addressPrefix") == prefix) {
+        Some((other, _)) => Err(ArmError::bad_request(
+            "RouteConflict",
+            format!(
+                "Route: {name} conflicts with Route: {other}. Routes cannot have the same AddressPrefix."
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 #[async_trait]
 impl ResourceType for RouteTables {
     fn descriptor(&self) -> TypeDescriptor {
@@ -59,8 +77,9 @@ impl ResourceType for RouteTables {
         let mut table = request.resource();
         remove(&mut table.properties, &["subnets"]);
         if let Some(wanted) = take_inline(&mut table.properties, "routes")? {
-            for (name, properties) in &wanted {
+            for (index, (name, properties)) in wanted.iter().enumerate() {
                 check(name, properties)?;
+                conflicts(name, properties, wanted.iter().take(index).map(|(n, p)| (n.as_str(), p)))?;
             }
             for old in ctx.resources.list_type(request.id, ROUTES) {
                 if !wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case(&old.name)) {
@@ -119,9 +138,12 @@ impl ResourceType for Routes {
         TypeDescriptor { etag: Some("etag"), ..TypeDescriptor::new(ROUTES, API_VERSIONS) }
     }
 
-    async fn put(&self, _: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
+    async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError> {
         let mut route = request.resource();
         check(&route.name, &route.properties)?;
+        let others = ctx.resources.list_type(&request.id.top(), ROUTES);
+        let others = others.iter().filter(|other| other.id != *request.id);
+        conflicts(&route.name, &route.properties, others.map(|o| (o.name.as_str(), &o.properties)))?;
         route.properties = shape(route.properties);
         Ok(Written::Done(route))
     }

@@ -149,3 +149,65 @@ async fn public_addresses_are_never_given_twice() {
         made.iter().map(|a| a["properties"]["ipAddress"].to_string()).collect();
     assert_eq!(given.len(), 8);
 }
+
+#[tokio::test]
+async fn pools_are_also_written_by_themselves() {
+    let world = World::new().await;
+    let (pip, lb) = (id(PIP, "a"), id(LB, "kubernetes"));
+    world.put(&pip, json!({ "location": "eastus", "properties": {} })).await.unwrap();
+    world.put(&lb, balancer(&pip)).await.unwrap();
+    let pool = format!("{lb}/backendAddressPools/q");
+    let made = world.put(&pool, json!({ "properties": {} })).await.unwrap();
+    assert_eq!(made["id"], pool);
+    assert_eq!(world.get(&pool).await, made);
+    assert_eq!(world.get(&lb).await["properties"]["backendAddressPools"].as_array().unwrap().len(), 2);
+    let before = world.get(&lb).await;
+    world.put(&pool, json!({ "properties": {} })).await.unwrap();
+    assert_eq!(world.get(&lb).await, before, "the same again changes nothing");
+    let used = format!("{lb}/backendAddressPools/p");
+    assert_eq!(world.delete(&used).await.unwrap_err().code, "InvalidResourceReference", "a rule names it");
+    world.delete(&pool).await.unwrap();
+    assert_eq!(world.get(&lb).await["properties"]["backendAddressPools"].as_array().unwrap().len(), 1);
+    let rule = format!("{lb}/inboundNatRules/web");
+    let taken = json!({ "properties": {
+        "protocol": "Tcp", "frontendPort": 80, "backendPort": 22,
+        "frontendIPConfiguration": { "id": format!("{lb}/frontendIPConfigurations/f") },
+    }});
+    let refused = world.put(&rule, taken).await.unwrap_err();
+    assert_eq!(refused.code, "RulesUseSameFrontendPortProtocolAndIPConfig");
+}
+
+#[tokio::test]
+async fn a_rule_names_its_pool_twice_and_either_may_be_changed() {
+    let world = World::new().await;
+    let (pip, lb) = (id(PIP, "a"), id(LB, "kubernetes"));
+    world.put(&pip, json!({ "location": "eastus", "properties": {} })).await.unwrap();
+    world.put(&lb, balancer(&pip)).await.unwrap();
+    let (p, q) = (format!("{lb}/backendAddressPools/p"), format!("{lb}/backendAddressPools/q"));
+    world.put(&q, json!({ "properties": {} })).await.unwrap();
+    let pools = |shown: &Value| {
+        let rule = &shown["properties"]["loadBalancingRules"][0]["properties"];
+        (rule["backendAddressPool"]["id"].clone(), rule["backendAddressPools"][0]["id"].clone())
+    };
+    let mut shown = world.get(&lb).await;
+    assert_eq!(pools(&shown), (json!(p), json!(p)));
+    shown["properties"]["loadBalancingRules"][0]["properties"]["backendAddressPools"] = json!([{ "id": q }]);
+    let mut shown = world.put(&lb, shown).await.unwrap();
+    assert_eq!(pools(&shown), (json!(q), json!(q)), "the list was changed");
+    shown["properties"]["loadBalancingRules"][0]["properties"]["backendAddressPool"] = json!({ "id": p });
+    let shown = world.put(&lb, shown).await.unwrap();
+    assert_eq!(pools(&shown), (json!(p), json!(p)), "the single one was changed");
+}
+
+#[tokio::test]
+async fn what_is_taken_by_another_is_refused() {
+    let world = World::new().await;
+    let route = |name: &str| json!({ "name": name, "properties": { "addressPrefix": "10.0.0.0/8", "nextHopType": "None" } });
+    let table = json!({ "location": "eastus", "properties": { "routes": [route("a"), route("b")] } });
+    assert_eq!(world.put(&id(TABLE, "t"), table).await.unwrap_err().code, "RouteConflict");
+    let named =
+        json!({ "location": "eastus", "properties": { "dnsSettings": { "domainNameLabel": "web" } } });
+    world.put(&id(PIP, "a"), named.clone()).await.unwrap();
+    world.put(&id(PIP, "a"), named.clone()).await.unwrap();
+    assert_eq!(world.put(&id(PIP, "b"), named).await.unwrap_err().code, "DnsRecordInUse");
+}

@@ -10,7 +10,7 @@ use fabric::{NameData, NameRecord};
 use serde_json::{Value, json};
 
 use super::{API_VERSIONS, registered};
-use crate::json::{flag, list, number, remove, set, text};
+use crate::json::{default, flag, list, number, remove, set, text};
 
 /// A kind of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +136,12 @@ fn shown(set: &Resource) -> Value {
         below => format!("{below}.{}.", zone.name()),
     };
     set_members(&mut shown, &fqdn);
+    // Clients add to the list that they read, also to an empty one.
+    let kind = KINDS.iter().find(|kind| set.kind_type.eq_ignore_ascii_case(kind.full_type));
+    if let Some(kind) = kind.filter(|kind| kind.member.ends_with('s')) {
+        default(&mut shown, &["properties", kind.member], json!([]));
+    }
+    default(&mut shown, &["properties", "metadata"], json!({}));
     shown
 }
 
@@ -233,14 +239,30 @@ impl ResourceType for Records {
         for computed in ["fqdn", "isAutoRegistered"] {
             remove(&mut records.properties, &[computed]);
         }
+        // What is empty is shown and not kept, so that who sends back what he was shown changes nothing.
+        let empty = |value: &Value| match value {
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            other => other.is_null(),
+        };
+        for member in [self.0.member, "metadata"] {
+            if records.properties.get(member).is_some_and(empty) {
+                remove(&mut records.properties, &[member]);
+            }
+        }
         if number(&records.properties, "/ttl").is_none() {
             set(&mut records.properties, &["ttl"], TTL_S);
         }
         if self.0.name == "SOA"
-            && let Some(old) = request.existing.and_then(|e| e.properties.pointer("/soaRecord/host"))
+            && let Some(Value::Object(old)) = request.existing.and_then(|e| e.properties.get("soaRecord"))
         {
-            // Clients cannot name another server.
-            set(&mut records.properties, &["soaRecord", "host"], old.clone());
+            for (member, value) in old {
+                // Clients cannot name another server, and what they leave out stays: az leaves out the least time to live.
+                let given = records.properties.pointer(&format!("/soaRecord/{member}"));
+                if member == "host" || given.is_none_or(Value::is_null) {
+                    set(&mut records.properties, &["soaRecord", member.as_str()], value.clone());
+                }
+            }
         }
         check(ctx, self.0, &records)?;
         Ok(Written::Done(records))
