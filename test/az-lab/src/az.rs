@@ -1,7 +1,7 @@
 //! Running `az`.
 
-use std::path::PathBuf;
-use std::process::Output;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -16,12 +16,22 @@ pub fn az_program() -> Option<PathBuf> {
 }
 
 impl Lab {
-    async fn run(&self, arguments: &[&str]) -> Result<Output> {
+    /// A program in the laboratory's folder and environment. What a transcript may want to know is there too: `FRONT` is
+    /// the front door's own address, `TENANT`, `APP` and `SECRET` are the owner's.
+    fn command(&self, program: &Path) -> Command {
         let proxy = format!("http://{}", self.proxy);
         let dir = self.dir.path();
-        tokio::process::Command::new(&self.program)
-            .args(arguments)
+        let tools = self.program.parent().into_iter().map(Path::to_path_buf);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(tools.chain(std::env::split_paths(&path))).unwrap_or(path);
+        let mut command = Command::new(program);
+        command
             .current_dir(dir)
+            .env("PATH", path)
+            .env("FRONT", format!("https://localhost:{}", self.door.port()))
+            .env("TENANT", self.entra.tenant_id())
+            .env("APP", &self.owner.app_id)
+            .env("SECRET", &self.owner.secret)
             .env("AZURE_CONFIG_DIR", dir.join("az"))
             .env("HOME", dir)
             .env("HTTPS_PROXY", &proxy)
@@ -32,7 +42,19 @@ impl Lab {
             .env("AZURE_CORE_COLLECT_TELEMETRY", "false")
             .env("AZURE_CORE_NO_COLOR", "true")
             .env("AZURE_CORE_OUTPUT", "json")
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Plays the transcript in this file.
+    pub async fn play(&self, file: &Path) -> Result<()> {
+        // az runs for minutes in all, while the cloud it talks to is on the same runtime.
+        tokio::task::block_in_place(|| transcripts::play(|| self.command(Path::new("/bin/bash")), file))
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<Output> {
+        tokio::process::Command::from(self.command(&self.program))
+            .args(arguments)
             .output()
             .await
             .context("failed to run az")

@@ -2,12 +2,14 @@
 //!
 //! [`Lab::start`] has the real directory, front door, providers and data planes in this process, behind one TLS port. A
 //! proxy in front of it answers `CONNECT` for every public name, so an unmodified `az` needs nothing but `HTTPS_PROXY` and
-//! a certificate to trust; [`Lab::az`] runs it so, in a configuration folder of its own.
+//! a certificate to trust; [`Lab::az`] runs it so, in a configuration folder of its own, and [`Lab::play`] plays transcripts.
+//! Machines are simulated and do nothing but be on.
 //!
 //! Does not: run clusters (`testkit` does), listen or connect anywhere but on loopback.
 
 mod adapter;
 mod az;
+mod machines;
 mod proxy;
 mod router;
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arm::{Front, FrontConfig};
 use entra::{Bootstrap, Entra};
+use fabric::{Fabric, SimulatedFabric};
 use kit::Tasks;
 use kit::pki::{Authority, Leaf, Usage};
 use tokio::net::TcpListener;
@@ -47,6 +50,7 @@ pub struct Lab {
     pub dir: tempfile::TempDir,
     program: std::path::PathBuf,
     proxy: std::net::SocketAddr,
+    door: std::net::SocketAddr,
     tasks: Tasks,
 }
 
@@ -95,7 +99,7 @@ impl Lab {
         let behind = door.local_addr()?;
         kit::serve::tls(door, kit::tls::server(certificates)?, router, &tasks);
         let proxy = proxy::start(behind, &tasks).await?;
-        let lab = Self { entra, front, owner, dir, program, proxy, tasks };
+        let lab = Self { entra, front, owner, dir, program, proxy, door: behind, tasks };
         lab.sign_in(&lab.owner.app_id, &lab.owner.secret).await?;
         Ok(Some(lab))
     }
@@ -123,9 +127,12 @@ async fn open_front(state: &std::path::Path, entra: &Arc<Entra>, tasks: &Tasks) 
         clock: Arc::new(kit::SystemClock),
         tasks: tasks.clone(),
     };
+    let fabric = Arc::new(SimulatedFabric::new(Arc::new(machines::Idle), tasks.clone()));
     let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = Front::builder(config)
         .provider(providers::network::provider())
+        .provider(providers::compute::provider(fabric.machines()))
+        .provider(providers::registry::provider(state.join("registry")))
         .provider(providers::managed_identity::provider())
         .provider(providers::storage::provider())
         .provider(insights)
@@ -134,5 +141,7 @@ async fn open_front(state: &std::path::Path, entra: &Arc<Entra>, tasks: &Tasks) 
         .provider(key_vault::provider())
         .build()
         .await?;
+    let (_, names) = tokio::sync::watch::channel(Vec::new());
+    providers::fabric_driver::start(front.resources().clone(), fabric, names, tasks);
     Ok(front)
 }

@@ -25,7 +25,10 @@ impl Service for Router {
         let line = format!("{} {host} {}", request.method(), request.uri());
         let response = if host.contains(".vault.azure.net") {
             self.vault.call(request).await
-        } else if host.starts_with("login.") || host.starts_with("graph.") {
+        } else if host.starts_with("login.")
+            || host.starts_with("graph.")
+            || host.starts_with("localhost") && self.entra.owns_path(request.uri().path())
+        {
             self.entra.service().call(request).await
         } else {
             self.arm.call(request).await

@@ -6,7 +6,6 @@
 pub mod host;
 pub mod image;
 mod lab;
-pub mod transcript;
 mod wait;
 
 pub use lab::{Fabric, Lab, Output, installed, lazurite, skip, tool};

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod coverage;
 mod key_vault;
 mod monitor;
 mod storage;
+mod transcripts;
