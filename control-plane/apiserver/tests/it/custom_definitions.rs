@@ -148,6 +148,45 @@ async fn rules_that_do_not_compile_or_cost_too_much_are_refused() {
     }
 }
 
+/// A text of unknown length that is put together costs too much, even one made of a number; formatting is free. So upstream has it,
+/// whatever its documentation shows.
+#[tokio::test]
+async fn a_message_is_formatted_not_put_together() {
+    let server = start().await;
+    let made = |message: &str| {
+        let number = json!({"type": "integer", "minimum": 0, "maximum": 9});
+        property(
+            json!({"type": "object", "required": ["min", "max"], "properties": {"min": number, "max": number},
+            "x-kubernetes-validations": [{"rule": "self.min <= self.max", "messageExpression": message}]}),
+        )
+    };
+    let refused = server.post(DEFINITIONS, made("'min (' + string(self.min) + ') is too large'")).await;
+    assert_eq!(refused.status, 422);
+    let causes: Vec<(&str, &str)> = refused.body["details"]["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| (cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()))
+        .collect();
+    let root = "spec.validation.openAPIV3Schema";
+    let place = format!("{root}.properties[a].x-kubernetes-validations[0].messageExpression");
+    let dear = |what: &str| {
+        format!(
+            "Forbidden: {what} exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
+        )
+    };
+    let total = dear("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema");
+    let contributed = "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+    let expected = [
+        (place.as_str(), dear("estimated messageExpression cost")),
+        (place.as_str(), contributed.to_owned()),
+        (root, total),
+    ];
+    let expected: Vec<(&str, &str)> = expected.iter().map(|(place, why)| (*place, why.as_str())).collect();
+    assert_eq!(causes, expected);
+    server.post(DEFINITIONS, made("'min (%d) is too large'.format([self.min])")).await.ok();
+}
+
 fn condition<'a>(definition: &'a Value, kind: &str) -> &'a Value {
     let conditions = definition["status"]["conditions"].as_array().unwrap();
     conditions.iter().find(|one| one["type"] == kind).unwrap()

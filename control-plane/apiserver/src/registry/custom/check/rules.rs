@@ -16,6 +16,8 @@ const RULE_COST_MAX: u64 = 10_000_000;
 const SCHEMA_COST_MAX: u64 = 100_000_000;
 /// How many of the dearest rules are named when all together are too dear.
 const NAMED_MAX: usize = 4;
+/// Rules that cost less, a hundredth of the limit, are not named.
+const NAMED_COST_MIN: u64 = SCHEMA_COST_MAX / 100;
 const KEY: &str = "x-kubernetes-validations";
 const REASONS: [&str; 4] =
     ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
@@ -71,6 +73,7 @@ pub(super) fn check(place: &Place<'_>, causes: &mut Vec<Cause>) {
         return;
     }
     let mut dearest = costs;
+    dearest.retain(|(_, cost)| *cost >= NAMED_COST_MIN);
     dearest.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
     for (path, _) in dearest.iter().take(NAMED_MAX) {
         let detail =
