@@ -27,7 +27,7 @@ pub use linux::{LinuxConfig, LinuxFabric};
 pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{
-    Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Machine, NameData, NameRecord,
+    Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Idle, Machine, NameData, NameRecord,
     Network, NextHop, Peer, Peering, PortRange, Power, Probe, ProbeProtocol, Protocol, Route, SecurityRule,
-    Subnet, Wanted, Zone,
+    Subnet, Translation, Wanted, Zone,
 };

@@ -268,6 +268,7 @@ impl Fabric for SimulatedFabric {
 mod tests {
     use super::*;
     use crate::ids::NetworkId;
+    use crate::wanted::Translation;
 
     struct Told;
 
@@ -295,6 +296,7 @@ mod tests {
             rules: Vec::new(),
             ip_forwarding: false,
             outbound: Vec::new(),
+            translation: Translation::default(),
             cpus: 2,
             memory_bytes: 1,
             vm_size: String::new(),

@@ -150,6 +150,11 @@ fn add(config: &LinuxConfig, network: &NetworkId, fact: &Fact, lines: &mut Lines
             router.push(format!("rule add pref 90 fwmark {ENDPOINT_MARK:#x} lookup main"));
         }
         Fact::NoRoute { prefix } => router.push(format!("route replace {prefix} dev nowhere")),
+        Fact::Frontend { address, bridge } => {
+            router.push(format!("route replace {address}/32 dev nowhere"));
+            // Its subnet's bridge answers for it, though no machine there has it.
+            lines.settings.extend(bridge.iter().map(|b| setting(format!("ipv4/conf/{b}/proxy_arp"), "1")));
+        }
         Fact::Pods { prefix, via, .. } => router.push(format!("route replace {prefix} via {via}")),
         Fact::Mark { mark, via, .. } => {
             router.push(format!("route replace default via {via} table {mark}"));
@@ -185,9 +190,12 @@ fn add_between(config: &LinuxConfig, network: &NetworkId, fact: &Fact, router: &
     match fact {
         Fact::PeerLink { network: peer } => join(&peer_link(peer), &peer_link(network), peer),
         Fact::HopLink { link, peer } => join(link, link, peer),
-        Fact::HopEnd { link, peer, via, table } => {
+        Fact::HopEnd { link, peer, via, table, balanced } => {
             join(link, link, peer);
-            router.push(format!("route replace default via {via} table {table}"));
+            router.push(match balanced {
+                true => format!("route replace default dev nowhere table {table}"),
+                false => format!("route replace default via {via} table {table}"),
+            });
             router.push(format!("rule add pref 200 iif {link} lookup {table}"));
         }
         Fact::PeerRoute { prefix, network: peer } => {
@@ -226,6 +234,7 @@ fn remove(network: &NetworkId, fact: &Fact, lines: &mut Lines) {
             router.push(format!("link del {link}"));
         }
         Fact::NoRoute { prefix } => router.push(format!("route del {prefix} dev nowhere")),
+        Fact::Frontend { address, .. } => router.push(format!("route del {address}/32 dev nowhere")),
         Fact::Pods { prefix, via, .. } => router.push(format!("route del {prefix} via {via}")),
         Fact::Mark { mark, .. } => {
             router.push(format!("rule del pref 100 fwmark {mark:#x} lookup {mark}"));

@@ -1,14 +1,15 @@
 //! Health probes of load balancers, sent from 168.63.129.16 in the network's router.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::linux::Netns;
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::config::LinuxConfig;
 use crate::ids::NetworkId;
@@ -16,7 +17,7 @@ use crate::plan::{BackendKey, Health, WIRE_SERVER};
 use crate::wanted::{Probe, ProbeProtocol, Wanted};
 
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-const ANSWER_MAX_BYTES: u64 = 64;
+const ANSWER_MAX_BYTES: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Target {
@@ -117,14 +118,36 @@ async fn probe(
 async fn ask(router: &Netns, target: &Target) -> std::io::Result<bool> {
     let from = SocketAddrV4::new(WIRE_SERVER, 0);
     let to = SocketAddrV4::new(target.address, target.probe.port);
-    let mut stream = router.connect_tcp(Some(from), to).await?;
-    let ProbeProtocol::Http { path } = &target.probe.protocol else { return Ok(true) };
+    let stream = router.connect_tcp(Some(from), to).await?;
+    match &target.probe.protocol {
+        ProbeProtocol::Tcp => Ok(true),
+        ProbeProtocol::Http { path } => get(stream, to, path).await,
+        ProbeProtocol::Https { path } => {
+            let config = kit::anybody::client(None).map_err(std::io::Error::other)?;
+            let name = ServerName::IpAddress(IpAddr::V4(*to.ip()).into());
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            get(connector.connect(name, stream).await?, to, path).await
+        }
+    }
+}
+
+/// Whether the answer to a question is 200.
+async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    to: SocketAddrV4,
+    path: &str,
+) -> std::io::Result<bool> {
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: Load Balancer Agent\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;
+    // The first line is enough: many servers end TLS without saying so.
+    while answer.len() < ANSWER_MAX_BYTES && !answer.contains(&b'\n') {
+        if stream.read_buf(&mut answer).await? == 0 {
+            break;
+        }
+    }
     let line = String::from_utf8_lossy(&answer);
     Ok(line.split(' ').nth(1) == Some("200"))
 }

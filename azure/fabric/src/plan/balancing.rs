@@ -1,9 +1,14 @@
 //! Load balancers as nftables: a new connection gets the mark (floating address) or the address (translation) of
 //! a healthy backend, and keeps it.
+//!
+//! Guarantees: the same client hash leads to the same backend as long as the same backends are healthy, also after
+//! the rules were made anew; a connection stays with its backend when that turns unhealthy. Does not: move
+//! datagrams of a known client away from such a backend.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::hops;
+use super::idle;
 use super::{ENDPOINT_MARK, comment, machine_mark};
 use crate::ids::MachineId;
 use crate::wanted::{Balancer, BalancerRule, Distribution, Machine, Network, Probe, Protocol, Wanted};
@@ -29,95 +34,133 @@ pub(super) fn of_network<'a>(wanted: &'a Wanted, network: &'a Network) -> impl I
     })
 }
 
+/// The rules of a balancer in the order they are asked: one for every port comes after those for one.
+pub(super) fn in_order(balancer: &Balancer) -> Vec<&BalancerRule> {
+    let mut rules: Vec<&BalancerRule> = balancer.rules.iter().collect();
+    rules.sort_by_key(|rule| rule.frontend_port == 0);
+    rules
+}
+
+/// The lines of the table, by chain.
+#[derive(Default)]
+struct Lines {
+    idle: BTreeSet<u32>,
+    steer: Vec<String>,
+    translate: Vec<String>,
+}
+
 /// Body of the table; empty when there is nothing to balance.
 pub(super) fn compile(wanted: &Wanted, network: &Network, health: &Health) -> String {
-    let mut marks = String::new();
-    let mut translations = String::new();
+    let mut lines = Lines::default();
     for endpoint in &network.endpoints {
-        let address = endpoint.address;
+        let (address, target) = (endpoint.address, endpoint.target);
         let name = comment(&endpoint.name);
-        let _ = writeln!(marks, "\t\tip daddr {address} meta mark set {ENDPOINT_MARK:#x}");
-        let _ = writeln!(
-            translations,
-            "\t\tip daddr {address} counter dnat to {} comment \"endpoint {name}\"",
-            endpoint.target
-        );
+        lines.steer.push(format!("ip daddr {address} meta mark set {ENDPOINT_MARK:#x}"));
+        lines
+            .translate
+            .push(format!("ip daddr {address} counter dnat to {target} comment \"endpoint {name}\""));
     }
     for balancer in of_network(wanted, network) {
-        let mut rules: Vec<&BalancerRule> = balancer.rules.iter().collect();
-        // A rule for every port comes after those for one.
-        rules.sort_by_key(|rule| rule.frontend_port == 0);
-        for rule in rules {
-            one(wanted, network, balancer, rule, health, &mut marks, &mut translations);
+        for rule in in_order(balancer) {
+            one(balancer, rule, &backends(wanted, network, rule, health), &mut lines);
         }
     }
-    if marks.is_empty() && translations.is_empty() {
+    let hops = hops::compile(wanted, network, health);
+    if lines.steer.is_empty() && lines.translate.is_empty() && hops.entrances.is_empty() {
         return String::new();
     }
+    lines.steer.push(format!(
+        "ct direction original ct mark != 0 ct mark & {:#x} == 0 meta mark set ct mark",
+        hops::MARK
+    ));
+    lines.steer.extend(hops.entrances);
+    let block = |lines: &[String]| lines.iter().map(|line| format!("\t\t{line}\n")).collect::<String>();
     format!(
-        "\tchain steer {{
+        "{}{}\tchain steer {{
 \t\ttype filter hook prerouting priority -150; policy accept;
-{marks}\t\tct direction original ct mark != 0 meta mark set ct mark
-\t}}
+{}\t}}
 \tchain translate {{
 \t\ttype nat hook prerouting priority -100; policy accept;
-{translations}\t}}
-"
+{}\t}}
+",
+        idle::objects(&lines.idle),
+        hops.chains,
+        block(&lines.steer),
+        block(&lines.translate),
     )
 }
 
-fn one(
-    wanted: &Wanted,
-    network: &Network,
-    balancer: &Balancer,
-    rule: &BalancerRule,
-    health: &Health,
-    marks: &mut String,
-    translations: &mut String,
-) {
-    let every_port = rule.frontend_port == 0 || rule.protocol == Protocol::Any;
-    let ports = match rule.protocol {
-        Protocol::Icmp => return,
+/// Which packets a rule is for, whatever their destination; `None`: it is for none.
+pub(super) fn ports(rule: &BalancerRule) -> Option<String> {
+    let every_port = is_for_every_port(rule);
+    Some(match rule.protocol {
         Protocol::Any => "meta l4proto { tcp, udp }".to_owned(),
         Protocol::Tcp if every_port => "meta l4proto tcp".to_owned(),
         Protocol::Udp if every_port => "meta l4proto udp".to_owned(),
         Protocol::Tcp => format!("tcp dport {}", rule.frontend_port),
         Protocol::Udp => format!("udp dport {}", rule.frontend_port),
-    };
-    let backends: Vec<&Machine> = rule
+        Protocol::Icmp | Protocol::Esp | Protocol::Ah => return None,
+    })
+}
+
+fn is_for_every_port(rule: &BalancerRule) -> bool {
+    rule.frontend_port == 0 || rule.protocol == Protocol::Any
+}
+
+/// Who is asked now.
+pub(super) fn backends<'a>(
+    wanted: &'a Wanted,
+    network: &Network,
+    rule: &BalancerRule,
+    health: &Health,
+) -> Vec<&'a Machine> {
+    let all: Vec<&Machine> = rule
         .backends
         .iter()
         .filter_map(|id| wanted.machines.iter().find(|m| m.id == *id && m.network == network.id))
-        .filter(|m| is_healthy(rule, m, health))
         .collect();
+    let healthy: Vec<&Machine> = all.iter().copied().filter(|m| is_healthy(rule, m, health)).collect();
+    if healthy.is_empty() && rule.all_when_none { all } else { healthy }
+}
+
+/// One of some targets, the same for what a rule's connections have in common.
+pub(super) fn choice(rule: &BalancerRule, targets: &[String]) -> String {
+    if let [only] = targets {
+        return only.clone();
+    }
+    let list: Vec<String> = targets.iter().enumerate().map(|(i, t)| format!("{i} : {t}")).collect();
+    let what = match rule.distribution {
+        Distribution::Connection => "ip saddr . ip daddr . ip protocol . th sport . th dport",
+        Distribution::Client => "ip saddr . ip daddr",
+        Distribution::ClientAndProtocol => "ip saddr . ip daddr . ip protocol",
+    };
+    // A fixed seed: else each replacement of the rules would send all clients elsewhere.
+    format!("jhash {what} mod {} seed 0x1a2b3c map {{ {} }}", targets.len(), list.join(", "))
+}
+
+fn one(balancer: &Balancer, rule: &BalancerRule, backends: &[&Machine], lines: &mut Lines) {
+    let Some(ports) = ports(rule) else { return };
     let name = comment(&rule.name);
     let matched = format!("ip daddr {} {ports} ct state new", balancer.frontend);
-    let choice = |targets: Vec<String>| {
-        if let [only] = targets.as_slice() {
-            return only.clone();
-        }
-        let list: Vec<String> = targets.iter().enumerate().map(|(i, t)| format!("{i} : {t}")).collect();
-        let by = match rule.distribution {
-            Distribution::Connection => "numgen random",
-            Distribution::Client => "jhash ip saddr",
-            Distribution::ClientAndProtocol => "jhash ip saddr . ip protocol",
-        };
-        format!("{by} mod {} map {{ {} }}", targets.len(), list.join(", "))
-    };
+    if rule.idle.after_s > 0 && matches!(rule.protocol, Protocol::Tcp | Protocol::Any) {
+        lines.idle.insert(rule.idle.after_s);
+        lines.steer.extend(idle::lines(&matched, rule.idle, &format!(" of {name}")));
+    }
     if backends.is_empty() {
         // A chain of translations must not drop, so this one does.
-        let _ = writeln!(marks, "\t\t{matched} counter drop comment \"no-healthy-backend of {name}\"");
+        lines.steer.push(format!("{matched} counter drop comment \"no-healthy-backend of {name}\""));
     } else if rule.floating_ip {
-        let targets = backends.iter().map(|m| format!("{:#x}", machine_mark(&m.id))).collect();
-        let _ = writeln!(marks, "\t\t{matched} counter ct mark set {} comment \"{name}\"", choice(targets));
+        let targets: Vec<String> = backends.iter().map(|m| format!("{:#x}", machine_mark(&m.id))).collect();
+        let choice = choice(rule, &targets);
+        lines.steer.push(format!("{matched} counter ct mark set {choice} comment \"{name}\""));
     } else {
-        let port = if every_port { String::new() } else { format!(":{}", rule.backend_port) };
-        let targets = backends.iter().map(|m| m.address.to_string()).collect();
-        let _ = writeln!(
-            translations,
-            "\t\t{matched} counter dnat to {}{port} comment \"{name}\"",
-            choice(targets)
-        );
+        let port = match is_for_every_port(rule) {
+            true => String::new(),
+            false => format!(":{}", rule.backend_port),
+        };
+        let targets: Vec<String> = backends.iter().map(|m| m.address.to_string()).collect();
+        let choice = choice(rule, &targets);
+        lines.translate.push(format!("{matched} counter dnat to {choice}{port} comment \"{name}\""));
     }
 }
 

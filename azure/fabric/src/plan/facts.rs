@@ -67,11 +67,21 @@ pub enum Fact {
         via: Ipv4Addr,
         /// Number of the routing table.
         table: u32,
+        /// The appliance is a load balancer's frontend: marks lead to one of its machines, the table nowhere.
+        #[serde(default)]
+        balanced: bool,
     },
     /// A prefix that leads nowhere.
     NoRoute {
         /// The prefix.
         prefix: Ipv4Net,
+    },
+    /// The address of a private load balancer: what none of its rules takes leads nowhere.
+    Frontend {
+        /// The address.
+        address: Ipv4Addr,
+        /// The bridge of the subnet it is in, which answers for it.
+        bridge: Option<String>,
     },
     /// A prefix routed to a machine's address.
     Pods {
@@ -166,6 +176,7 @@ impl fmt::Display for Fact {
             Fact::HopLink { link, peer } => write!(f, "link {link} to an appliance in {peer}"),
             Fact::HopEnd { link, peer, via, .. } => write!(f, "link {link} from {peer} to {via}"),
             Fact::NoRoute { prefix } => write!(f, "no route {prefix}"),
+            Fact::Frontend { address, .. } => write!(f, "frontend {address}"),
             Fact::Port { machine, bridge, address, gateway, .. } => {
                 write!(f, "port {machine} on {bridge} {address} gateway {gateway}")
             }

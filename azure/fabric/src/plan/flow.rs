@@ -63,11 +63,12 @@ fn matches(wanted: &Wanted, network: &Network, rule: &SecurityRule, flow: &Flow)
     let port = |ranges: &[PortRange], port: u16| {
         ranges.is_empty() || ranges.iter().any(|r| (r.first..=r.last).contains(&port))
     };
+    // What has no ports is not asked for them.
+    let no_ports = matches!(rule.protocol, Protocol::Icmp | Protocol::Esp | Protocol::Ah);
     protocol
         && side(&rule.sources, from.0)
         && side(&rule.destinations, to.0)
-        && port(&rule.source_ports, from.1)
-        && port(&rule.destination_ports, to.1)
+        && (no_ports || port(&rule.source_ports, from.1) && port(&rule.destination_ports, to.1))
 }
 
 fn covers(wanted: &Wanted, network: &Network, peer: &Peer, address: Ipv4Addr) -> bool {

@@ -7,9 +7,12 @@ mod balancing;
 mod counters;
 mod facts;
 mod flow;
+mod hops;
+mod idle;
 mod routing;
 mod rules;
 mod security;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::facts::{Fact, Hop, bridge_name, number};
+use super::hops;
+use super::security::elements;
 use crate::ids::NetworkId;
 use crate::wanted::{Network, NextHop, Subnet, Wanted};
 
@@ -105,11 +107,20 @@ fn reserved(network: &Network) -> impl Iterator<Item = Ipv4Net> + '_ {
     RESERVED.into_iter().filter(move |range| !known().any(|p| p.contains(range)))
 }
 
+/// The addresses of private load balancers in a network.
+fn private_frontends<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = Ipv4Addr> + 'a {
+    wanted.balancers.iter().filter(|b| b.network.as_ref() == Some(&network.id)).map(|b| b.frontend)
+}
+
 /// What the router of a network holds for its routes.
 pub(super) fn facts(wanted: &Wanted, network: &Network, facts: &mut BTreeSet<Fact>) {
     facts.insert(Fact::Ground);
     for prefix in reserved(network) {
         facts.insert(Fact::NoRoute { prefix });
+    }
+    for address in private_frontends(wanted, network) {
+        let subnet = network.subnets.iter().find(|s| s.prefix.contains(&address));
+        facts.insert(Fact::Frontend { address, bridge: subnet.map(|s| bridge_name(&s.name)) });
     }
     for peering in &network.peerings {
         facts.insert(Fact::PeerLink { network: peering.network.clone() });
@@ -123,7 +134,14 @@ pub(super) fn facts(wanted: &Wanted, network: &Network, facts: &mut BTreeSet<Fac
         }
         if hop.to == network.id {
             let table = 0x4000_0000 | (number(&hop.link()) >> 4);
-            facts.insert(Fact::HopEnd { link: hop.link(), peer: hop.from.clone(), via: hop.via, table });
+            let balanced = hops::balancer(wanted, network, hop.via).is_some();
+            facts.insert(Fact::HopEnd {
+                link: hop.link(),
+                peer: hop.from.clone(),
+                via: hop.via,
+                table,
+                balanced,
+            });
         }
     }
     network.subnets.iter().for_each(|subnet| user_routes(wanted, network, subnet, facts));
@@ -157,6 +175,10 @@ fn user_routes(wanted: &Wanted, network: &Network, subnet: &Subnet, facts: &mut 
 }
 
 fn appliance(wanted: &Wanted, network: &Network, via: Ipv4Addr) -> Hop {
+    if hops::balancer(wanted, network, via).is_some() {
+        // Marks lead there before this is asked.
+        return Hop::Nowhere;
+    }
     if network.subnets.iter().any(|s| s.prefix.contains(&via)) {
         return Hop::Via(via);
     }
@@ -168,15 +190,15 @@ fn appliance(wanted: &Wanted, network: &Network, via: Ipv4Addr) -> Hop {
 
 /// An appliance in a peered network: packets for it go over a link of their own, since its router must not look at
 /// their destination.
-struct RemoteHop {
+pub(super) struct RemoteHop {
     from: NetworkId,
-    to: NetworkId,
-    via: Ipv4Addr,
+    pub to: NetworkId,
+    pub via: Ipv4Addr,
 }
 
 impl RemoteHop {
     /// Name of the link, the same at both ends.
-    fn link(&self) -> String {
+    pub fn link(&self) -> String {
         format!("h-{:08x}", number(&format!("{} {} {}", self.from, self.to, self.via)))
     }
 }
@@ -189,7 +211,7 @@ fn remote(wanted: &Wanted, network: &Network, via: Ipv4Addr) -> Option<RemoteHop
     })
 }
 
-fn remote_hops(wanted: &Wanted) -> Vec<RemoteHop> {
+pub(super) fn remote_hops(wanted: &Wanted) -> Vec<RemoteHop> {
     let mut hops = Vec::new();
     for network in &wanted.networks {
         for route in network.subnets.iter().flat_map(|s| &s.routes) {
@@ -203,7 +225,7 @@ fn remote_hops(wanted: &Wanted) -> Vec<RemoteHop> {
 }
 
 /// Lines that drop and count what a route leads nowhere, the longest prefix first.
-pub(super) fn dropping(network: &Network) -> Vec<String> {
+pub(super) fn dropping(wanted: &Wanted, network: &Network) -> Vec<String> {
     let mut lines: Vec<(u8, String)> = Vec::new();
     for subnet in &network.subnets {
         let bridge = bridge_name(&subnet.name);
@@ -223,6 +245,13 @@ pub(super) fn dropping(network: &Network) -> Vec<String> {
     }
     lines.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
     let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+    let frontends: Vec<Ipv4Net> = private_frontends(wanted, network).map(Ipv4Net::from).collect();
+    if !frontends.is_empty() {
+        let frontends = elements(&frontends);
+        lines.push(format!(
+            "oifname \"nowhere\" ip daddr {frontends} counter drop comment \"no-rule-of-a-load-balancer\""
+        ));
+    }
     lines.extend(
         reserved(network)
             .map(|p| format!("oifname \"nowhere\" ip daddr {p} counter drop comment \"route {p} None\"")),

@@ -12,14 +12,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
 use super::counters::Checkpoint;
 use super::facts::{bridge_name, number};
 use super::security::{chain, elements};
-use super::{METADATA, WIRE_SERVER, balancing, comment, routing, transit_address};
+use super::{METADATA, WIRE_SERVER, comment, hops, routing, sources};
 use crate::wanted::{Direction, Machine, Network, SecurityRule, Wanted};
 
 /// Chains of groups: by name, with their lines and who is behind them.
@@ -76,7 +75,7 @@ pub(super) fn groups(wanted: &Wanted, network: &Network) -> Groups {
     gates(wanted, network).groups
 }
 
-fn machines<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = &'a Machine> {
+pub(super) fn machines<'a>(wanted: &'a Wanted, network: &'a Network) -> impl Iterator<Item = &'a Machine> {
     wanted.machines.iter().filter(|m| m.network == network.id)
 }
 
@@ -97,6 +96,7 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
     let _ = writeln!(text, "\tset vnet {{ type ipv4_addr; flags interval; elements = {vnet} }}");
     let guard = Guard::of(wanted, network);
     text.push_str(&guard.sets);
+    text.push_str(&sources::sets(wanted, network));
     let map = |key: &str, entries: &[String]| match entries {
         [] => Vec::new(),
         _ => vec![format!("{key} vmap {{ {} }}", entries.join(", "))],
@@ -129,7 +129,7 @@ fn write_chain(text: &mut String, name: &str, hook: &str, lines: &[String]) {
 struct Guard {
     sets: String,
     leaving: Option<&'static str>,
-    arriving: Option<&'static str>,
+    arriving: Vec<String>,
 }
 
 impl Guard {
@@ -161,9 +161,14 @@ impl Guard {
             leaving: Some(
                 "ether saddr @guarded_from ether saddr . ip saddr != @own_source counter drop comment \"source-address-of-another\"",
             ),
-            arriving: Some(
-                "meta mark 0 rt ip nexthop @guarded_to rt ip nexthop . ip daddr != @own_destination counter drop comment \"ip-forwarding-is-off\"",
-            ),
+            // A mark leads to a backend with a floating address, whatever the destination; that of a next hop does not.
+            arriving: ["meta mark 0".to_owned(), format!("meta mark != 0 ct mark & {:#x} != 0", hops::MARK)]
+                .map(|when| {
+                    format!(
+                        "{when} rt ip nexthop @guarded_to rt ip nexthop . ip daddr != @own_destination counter drop comment \"ip-forwarding-is-off\""
+                    )
+                })
+                .to_vec(),
         }
     }
 }
@@ -182,10 +187,10 @@ fn hooks(wanted: &Wanted, network: &Network, guard: &Guard) -> String {
         "ct state vmap { established : accept, related : accept }".to_owned(),
         "ct state invalid counter drop comment \"no-such-connection\"".to_owned(),
     ];
-    forward.extend(routing::dropping(network));
+    forward.extend(routing::dropping(wanted, network));
     forward.extend(peerings(network));
-    forward.extend(without_address(wanted, network));
-    forward.extend(guard.arriving.map(str::to_owned));
+    forward.extend(sources::refusing(wanted, network));
+    forward.extend(guard.arriving.clone());
     forward.push("jump inbound".to_owned());
     write_chain(&mut text, "forward", "filter hook forward priority 0; policy accept", &forward);
     let _ = write!(
@@ -206,7 +211,7 @@ fn hooks(wanted: &Wanted, network: &Network, guard: &Guard) -> String {
 \t}}
 "
     );
-    let postrouting = sources(wanted, network);
+    let postrouting = sources::translations(wanted, network);
     write_chain(&mut text, "postrouting", "nat hook postrouting priority 100; policy accept", &postrouting);
     text
 }
@@ -236,71 +241,8 @@ fn peerings(network: &Network) -> Vec<String> {
     lines
 }
 
-/// Machines of private subnets that nothing gives a source address.
-fn without_address(wanted: &Wanted, network: &Network) -> Option<String> {
-    let mut prefixes = Vec::new();
-    for subnet in network.subnets.iter().filter(|s| s.private && s.nat.is_empty()) {
-        for machine in machines(wanted, network).filter(|m| m.subnet == subnet.name) {
-            if machine.outbound.is_empty() {
-                prefixes.extend(owned(machine));
-            }
-        }
-    }
-    (!prefixes.is_empty()).then(|| {
-        format!(
-            "oifname \"uplink\" meta mark 0 ip saddr {} counter drop comment \"no-outbound-address\"",
-            elements(&prefixes)
-        )
-    })
-}
-
-/// With which source address packets leave: that of a private link, then NAT gateway, outbound rule, the network's.
-fn sources(wanted: &Wanted, network: &Network) -> Vec<String> {
-    let mut lines = Vec::new();
-    for balancer in balancing::of_network(wanted, network) {
-        if let Some(source) = balancer.source {
-            let frontend = balancer.frontend;
-            lines.push(format!(
-                "ct original ip daddr {frontend} counter snat to {source} comment \"private-link\""
-            ));
-        }
-    }
-    let transit = transit_address(&network.id);
-    if !network.endpoints.is_empty() {
-        lines.push(format!(
-            "oifname \"uplink\" ct status dnat counter snat to {transit} comment \"endpoint\""
-        ));
-    }
-    for subnet in network.subnets.iter().filter(|s| !s.nat.is_empty()) {
-        let mut members = vec![subnet.prefix];
-        let here = machines(wanted, network).filter(|m| m.subnet == subnet.name);
-        members.extend(here.flat_map(|m| m.routed_prefixes.iter().copied()));
-        lines.push(leave_as(&members, &subnet.nat, "nat-gateway"));
-    }
-    let mut shared: BTreeMap<&[Ipv4Addr], Vec<Ipv4Net>> = BTreeMap::new();
-    for machine in machines(wanted, network).filter(|m| !m.outbound.is_empty()) {
-        shared.entry(&machine.outbound).or_default().extend(owned(machine));
-    }
-    lines.extend(shared.iter().map(|(addresses, members)| leave_as(members, addresses, "outbound-rule")));
-    let default = network.outbound.unwrap_or(transit);
-    lines.push(format!("oifname \"uplink\" counter snat to {default} comment \"default-outbound\""));
-    lines
-}
-
-fn leave_as(members: &[Ipv4Net], addresses: &[Ipv4Addr], why: &str) -> String {
-    let members = elements(members);
-    let to = match addresses {
-        [one] => one.to_string(),
-        many => {
-            let list: Vec<String> = many.iter().enumerate().map(|(i, a)| format!("{i} : {a}")).collect();
-            format!("jhash ip saddr . ip daddr mod {} map {{ {} }}", many.len(), list.join(", "))
-        }
-    };
-    format!("oifname \"uplink\" ip saddr {members} counter snat to {to} comment \"{why}\"")
-}
-
 /// The addresses a machine sends from.
-fn owned(machine: &Machine) -> Vec<Ipv4Net> {
+pub(super) fn owned(machine: &Machine) -> Vec<Ipv4Net> {
     let mut all = vec![Ipv4Net::from(machine.address)];
     all.extend(machine.routed_prefixes.iter().map(Ipv4Net::trunc));
     all

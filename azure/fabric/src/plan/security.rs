@@ -97,7 +97,10 @@ fn ports(rule: &SecurityRule) -> String {
         Protocol::Any => None,
         Protocol::Tcp => Some("tcp"),
         Protocol::Udp => Some("udp"),
-        Protocol::Icmp => return "ip protocol icmp".into(),
+        // These have no ports; what a rule says of them is not asked.
+        Protocol::Icmp => return "meta l4proto icmp".into(),
+        Protocol::Esp => return "meta l4proto esp".into(),
+        Protocol::Ah => return "meta l4proto ah".into(),
     };
     let all =
         |ranges: &[PortRange]| ranges.is_empty() || ranges.iter().any(|r| r.first == 0 && r.last == u16::MAX);

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::wanted::{
     Access, Direction, Network, NextHop, Peer, Peering, PortRange, Protocol, Route, SecurityRule, Subnet,
+    Translation,
 };
 
 fn network() -> Network {
@@ -17,6 +18,7 @@ fn network() -> Network {
             rules: Vec::new(),
             routes: Vec::new(),
             nat: Vec::new(),
+            translation: Translation::default(),
             private: false,
         }],
         outbound: Some(Ipv4Addr::new(20, 2, 0, 4)),
@@ -38,6 +40,7 @@ fn machine(id: &str, last: u8) -> Machine {
         rules: Vec::new(),
         ip_forwarding: false,
         outbound: Vec::new(),
+        translation: Translation::default(),
         cpus: 2,
         memory_bytes: 1 << 30,
         vm_size: "Standard_D2s_v3".into(),
@@ -99,7 +102,7 @@ fn from_nothing_everything_is_made() {
             + aaaaaaaa: mark 0x10000001 via 10.224.0.4
             + aaaaaaaa: mark 0x10000002 via 10.224.0.5
             + aaaaaaaa: public 20.2.0.4
-            replace rules of aaaaaaaa (45 lines)
+            replace rules of aaaaaaaa (46 lines)
             image machine 00000001 generation 1
             start machine 00000001
             image machine 00000002 generation 1
@@ -137,16 +140,16 @@ fn one_machine_goes_another_is_reimaged() {
         &new,
         &after(&old, Life::Alive),
         expect![[r#"
-        generation 7
-        delete machine 00000001
-        stop machine 00000002
-        - aaaaaaaa: port 00000001 on br-7a660e24 10.224.0.4/16 gateway 10.224.0.1
-        - aaaaaaaa: route 10.244.4.0/24 via 10.224.0.4
-        - aaaaaaaa: mark 0x10000001 via 10.224.0.4
-        replace rules of aaaaaaaa (45 lines)
-        image machine 00000002 generation 2
-        start machine 00000002
-    "#]],
+            generation 7
+            delete machine 00000001
+            stop machine 00000002
+            - aaaaaaaa: port 00000001 on br-7a660e24 10.224.0.4/16 gateway 10.224.0.1
+            - aaaaaaaa: route 10.244.4.0/24 via 10.224.0.4
+            - aaaaaaaa: mark 0x10000001 via 10.224.0.4
+            replace rules of aaaaaaaa (46 lines)
+            image machine 00000002 generation 2
+            start machine 00000002
+        "#]],
     );
 }
 

@@ -42,6 +42,21 @@ pub struct BalancerRule {
     pub backends: Vec<MachineId>,
     /// Health probe; `None`: backends are always taken as healthy.
     pub probe: Option<Probe>,
+    /// With no healthy backend all are asked instead of none (`noHealthyBackendsBehavior` `AllProbedUp`).
+    #[serde(default)]
+    pub all_when_none: bool,
+    /// What becomes of connections on which nothing is said.
+    #[serde(default)]
+    pub idle: Idle,
+}
+
+/// What becomes of a connection on which nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Idle {
+    /// Seconds after which it is forgotten; 0: when the kernel thinks so.
+    pub after_s: u32,
+    /// Who still speaks on it then is told by a TCP reset; else its packets are dropped.
+    pub reset: bool,
 }
 
 /// Which connections go to the same backend.
@@ -76,6 +91,11 @@ pub enum ProbeProtocol {
     Tcp,
     /// `GET path` must answer 200.
     Http {
+        /// The path.
+        path: String,
+    },
+    /// The same over TLS; whose certificate it is, is not asked.
+    Https {
         /// The path.
         path: String,
     },

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineId, NetworkId};
 
-pub use balancing::{Balancer, BalancerRule, Distribution, Probe, ProbeProtocol};
+pub use balancing::{Balancer, BalancerRule, Distribution, Idle, Probe, ProbeProtocol};
 pub use names::{NameData, NameRecord, Zone};
-pub use routing::{Endpoint, NextHop, Peering, Route};
+pub use routing::{Endpoint, NextHop, Peering, Route, Translation};
 pub use security::{Access, Direction, Peer, PortRange, Protocol, SecurityRule};
 
 /// Everything that shall exist. What is not in it shall not exist.
@@ -80,6 +80,9 @@ pub struct Subnet {
     /// Source addresses of its NAT gateway; they win over everything else.
     #[serde(default)]
     pub nat: Vec<Ipv4Addr>,
+    /// How the NAT gateway gives them.
+    #[serde(default)]
+    pub translation: Translation,
     /// Machines without a source address of their own do not reach the internet (`defaultOutboundAccess` false).
     #[serde(default)]
     pub private: bool,
@@ -117,6 +120,9 @@ pub struct Machine {
     /// Source addresses on the internet that its outbound rules give it.
     #[serde(default)]
     pub outbound: Vec<Ipv4Addr>,
+    /// How it is given them.
+    #[serde(default)]
+    pub translation: Translation,
     /// Processors.
     pub cpus: u32,
     /// Memory.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::{Idle, PortRange};
 use crate::ids::NetworkId;
 
 /// A user-defined route.
@@ -29,6 +30,18 @@ pub enum NextHop {
     VnetLocal,
     /// Dropped.
     None,
+}
+
+/// How packets get the source addresses that they leave with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Translation {
+    /// Source ports that may be used of each address; `None`: all from 1024. One whose last port lies before its first
+    /// has none.
+    #[serde(default)]
+    pub ports: Option<PortRange>,
+    /// What becomes of connections on which nothing is said.
+    #[serde(default)]
+    pub idle: Idle,
 }
 
 /// A network that this one is peered with; the other one holds the mirror image.

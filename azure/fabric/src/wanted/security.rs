@@ -55,6 +55,10 @@ pub enum Protocol {
     Udp,
     /// ICMP.
     Icmp,
+    /// Encapsulated payload of IPsec.
+    Esp,
+    /// Authentication header of IPsec.
+    Ah,
 }
 
 /// One side of a rule.
@@ -73,7 +77,7 @@ pub enum Peer {
 }
 
 /// Ports `first..=last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortRange {
     /// First port.
     pub first: u16,

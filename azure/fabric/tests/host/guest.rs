@@ -1,5 +1,8 @@
 //! What runs in a test's machine: says that it is up, then obeys lines sent to port 7000.
 
+mod held;
+mod servers;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
@@ -55,6 +58,21 @@ fn obey(line: &str) -> std::io::Result<String> {
             std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
             Ok("ok".into())
         }
+        "echo" => {
+            servers::echo(rest)?;
+            Ok("ok".into())
+        }
+        "health" => {
+            let mut words = rest.split(' ');
+            let mut word = || words.next().unwrap_or_default();
+            servers::health(word(), word(), word())
+        }
+        "hold" => held::hold(rest),
+        "say" => held::say(rest),
+        "many" => {
+            let (count, to) = rest.split_once(' ').unwrap_or(("1", rest));
+            many(count.parse().map_err(std::io::Error::other)?, to)
+        }
         "http-serve" => {
             let (port, status) = rest.split_once(' ').unwrap_or((rest, "200"));
             let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
@@ -83,6 +101,16 @@ fn obey(line: &str) -> std::io::Result<String> {
         "name" => name(rest),
         _ => Ok("what?".into()),
     }
+}
+
+/// Asks as often as told and says how often each answer came.
+fn many(count: usize, to: &str) -> std::io::Result<String> {
+    let to: SocketAddr = to.parse().map_err(std::io::Error::other)?;
+    let mut answers: std::collections::BTreeMap<String, usize> = Default::default();
+    for _ in 0..count {
+        *answers.entry(ask(to, "")?).or_default() += 1;
+    }
+    Ok(answers.iter().map(|(answer, count)| format!("{answer}={count}")).collect::<Vec<_>>().join(" "))
 }
 
 fn ask(to: SocketAddr, question: &str) -> std::io::Result<String> {

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod balancers;
+mod exits;
 mod guest;
 mod network;
 mod scenes;
@@ -38,6 +40,11 @@ fn main() -> ExitCode {
         trial("packets_leave_with_the_address_that_is_wanted", network::sources),
         trial("private_zones_answer_where_they_are_linked", network::zones),
         trial("probes_decide_who_is_asked_and_a_private_link_hides_the_client", network::balancing),
+        trial("one_port_leads_to_one_machine_and_private_frontends_keep_their_address", balancers::frontends),
+        trial("clients_stay_with_a_backend_and_connections_outlive_a_probe", balancers::distribution),
+        trial("a_balancer_is_the_next_hop_to_several_appliances", balancers::next_hop),
+        trial("ports_of_source_addresses_run_out", exits::ports),
+        trial("who_says_nothing_is_forgotten", exits::idle),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -5,26 +5,27 @@ use std::time::Duration;
 
 use ::fabric::plan::{Checkpoint, Counter};
 use ::fabric::{
-    Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Fabric, LinuxFabric, Machine,
+    Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Fabric, Idle, LinuxFabric, Machine,
     MachineId, NameData, NameRecord, Network, NetworkId, NextHop, Peer, Peering, Place, PortRange, Power,
-    Probe, ProbeProtocol, Protocol, Route, SecurityRule, Subnet, Wanted, Zone,
+    Probe, ProbeProtocol, Protocol, Route, SecurityRule, Subnet, Translation, Wanted, Zone,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::scenes::{Outcome, all_running, open, order_in, run, same, text};
 
-fn subnet(name: &str, prefix: &str) -> Subnet {
+pub fn subnet(name: &str, prefix: &str) -> Subnet {
     Subnet {
         name: name.into(),
         prefix: prefix.parse().unwrap(),
         rules: Vec::new(),
         routes: Vec::new(),
         nat: Vec::new(),
+        translation: Translation::default(),
         private: false,
     }
 }
 
-fn network(id: &str, prefix: &str, subnets: Vec<Subnet>) -> Network {
+pub fn network(id: &str, prefix: &str, subnets: Vec<Subnet>) -> Network {
     Network {
         id: NetworkId::of(id),
         resource_id: id.into(),
@@ -37,7 +38,7 @@ fn network(id: &str, prefix: &str, subnets: Vec<Subnet>) -> Network {
     }
 }
 
-fn machine(network: &str, subnet: &str, address: &str) -> Machine {
+pub fn machine(network: &str, subnet: &str, address: &str) -> Machine {
     let resource_id = format!("{network}/{address}");
     Machine {
         id: MachineId::of(&resource_id),
@@ -50,6 +51,7 @@ fn machine(network: &str, subnet: &str, address: &str) -> Machine {
         rules: Vec::new(),
         ip_forwarding: false,
         outbound: Vec::new(),
+        translation: Translation::default(),
         cpus: 1,
         memory_bytes: 1 << 28,
         vm_size: "Standard_B1s".into(),
@@ -62,7 +64,7 @@ fn machine(network: &str, subnet: &str, address: &str) -> Machine {
     }
 }
 
-fn deny(name: &str, direction: Direction, port: u16) -> SecurityRule {
+pub fn deny(name: &str, direction: Direction, port: u16) -> SecurityRule {
     SecurityRule {
         name: name.into(),
         priority: 100,
@@ -76,7 +78,7 @@ fn deny(name: &str, direction: Direction, port: u16) -> SecurityRule {
     }
 }
 
-fn peering(to: &str, prefix: &str) -> Peering {
+pub fn peering(to: &str, prefix: &str) -> Peering {
     Peering {
         name: format!("to{}", to.replace('/', "-")),
         network: NetworkId::of(to),
@@ -87,26 +89,26 @@ fn peering(to: &str, prefix: &str) -> Peering {
 }
 
 /// Applies the next generation of a wish.
-async fn apply(fabric: &LinuxFabric, wish: &mut Wanted) -> Outcome {
+pub async fn apply(fabric: &LinuxFabric, wish: &mut Wanted) -> Outcome {
     wish.generation += 1;
     fabric.apply(wish.clone()).await.map(drop).map_err(text)
 }
 
-async fn order(fabric: &LinuxFabric, machine: &Machine, order: &str) -> Result<String, String> {
+pub async fn order(fabric: &LinuxFabric, machine: &Machine, order: &str) -> Result<String, String> {
     let network = machine.resource_id.rsplit_once('/').unwrap().0.to_owned();
     order_in(fabric, &network, machine.address, order).await
 }
 
-const TIMED_OUT: &str = "error: connection timed out";
+pub const TIMED_OUT: &str = "error: connection timed out";
 
-async fn counter(fabric: &LinuxFabric, network: &str, rule: &str) -> Result<Counter, String> {
+pub async fn counter(fabric: &LinuxFabric, network: &str, rule: &str) -> Result<Counter, String> {
     let all = fabric.counters(&NetworkId::of(network)).await.map_err(text)?;
     let found = all.iter().filter(|c| c.rule == rule).max_by_key(|c| c.packets).cloned();
     found.ok_or_else(|| format!("no counter `{rule}` in {all:#?}"))
 }
 
 /// The counter of a reason to drop has counted, at this place.
-async fn dropped(fabric: &LinuxFabric, network: &str, rule: &str, place: &Checkpoint) -> Outcome {
+pub async fn dropped(fabric: &LinuxFabric, network: &str, rule: &str, place: &Checkpoint) -> Outcome {
     let found = counter(fabric, network, rule).await?;
     match found.packets > 0 && found.access == Access::Deny && found.checkpoint == *place {
         true => Ok(()),
@@ -221,7 +223,7 @@ pub fn peerings() -> Outcome {
 }
 
 /// How many packets a machine has passed on.
-async fn forwarded(fabric: &LinuxFabric, machine: &Machine) -> Result<u64, String> {
+pub async fn forwarded(fabric: &LinuxFabric, machine: &Machine) -> Result<u64, String> {
     let snmp = order(fabric, machine, "read /proc/net/snmp").await?;
     let mut lines = snmp.lines().filter(|line| line.starts_with("Ip: "));
     let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
@@ -410,6 +412,8 @@ pub fn balancing() -> Outcome {
                     floating_ip: false,
                     backends: vec![a.id.clone(), b.id.clone()],
                     probe: Some(probe),
+                    all_when_none: false,
+                    idle: Idle::default(),
                 }],
             }],
             ..Wanted::default()
@@ -453,6 +457,8 @@ pub fn balancing() -> Outcome {
             floating_ip: false,
             backends: vec![a.id.clone()],
             probe: None,
+            all_when_none: false,
+            idle: Idle::default(),
         };
         let balancer =
             |frontend, network, source| Balancer { frontend, network, source, rules: vec![rule.clone()] };
@@ -479,7 +485,7 @@ pub fn balancing() -> Outcome {
 }
 
 /// Repeats `nudge` and `good` until it is.
-async fn until(good: impl AsyncFn() -> Outcome, nudge: impl AsyncFn() -> Outcome) -> Outcome {
+pub async fn until(good: impl AsyncFn() -> Outcome, nudge: impl AsyncFn() -> Outcome) -> Outcome {
     let mut last = String::new();
     let trying = async {
         loop {

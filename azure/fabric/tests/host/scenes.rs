@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::fabric::{
-    Access, Balancer, BalancerRule, Direction, Distribution, Fabric, ImdsTokenError, ImdsTokenRequest,
+    Access, Balancer, BalancerRule, Direction, Distribution, Fabric, Idle, ImdsTokenError, ImdsTokenRequest,
     ImdsTokens, LinuxConfig, LinuxFabric, Machine, MachineId, MachineState, Network, NetworkId, Peer, Place,
-    PortRange, Power, Probe, ProbeProtocol, Protocol, SecurityRule, Subnet, Wanted,
+    PortRange, Power, Probe, ProbeProtocol, Protocol, SecurityRule, Subnet, Translation, Wanted,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -71,6 +71,7 @@ fn network() -> Network {
             rules: Vec::new(),
             routes: Vec::new(),
             nat: Vec::new(),
+            translation: Translation::default(),
             private: false,
         }],
         outbound: Some(Ipv4Addr::new(20, 2, 0, 4)),
@@ -97,6 +98,7 @@ fn machine(number: u8) -> Machine {
         rules: Vec::new(),
         ip_forwarding: false,
         outbound: Vec::new(),
+        translation: Translation::default(),
         cpus: 2,
         memory_bytes: 1 << 30,
         vm_size: "Standard_D2s_v3".into(),
@@ -348,6 +350,8 @@ pub fn balancer() -> Outcome {
             distribution: Distribution::default(),
             backends: wish.machines.iter().map(|m| m.id.clone()).collect(),
             probe: Some(Probe { protocol: ProbeProtocol::Tcp, port: 7000, interval_s: 1, threshold: 1 }),
+            all_when_none: false,
+            idle: Idle::default(),
         };
         let rules = vec![rule("floating", 7000, true), rule("translated", 80, false)];
         wish.balancers = vec![Balancer { frontend, network: None, source: None, rules }];

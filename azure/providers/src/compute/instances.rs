@@ -79,6 +79,8 @@ pub struct Instance {
     pub subnet: ResourceId,
     /// Backend pools it is in.
     pub pools: Vec<ResourceId>,
+    /// Pools of inbound NAT rules that give it a port.
+    pub nat_pools: Vec<ResourceId>,
     /// Security group of its interface.
     pub group: Option<ResourceId>,
     /// Application security groups of its interface.
@@ -109,6 +111,7 @@ impl Instance {
             address: private.address,
             subnet: private.subnet.clone(),
             pools: uses::pools_of(&set),
+            nat_pools: uses::nat_pools_of(&set),
             group: text(interface, "/properties/networkSecurityGroup/id")
                 .and_then(|id| ResourceId::parse(id).ok()),
             application_groups: list(interface, "/properties/ipConfigurations")

@@ -128,6 +128,7 @@ fn one_rule(network: Option<&Network>, rule: &SecurityRule) -> Value {
         "name": rule_name(rule),
         "protocol": match rule.protocol {
             Protocol::Any => "All", Protocol::Tcp => "Tcp", Protocol::Udp => "Udp", Protocol::Icmp => "Icmp",
+            Protocol::Esp => "Esp", Protocol::Ah => "Ah",
         },
         "sourcePortRange": source_ports.first(), "destinationPortRange": destination_ports.first(),
         "sourcePortRanges": source_ports, "destinationPortRanges": destination_ports,

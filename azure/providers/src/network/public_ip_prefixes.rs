@@ -41,6 +41,12 @@ pub fn block(prefix: &Resource) -> Option<Ipv4Net> {
     text(&prefix.properties, "/ipPrefix")?.parse().ok()
 }
 
+/// Every address of a prefix: as on Azure none is kept back.
+pub fn addresses(prefix: &Resource) -> Vec<Ipv4Addr> {
+    let Some(block) = block(prefix) else { return Vec::new() };
+    (u32::from(block.network())..=u32::from(block.broadcast())).map(Ipv4Addr::from).collect()
+}
+
 /// Public addresses that were taken from a prefix.
 fn members(resources: &Resources, prefix: &ResourceId) -> Vec<String> {
     uses::all(resources, super::public_ips::TYPE)

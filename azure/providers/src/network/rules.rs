@@ -207,8 +207,8 @@ fn translate(rule: &Value, members: &dyn Fn(&ResourceId) -> Vec<Ipv4Addr>) -> Op
         "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
         "icmp" => Protocol::Icmp,
-        // Nothing in the fabric speaks these.
-        "esp" | "ah" => return None,
+        "esp" => Protocol::Esp,
+        "ah" => Protocol::Ah,
         _ => Protocol::Any,
     };
     let peers = |side: &str| -> Vec<Peer> {

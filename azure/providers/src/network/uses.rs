@@ -183,10 +183,19 @@ pub fn addresses_in_application_group(resources: &Resources, group: &ResourceId)
 
 /// The ids of the backend pools that a scale set's interfaces are in.
 pub fn pools_of(set: &Resource) -> Vec<ResourceId> {
+    named_by(set, "/properties/loadBalancerBackendAddressPools")
+}
+
+/// The ids of the pools of inbound NAT rules that a scale set's interfaces name.
+pub fn nat_pools_of(set: &Resource) -> Vec<ResourceId> {
+    named_by(set, "/properties/loadBalancerInboundNatPools")
+}
+
+fn named_by(set: &Resource, member: &str) -> Vec<ResourceId> {
     interfaces(set)
         .iter()
         .flat_map(|i| list(i, "/properties/ipConfigurations"))
-        .flat_map(|ip| list(ip, "/properties/loadBalancerBackendAddressPools"))
+        .flat_map(|ip| list(ip, member))
         .filter_map(|pool| text(pool, "/id"))
         .filter_map(|id| ResourceId::parse(id).ok())
         .collect()

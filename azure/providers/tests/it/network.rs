@@ -211,3 +211,69 @@ async fn what_is_taken_by_another_is_refused() {
     world.put(&id(PIP, "a"), named.clone()).await.unwrap();
     assert_eq!(world.put(&id(PIP, "b"), named).await.unwrap_err().code, "DnsRecordInUse");
 }
+
+#[tokio::test]
+async fn inbound_nat_probes_and_ports_reach_the_fabric() {
+    let world = World::new().await;
+    let (pip, lb, vnet, set) = (id(PIP, "a"), id(LB, "lb"), id(VNET, "v"), id(SET, "vmss"));
+    let own = |member: &str, name: &str| json!({ "id": format!("{lb}/{member}/{name}") });
+    let address = json!({ "location": "eastus", "properties": {} });
+    world.put(&pip, address).await.unwrap();
+    world.put(&vnet, network("10.1.0.0/16", json!({}))).await.unwrap();
+    let (f, pool) = (own("frontendIPConfigurations", "f"), own("backendAddressPools", "p"));
+    let body = json!({ "location": "eastus", "properties": {
+        "frontendIPConfigurations": [{ "name": "f", "properties": { "publicIPAddress": { "id": pip } } }],
+        "backendAddressPools": [{ "name": "p" }],
+        "probes": [{ "name": "https", "properties": {
+            "protocol": "Https", "port": 443, "requestPath": "/z", "intervalInSeconds": 5, "numberOfProbes": 7,
+            "probeThreshold": 3, "noHealthyBackendsBehavior": "AllProbedUp",
+        } }],
+        "loadBalancingRules": [{ "name": "r", "properties": {
+            "frontendIPConfiguration": f, "backendAddressPool": pool, "probe": own("probes", "https"),
+            "protocol": "Tcp", "frontendPort": 80, "backendPort": 8080, "loadDistribution": "SourceIPProtocol",
+            "idleTimeoutInMinutes": 15, "enableTcpReset": true, "disableOutboundSnat": true,
+        } }],
+        "outboundRules": [{ "name": "o", "properties": {
+            "frontendIPConfigurations": [f], "backendAddressPool": pool, "protocol": "All",
+            "allocatedOutboundPorts": 8000, "idleTimeoutInMinutes": 30, "enableTcpReset": true,
+        } }],
+        "inboundNatRules": [{ "name": "range", "properties": {
+            "frontendIPConfiguration": f, "backendAddressPool": pool, "protocol": "Tcp",
+            "frontendPortRangeStart": 2200, "frontendPortRangeEnd": 2299, "backendPort": 22,
+        } }],
+        "inboundNatPools": [{ "name": "ssh", "properties": {
+            "frontendIPConfiguration": f, "protocol": "Tcp", "frontendPortRangeStart": 50000,
+            "frontendPortRangeEnd": 50001, "backendPort": 22,
+        } }],
+    } });
+    world.put(&lb, body).await.unwrap();
+    let mut members = scale_set(3, &[format!("{lb}/backendAddressPools/p")]);
+    let configuration = "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0\
+                         /properties/ipConfigurations/0/properties/loadBalancerInboundNatPools";
+    let (parent, member) = configuration.rsplit_once('/').unwrap();
+    members.pointer_mut(parent).unwrap()[member] = json!([own("inboundNatPools", "ssh")]);
+    world.put(&set, members).await.unwrap();
+    let ports = || {
+        let wish = wanted(world.front.resources(), &[]);
+        let number = |id: &fabric::MachineId| wish.machines.iter().position(|m| m.id == *id).unwrap();
+        let rules = wish.balancers[0].rules.iter().filter(|rule| rule.backend_port == 22);
+        let lines = rules.map(|rule| format!("{}>{}", rule.frontend_port, number(&rule.backends[0])));
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    // Two ports for three machines: the third has none.
+    assert_eq!(ports(), "2200>0 2201>1 2202>2 50000>0 50001>1");
+    let wish = wanted(world.front.resources(), &[]);
+    let rule = wish.balancers[0].rules.iter().find(|rule| rule.name == "r").unwrap();
+    let idle = |after_s, reset| fabric::Idle { after_s, reset };
+    assert_eq!((rule.idle, rule.all_when_none), (idle(900, true), true));
+    assert_eq!(rule.distribution, fabric::Distribution::ClientAndProtocol);
+    let probe = rule.probe.as_ref().unwrap();
+    assert_eq!((probe.interval_s, probe.threshold), (5, 3));
+    assert_eq!(probe.protocol, fabric::ProbeProtocol::Https { path: "/z".into() });
+    let second = &wish.machines[1];
+    assert_eq!(second.translation.ports, Some(fabric::PortRange { first: 9024, last: 17_023 }));
+    assert_eq!(second.translation.idle, idle(1800, true));
+    // A machine that goes leaves the others' ports alone.
+    world.delete(&format!("{set}/virtualMachines/0")).await.unwrap();
+    assert_eq!(ports(), "2201>0 2202>1 50000>1 50001>0");
+}

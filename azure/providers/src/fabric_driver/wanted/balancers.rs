@@ -1,47 +1,22 @@
-//! Load balancers: frontends with their rules, source addresses of outbound rules, private-link services.
+//! Load balancers: frontends with their rules, private-link services.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use arm::{Resource, ResourceId, Resources};
-use fabric::{Balancer, BalancerRule, Distribution, NetworkId, Probe, ProbeProtocol, Protocol};
+use fabric::{Balancer, BalancerRule, Distribution, Idle, NetworkId, Probe, ProbeProtocol, Protocol};
 use serde_json::Value;
 
 use super::{World, public_address};
+use crate::compute::instances::Instance;
 use crate::json::{flag, list, number, text};
 use crate::network::{private_link, reference, uses};
 
-fn frontend<'a>(balancer: &'a Resource, id: &ResourceId) -> Option<&'a Value> {
-    list(&balancer.properties, "/frontendIPConfigurations").iter().find(|f| uses::is(f, "/id", id))
-}
+/// Azure's default of rules that do not say it.
+const IDLE_MINUTES: u32 = 4;
 
-/// Pools with the source addresses of their members: of outbound rules, then of balancing rules that allow it.
-pub(super) fn exits(resources: &Resources, balancers: &[Arc<Resource>]) -> Vec<(ResourceId, Vec<Ipv4Addr>)> {
-    let (mut by_rule, mut implied) = (Vec::new(), Vec::new());
-    for balancer in balancers {
-        let address = |id: &ResourceId| {
-            public_address(resources, frontend(balancer, id)?, "/properties/publicIPAddress/id")
-        };
-        for rule in list(&balancer.properties, "/outboundRules") {
-            let Ok(Some(pool)) = reference(rule, "/properties/backendAddressPool/id") else { continue };
-            let wanted = list(rule, "/properties/frontendIPConfigurations").iter();
-            let addresses: Vec<Ipv4Addr> =
-                wanted.filter_map(|w| address(&reference(w, "/id").ok()??)).collect();
-            if !addresses.is_empty() {
-                by_rule.push((pool, addresses));
-            }
-        }
-        for rule in list(&balancer.properties, "/loadBalancingRules") {
-            if flag(rule, "/properties/disableOutboundSnat") {
-                continue;
-            }
-            let Ok(Some(pool)) = reference(rule, "/properties/backendAddressPool/id") else { continue };
-            let from = reference(rule, "/properties/frontendIPConfiguration/id").ok().flatten();
-            implied.extend(from.and_then(|id| address(&id)).map(|address| (pool, vec![address])));
-        }
-    }
-    by_rule.extend(implied);
-    by_rule
+pub(super) fn frontend<'a>(balancer: &'a Resource, id: &ResourceId) -> Option<&'a Value> {
+    list(&balancer.properties, "/frontendIPConfigurations").iter().find(|f| uses::is(f, "/id", id))
 }
 
 pub(super) fn frontends(world: &World<'_>, balancer: &Resource) -> Vec<Balancer> {
@@ -57,6 +32,9 @@ pub(super) fn frontends(world: &World<'_>, balancer: &Resource) -> Vec<Balancer>
         let nat = list(&balancer.properties, "/inboundNatRules").iter();
         let nat = nat.filter(|rule| uses::is(rule, "/properties/frontendIPConfiguration/id", &id));
         rules.extend(nat.flat_map(|rule| inbound_nat(world, rule)));
+        let pools = list(&balancer.properties, "/inboundNatPools").iter();
+        let pools = pools.filter(|pool| uses::is(pool, "/properties/frontendIPConfiguration/id", &id));
+        rules.extend(pools.flat_map(|pool| inbound_nat_pool(world, pool)));
         if !rules.is_empty() {
             made.push(Balancer { frontend: address, network, source: None, rules });
         }
@@ -94,11 +72,9 @@ fn one_rule(world: &World<'_>, balancer: &Resource, rule: &Value) -> Option<Bala
         .map(|instance| instance.machine())
         .collect();
     let probe = reference(rule, "/properties/probe/id").ok().flatten().and_then(|id| {
-        list(&balancer.properties, "/probes")
-            .iter()
-            .find(|probe| uses::is(probe, "/id", &id))
-            .and_then(one_probe)
+        list(&balancer.properties, "/probes").iter().find(|probe| uses::is(probe, "/id", &id))
     });
+    let behavior = probe.and_then(|probe| text(probe, "/properties/noHealthyBackendsBehavior"));
     Some(BalancerRule {
         name: text(rule, "/name")?.to_owned(),
         protocol: protocol(rule)?,
@@ -111,14 +87,28 @@ fn one_rule(world: &World<'_>, balancer: &Resource, rule: &Value) -> Option<Bala
         },
         floating_ip: flag(rule, "/properties/enableFloatingIP"),
         backends,
-        probe,
+        probe: probe.and_then(one_probe),
+        all_when_none: behavior.is_some_and(|word| word.eq_ignore_ascii_case("AllProbedUp")),
+        idle: idle(rule),
     })
 }
 
-/// A range of frontend ports, one for each machine of a pool, in the order of machines.
+/// A range of frontend ports, one for each machine of a pool.
 fn inbound_nat(world: &World<'_>, rule: &Value) -> Vec<BalancerRule> {
-    let port = |pointer: &str| number(rule, pointer).and_then(|port| u16::try_from(port).ok());
     let Ok(Some(pool)) = reference(rule, "/properties/backendAddressPool/id") else { return Vec::new() };
+    port_each(rule, world.instances.iter().filter(|i| i.pools.contains(&pool)))
+}
+
+/// The same for the scale sets whose interfaces name a pool of inbound NAT rules.
+fn inbound_nat_pool(world: &World<'_>, pool: &Value) -> Vec<BalancerRule> {
+    let Ok(Some(id)) = reference(pool, "/id") else { return Vec::new() };
+    port_each(pool, world.instances.iter().filter(|i| i.nat_pools.contains(&id)))
+}
+
+/// Each machine has the port that its number says, when nobody before it has that, else the first that is free: a
+/// machine that goes takes no other one's port away.
+fn port_each<'a>(rule: &Value, members: impl Iterator<Item = &'a Instance>) -> Vec<BalancerRule> {
+    let port = |pointer: &str| number(rule, pointer).and_then(|port| u16::try_from(port).ok());
     let (Some(first), Some(last)) =
         (port("/properties/frontendPortRangeStart"), port("/properties/frontendPortRangeEnd"))
     else {
@@ -129,10 +119,14 @@ fn inbound_nat(world: &World<'_>, rule: &Value) -> Vec<BalancerRule> {
     else {
         return Vec::new();
     };
-    let members = world.instances.iter().filter(|i| i.private.on && i.pools.contains(&pool));
-    (first..=last)
-        .zip(members)
-        .map(|(frontend_port, instance)| BalancerRule {
+    let mut free: BTreeSet<u16> = (first..=last).collect();
+    let mut made = Vec::new();
+    for instance in members.filter(|instance| instance.private.on) {
+        let own = instance.id.name().parse::<u16>().ok().and_then(|number| first.checked_add(number));
+        let own = own.filter(|port| free.contains(port)).or_else(|| free.first().copied());
+        let Some(frontend_port) = own else { break };
+        free.remove(&frontend_port);
+        made.push(BalancerRule {
             name: format!("{name}-{frontend_port}"),
             protocol,
             frontend_port,
@@ -141,25 +135,36 @@ fn inbound_nat(world: &World<'_>, rule: &Value) -> Vec<BalancerRule> {
             floating_ip: flag(rule, "/properties/enableFloatingIP"),
             backends: vec![instance.machine()],
             probe: None,
-        })
-        .collect()
+            all_when_none: false,
+            idle: idle(rule),
+        });
+    }
+    made
+}
+
+/// What becomes of connections of a rule on which nothing is said.
+pub(super) fn idle(rule: &Value) -> Idle {
+    let minutes = number(rule, "/properties/idleTimeoutInMinutes").and_then(|n| u32::try_from(n).ok());
+    let reset = flag(rule, "/properties/enableTcpReset");
+    Idle { after_s: minutes.unwrap_or(IDLE_MINUTES).saturating_mul(60), reset }
 }
 
 fn one_probe(probe: &Value) -> Option<Probe> {
     let small = |pointer: &str, otherwise: u32| {
         number(probe, pointer).and_then(|n| u32::try_from(n).ok()).unwrap_or(otherwise)
     };
+    let path = || text(probe, "/properties/requestPath").unwrap_or("/").to_owned();
     let protocol = match text(probe, "/properties/protocol")?.to_ascii_lowercase().as_str() {
-        "http" | "https" => {
-            ProbeProtocol::Http { path: text(probe, "/properties/requestPath").unwrap_or("/").to_owned() }
-        }
+        "http" => ProbeProtocol::Http { path: path() },
+        "https" => ProbeProtocol::Https { path: path() },
         _ => ProbeProtocol::Tcp,
     };
     Some(Probe {
         protocol,
         port: number(probe, "/properties/port").and_then(|port| u16::try_from(port).ok())?,
-        interval_s: small("/properties/intervalInSeconds", 5),
-        threshold: small("/properties/numberOfProbes", 2),
+        interval_s: small("/properties/intervalInSeconds", 15),
+        // `numberOfProbes` is kept and not followed, as on Azure.
+        threshold: small("/properties/probeThreshold", 1),
     })
 }
 

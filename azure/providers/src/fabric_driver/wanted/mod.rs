@@ -1,6 +1,7 @@
 //! Resources to wish: a pure translation, in the order of ids, so that equal resources give equal wishes.
 
 mod balancers;
+mod exits;
 mod names;
 mod networks;
 
@@ -24,8 +25,8 @@ struct World<'a> {
     instances: Vec<Instance>,
     /// What every security group means.
     groups: HashMap<ResourceId, Vec<SecurityRule>>,
-    /// Pools with the source addresses that outbound rules give their members.
-    exits: Vec<(ResourceId, Vec<Ipv4Addr>)>,
+    /// Pools with what their members leave with.
+    exits: Vec<(ResourceId, exits::Exit)>,
 }
 
 impl World<'_> {
@@ -36,19 +37,15 @@ impl World<'_> {
 
 /// The wish that the store's resources make, without a generation. `names` are those of the internet.
 pub fn wanted(resources: &Resources, names: &[(String, Ipv4Addr)]) -> Wanted {
-    let instances = instances::all(resources).into_iter().filter(|instance| !instance.deleting).collect();
+    let instances: Vec<Instance> =
+        instances::all(resources).into_iter().filter(|instance| !instance.deleting).collect();
     let groups = uses::all(resources, "Microsoft.Network/networkSecurityGroups");
     let groups = groups.iter().map(|group| {
         (group.id.clone(), rules::effective(resources, &security_groups::shown(resources, group)))
     });
     let balancers = uses::all(resources, "Microsoft.Network/loadBalancers");
-    let world = World {
-        resources,
-        names,
-        instances,
-        groups: groups.collect(),
-        exits: balancers::exits(resources, &balancers),
-    };
+    let exits = exits::all(resources, &balancers, &instances);
+    let world = World { resources, names, instances, groups: groups.collect(), exits };
     let networks = uses::all(resources, "Microsoft.Network/virtualNetworks");
     let mut made = Wanted {
         generation: 0,
@@ -73,7 +70,8 @@ fn public_address(resources: &Resources, value: &Value, pointer: &str) -> Option
 fn machine(world: &World<'_>, instance: &Instance) -> Option<Machine> {
     let size = sizes::find(&instance.size)?;
     let private = &instance.private;
-    let outbound = world.exits.iter().find(|(pool, _)| instance.pools.contains(pool));
+    let exit = world.exits.iter().find(|(pool, _)| instance.pools.contains(pool));
+    let (outbound, translation) = exit.map(|(_, exit)| exit.of(&instance.id)).unwrap_or_default();
     Some(Machine {
         id: instance.machine(),
         resource_id: instance.id.to_string(),
@@ -84,7 +82,8 @@ fn machine(world: &World<'_>, instance: &Instance) -> Option<Machine> {
         routed_prefixes: private.pods.into_iter().collect(),
         rules: world.group(instance.group.as_ref()),
         ip_forwarding: instance.ip_forwarding,
-        outbound: outbound.map(|(_, addresses)| addresses.clone()).unwrap_or_default(),
+        outbound,
+        translation,
         cpus: size.cpus,
         memory_bytes: size.memory_mib << 20,
         vm_size: size.name.to_owned(),

@@ -3,12 +3,11 @@
 use std::net::Ipv4Addr;
 
 use arm::{Resource, ResourceId, Resources};
-use fabric::{Endpoint, Network, NetworkId, NextHop, Peering, Route, Subnet};
-use ipnet::Ipv4Net;
+use fabric::{Endpoint, Idle, Network, NetworkId, NextHop, Peering, Route, Subnet, Translation};
 use serde_json::Value;
 
 use super::{World, names, public_address};
-use crate::json::{flag, list, text};
+use crate::json::{flag, list, number, text};
 use crate::network::{peerings, private_link, public_ip_prefixes, reference, uses, virtual_networks};
 
 pub(super) fn network(world: &World<'_>, network: &Resource) -> Network {
@@ -35,14 +34,23 @@ pub(super) fn network(world: &World<'_>, network: &Resource) -> Network {
 
 fn subnet(world: &World<'_>, subnet: &Resource) -> Option<Subnet> {
     let to = |pointer: &str| reference(&subnet.properties, pointer).ok().flatten();
+    let gateway = to("/natGateway/id").and_then(|id| world.resources.get(&id));
     Some(Subnet {
         name: subnet.name.clone(),
         prefix: virtual_networks::prefix(&subnet.properties)?,
         rules: world.group(to("/networkSecurityGroup/id").as_ref()),
         routes: to("/routeTable/id").map(|table| routes(world.resources, &table)).unwrap_or_default(),
-        nat: to("/natGateway/id").map(|gateway| nat(world.resources, &gateway)).unwrap_or_default(),
+        nat: gateway.as_deref().map(|gateway| nat(world.resources, gateway)).unwrap_or_default(),
+        translation: gateway.as_deref().map(translation).unwrap_or_default(),
         private: subnet.properties.get("defaultOutboundAccess").and_then(Value::as_bool) == Some(false),
     })
+}
+
+/// A NAT gateway always tells who still speaks on a connection that it has forgotten.
+fn translation(gateway: &Resource) -> Translation {
+    let minutes = number(&gateway.properties, "/idleTimeoutInMinutes").and_then(|n| u32::try_from(n).ok());
+    let after_s = minutes.unwrap_or(4).saturating_mul(60);
+    Translation { ports: None, idle: Idle { after_s, reset: true } }
 }
 
 fn routes(resources: &Resources, table: &ResourceId) -> Vec<Route> {
@@ -67,14 +75,12 @@ fn one_route(route: &Resource) -> Option<Route> {
 }
 
 /// The addresses of a NAT gateway: its public addresses, then those of its prefixes.
-fn nat(resources: &Resources, gateway: &ResourceId) -> Vec<Ipv4Addr> {
-    let Some(gateway) = resources.get(gateway) else { return Vec::new() };
+fn nat(resources: &Resources, gateway: &Resource) -> Vec<Ipv4Addr> {
     let addresses = list(&gateway.properties, "/publicIpAddresses").iter();
     let mut found: Vec<Ipv4Addr> = addresses.filter_map(|a| public_address(resources, a, "/id")).collect();
     for prefix in list(&gateway.properties, "/publicIpPrefixes") {
         let prefix = reference(prefix, "/id").ok().flatten().and_then(|id| resources.get(&id));
-        let block = prefix.as_deref().and_then(public_ip_prefixes::block);
-        found.extend(block.into_iter().flat_map(|block: Ipv4Net| block.hosts()));
+        found.extend(prefix.as_deref().map(public_ip_prefixes::addresses).unwrap_or_default());
     }
     found
 }
