@@ -32,6 +32,7 @@ struct Gates {
     from_subnet: Vec<String>,
     to_subnet: Vec<String>,
     to_interface: Vec<String>,
+    to_endpoint: Vec<String>,
 }
 
 impl Gates {
@@ -46,7 +47,9 @@ impl Gates {
         };
         let (_, checkpoint) = self.groups.entry(name.clone()).or_insert_with(|| (lines, checkpoint()));
         if let Checkpoint::Subnets(users) | Checkpoint::Interfaces(users) = checkpoint {
-            users.push(user.to_owned());
+            if !users.iter().any(|known| known == user) {
+                users.push(user.to_owned());
+            }
         }
         name
     }
@@ -66,6 +69,13 @@ fn gates(wanted: &Wanted, network: &Network) -> Gates {
         gates.from_subnet.push(format!("\"{bridge}\" : jump {out}"));
         let into = gates.group("subnet", &subnet.rules, Direction::Inbound, &subnet.name);
         gates.to_subnet.push(format!("\"{bridge}\" : jump {into}"));
+    }
+    for endpoint in network.endpoints.iter().filter(|endpoint| endpoint.guarded) {
+        let subnet = network.subnets.iter().find(|s| s.prefix.contains(&endpoint.address));
+        let Some(subnet) = subnet.filter(|s| !s.rules.is_empty()) else { continue };
+        let into = gates.group("subnet", &subnet.rules, Direction::Inbound, &subnet.name);
+        // Before its address is translated: rules are written for that one.
+        gates.to_endpoint.push(format!("ip daddr {} jump {into}", endpoint.address));
     }
     gates
 }
@@ -109,7 +119,7 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
     for (name, lines) in chains.chain([("outbound".into(), outbound), ("inbound".into(), inbound)]) {
         write_chain(&mut text, &name, "", &lines);
     }
-    text.push_str(&hooks(wanted, network, &guard));
+    text.push_str(&hooks(wanted, network, &guard, gates.to_endpoint));
     text
 }
 
@@ -174,7 +184,7 @@ impl Guard {
 }
 
 /// Where the chains are entered.
-fn hooks(wanted: &Wanted, network: &Network, guard: &Guard) -> String {
+fn hooks(wanted: &Wanted, network: &Network, guard: &Guard, to_endpoint: Vec<String>) -> String {
     let mut text = String::new();
     let mut leaving = vec![
         "ct state vmap { established : accept, related : accept }".to_owned(),
@@ -182,6 +192,7 @@ fn hooks(wanted: &Wanted, network: &Network, guard: &Guard) -> String {
     ];
     leaving.extend(guard.leaving.map(str::to_owned));
     leaving.push("jump outbound".to_owned());
+    leaving.extend(to_endpoint);
     write_chain(&mut text, "leaving", "filter hook prerouting priority -160; policy accept", &leaving);
     let mut forward = vec![
         "ct state vmap { established : accept, related : accept }".to_owned(),

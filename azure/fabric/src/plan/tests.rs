@@ -1,6 +1,8 @@
 use expect_test::{Expect, expect};
 use serde_json::json;
 
+mod judged;
+
 use super::*;
 use crate::wanted::{
     Access, Direction, Network, NextHop, Peer, Peering, PortRange, Protocol, Route, SecurityRule, Subnet,

@@ -68,4 +68,7 @@ pub struct Endpoint {
     pub address: Ipv4Addr,
     /// Where packets to it go, on the internet's side.
     pub target: Ipv4Addr,
+    /// The group of its subnet judges what is sent to it (`privateEndpointNetworkPolicies`).
+    #[serde(default)]
+    pub guarded: bool,
 }

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ::fabric::plan::Checkpoint;
-use ::fabric::{Fabric, Idle, LinuxFabric, Place, PortRange, Translation, Wanted};
+use ::fabric::{Direction, Endpoint, Fabric, Idle, LinuxFabric, Place, PortRange, Translation, Wanted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::network::{TIMED_OUT, apply, counter, dropped, machine, network, order, subnet};
+use crate::network::{TIMED_OUT, apply, counter, deny, dropped, machine, network, order, subnet};
 use crate::scenes::{Outcome, all_running, open, run, same, text};
 
 /// A service on the internet that tells who asks for each byte it gets.
@@ -121,5 +121,37 @@ pub fn idle() -> Outcome {
             }
         }
         Ok(())
+    })
+}
+
+pub fn endpoint() -> Outcome {
+    run("t", |scene| async move {
+        let (fabric, _tasks) = open(&scene).await?;
+        let service = SocketAddrV4::new(Ipv4Addr::new(20, 1, 0, 4), 443);
+        mirror(&fabric, service).await?;
+        let a = machine("/v", "s", "10.0.0.4");
+        let subnets = vec![subnet("s", "10.0.0.0/24"), subnet("t", "10.0.1.0/24")];
+        let mut wish = Wanted {
+            networks: vec![network("/v", "10.0.0.0/16", subnets)],
+            machines: vec![a.clone()],
+            ..Wanted::default()
+        };
+        wish.networks[0].subnets[1].rules = vec![deny("not-to-vaults", Direction::Inbound, 443)];
+        wish.networks[0].endpoints = vec![Endpoint {
+            name: "vault".into(),
+            address: Ipv4Addr::new(10, 0, 1, 9),
+            target: *service.ip(),
+            guarded: false,
+        }];
+        apply(&fabric, &mut wish).await?;
+        all_running(&fabric, &wish).await?;
+        // Without the policy groups do not see what goes to endpoints.
+        let seen = order(&fabric, &a, "hold 1 10.0.1.9:443").await?;
+        same(seen.split('.').next().unwrap_or_default(), "100")?;
+        wish.networks[0].endpoints[0].guarded = true;
+        apply(&fabric, &mut wish).await?;
+        same(&order(&fabric, &a, "hold 2 10.0.1.9:443").await?, TIMED_OUT)?;
+        dropped(&fabric, "/v", "not-to-vaults", &Checkpoint::Subnets(vec!["t".into()])).await?;
+        same(&order(&fabric, &a, "say 1").await?, &seen)
     })
 }

@@ -2,6 +2,7 @@
 
 mod held;
 mod servers;
+mod tries;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -67,6 +68,9 @@ fn obey(line: &str) -> std::io::Result<String> {
             let mut word = || words.next().unwrap_or_default();
             servers::health(word(), word(), word())
         }
+        "try" => tries::all(rest),
+        "answer" => tries::answer(rest),
+        "raw" => tries::raw(rest),
         "hold" => held::hold(rest),
         "say" => held::say(rest),
         "many" => {

@@ -6,6 +6,7 @@
 
 mod balancers;
 mod exits;
+mod groups;
 mod guest;
 mod network;
 mod scenes;
@@ -43,7 +44,10 @@ fn main() -> ExitCode {
         trial("one_port_leads_to_one_machine_and_private_frontends_keep_their_address", balancers::frontends),
         trial("clients_stay_with_a_backend_and_connections_outlive_a_probe", balancers::distribution),
         trial("a_balancer_is_the_next_hop_to_several_appliances", balancers::next_hop),
+        trial("what_is_said_of_a_packet_is_what_becomes_of_it", groups::random),
+        trial("connections_outlive_a_new_rule_and_every_protocol_has_its_rules", groups::stateful),
         trial("ports_of_source_addresses_run_out", exits::ports),
+        trial("the_group_of_a_subnet_judges_private_endpoints_when_told", exits::endpoint),
         trial("who_says_nothing_is_forgotten", exits::idle),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -342,6 +342,7 @@ pub fn sources() -> Outcome {
             name: "vault".into(),
             address: Ipv4Addr::new(10, 0, 1, 9),
             target: *service.ip(),
+            guarded: false,
         }];
         apply(&fabric, &mut wish).await?;
         same(&order(&fabric, &a, &ask).await?, TIMED_OUT)?;
@@ -467,8 +468,12 @@ pub fn balancing() -> Outcome {
             balancer(alias, None, Some("10.0.0.200".parse().unwrap())),
         ];
         let mut consumer = network("/c", "10.0.0.0/16", vec![subnet("s", "10.0.0.0/24")]);
-        consumer.endpoints =
-            vec![Endpoint { name: "pe".into(), address: "10.0.0.9".parse().unwrap(), target: alias }];
+        consumer.endpoints = vec![Endpoint {
+            name: "pe".into(),
+            address: "10.0.0.9".parse().unwrap(),
+            target: alias,
+            guarded: false,
+        }];
         wish.networks.push(consumer);
         let far = machine("/c", "s", "10.0.0.4");
         wish.machines.push(far.clone());

@@ -117,7 +117,13 @@ fn endpoints(world: &World<'_>, network: &ResourceId) -> Vec<Endpoint> {
             false => names::address_of(world, &to, text(connection, "/properties/groupIds/0")?)?,
         };
         let address = private_link::address(resources, endpoint)?;
-        Some(Endpoint { name: endpoint.name.clone(), address, target })
+        let subnet = reference(&endpoint.properties, "/subnet/id").ok().flatten();
+        let subnet = subnet.and_then(|id| resources.get(&id));
+        let guarded = subnet.is_some_and(|subnet| {
+            let policies = text(&subnet.properties, "/privateEndpointNetworkPolicies").unwrap_or_default();
+            ["Enabled", "NetworkSecurityGroupEnabled"].iter().any(|word| word.eq_ignore_ascii_case(policies))
+        });
+        Some(Endpoint { name: endpoint.name.clone(), address, target, guarded })
     })
     .collect()
 }
