@@ -1,8 +1,9 @@
 //! The part of Microsoft Graph that Azure's tools use: applications, service principals, users, groups.
 //!
 //! Everybody with a token may read; administrators of the directory may write, and owners may change what they made.
-//! Not built: batches, change notifications, deleted items, directory roles as objects, everything beside the directory.
+//! Not built: change notifications, deleted items, directory roles as objects, everything beside the directory.
 
+mod batch;
 mod credentials;
 mod filter;
 mod grants;
@@ -152,6 +153,23 @@ impl Entra {
 
     /// Answers a request to Graph.
     pub(crate) async fn graph(&self, incoming: &Incoming) -> Response {
+        let is_batch = incoming.segments.get(1).is_some_and(|first| first.eq_ignore_ascii_case("$batch"));
+        let (status, body) = match (is_batch, self.graph_caller(incoming)) {
+            (true, Ok(_)) => match self.graph_batch(incoming).await {
+                Ok(body) => (StatusCode::OK, Some(body)),
+                Err(fault) => self.told(&fault),
+            },
+            _ => self.graph_answer(incoming).await,
+        };
+        match body {
+            Some(Value::Number(count)) => kit::http::bytes_response(status, "text/plain", count.to_string()),
+            Some(body) => kit::http::json(status, &body),
+            None => kit::http::status(status),
+        }
+    }
+
+    /// What one request is answered, alone or in a batch.
+    async fn graph_answer(&self, incoming: &Incoming) -> (StatusCode, Option<Value>) {
         let outcome = match self.graph_caller(incoming) {
             Ok(caller) => {
                 let path = incoming.segments[1..].to_vec();
@@ -160,24 +178,22 @@ impl Entra {
             Err(fault) => Err(fault),
         };
         match outcome {
-            Ok((status, Some(Value::Number(count)))) => {
-                kit::http::bytes_response(status, "text/plain", count.to_string())
-            }
-            Ok((status, Some(mut body))) => {
-                if let Some(map) = body.as_object_mut() {
+            Ok((status, mut body)) => {
+                if let Some(map) = body.as_mut().and_then(Value::as_object_mut) {
                     let name = incoming.segments.get(1).map_or("", String::as_str);
                     map.entry("@odata.context")
                         .or_insert_with(|| json!(format!("{}/v1.0/$metadata#{name}", incoming.base)));
                 }
-                kit::http::json(status, &body)
+                (status, body)
             }
-            Ok((status, None)) => kit::http::status(status),
-            Err(fault) => kit::http::json(
-                fault.status,
-                &json!({"error": {"code": fault.code, "message": fault.message, "innerError": {
-                    "date": self.now().to_string(), "request-id": uuid::Uuid::new_v4(), "client-request-id": uuid::Uuid::new_v4()}}}),
-            ),
+            Err(fault) => self.told(&fault),
         }
+    }
+
+    fn told(&self, fault: &Fault) -> (StatusCode, Option<Value>) {
+        let body = json!({"error": {"code": fault.code, "message": fault.message, "innerError": {
+            "date": self.now().to_string(), "request-id": uuid::Uuid::new_v4(), "client-request-id": uuid::Uuid::new_v4()}}});
+        (fault.status, Some(body))
     }
 
     /// `applications(appId='x')`, `users('x')` and `me` as what they stand for: a kind and an id.

@@ -299,3 +299,40 @@ async fn roles_and_permissions_are_given_and_stand_in_tokens() {
     assert!(ids(&bench.done(&admin, "GET", "/oauth2PermissionGrants", Value::Null).await).is_empty());
     assert_ne!(first.app_id, client);
 }
+
+#[tokio::test]
+async fn a_batch_is_answered_as_its_requests_would_be_alone() {
+    let (bench, _, admin) = Bench::administered().await;
+    let new = |name: &str| json!({"displayName": name, "mailNickname": name, "mailEnabled": false, "securityEnabled": true});
+    let json_type = json!({"Content-Type": "application/json"});
+    let batch = json!({"requests": [
+        {"id": "1", "method": "POST", "url": "/groups", "headers": json_type, "body": new("one")},
+        {"id": "2", "method": "GET", "url": "/groups?$filter=displayName%20eq%20'one'", "dependsOn": ["1"]},
+        {"id": "3", "method": "GET", "url": "/users/nobody"},
+        {"id": "4", "method": "POST", "url": "/groups", "headers": json_type, "body": new("two"), "dependsOn": ["3"]},
+        {"id": "5", "method": "GET", "url": "groups/$count", "headers": {"Authorization": "Bearer another"}}]});
+    let answer = bench.done(&admin, "POST", "/$batch", batch).await;
+    let responses = answer["responses"].as_array().unwrap();
+    let statuses: Vec<(&str, u64)> =
+        responses.iter().map(|r| (r["id"].as_str().unwrap(), r["status"].as_u64().unwrap())).collect();
+    assert_eq!(statuses, [("1", 201), ("2", 200), ("3", 404), ("4", 424), ("5", 200)]);
+    assert_eq!(responses[1]["body"]["value"][0]["id"], responses[0]["body"]["id"]);
+    assert_eq!(responses[2]["body"]["error"]["code"], "Request_ResourceNotFound");
+    assert_eq!(responses[4]["body"], 1);
+
+    let one = |id: &str, url: &str| json!({"id": id, "method": "GET", "url": url});
+    let many: Vec<Value> = (0..21).map(|at| one(&at.to_string(), "/users")).collect();
+    for (requests, words) in [
+        (json!(many), "exceeds the maximum value of 20"),
+        (json!([one("1", "/users"), one("1", "/users")]), "there twice"),
+        (json!([one("1", "/$batch")]), "no other batch"),
+        (json!([{"id": "1", "url": "/users"}]), "has no 'method'"),
+        (json!([{"id": "1", "method": "GET", "url": "/users", "dependsOn": ["2"]}]), "not before it"),
+        (json!("x"), "Invalid batch payload"),
+    ] {
+        let (status, answer) = bench.graph(&admin, "POST", "/$batch", json!({"requests": requests})).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer}");
+    }
+    assert_eq!(bench.graph("", "POST", "/$batch", json!({"requests": []})).await.0, 401);
+}
