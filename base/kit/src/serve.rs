@@ -8,14 +8,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use http::{Method, header};
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Tasks;
-use crate::http::{BoxService, Connection, boxed};
+use crate::http::{BoxService, Connection, Response, boxed, empty};
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -96,6 +97,16 @@ fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
 }
 
+/// The answer to a HEAD: what a GET would have, without the content. HTTP/1 drops content by itself, but in HTTP/2 it would
+/// go out and break the stream for who asked.
+fn without_content(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Response::from_parts(parts, empty())
+}
+
 async fn one<T>(io: TokioIo<T>, connection: Connection, service: BoxService)
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
@@ -104,7 +115,11 @@ where
         let mut request = request.map(boxed);
         request.extensions_mut().insert(connection.clone());
         let service = service.clone();
-        async move { Ok::<_, std::convert::Infallible>(service.call(request).await) }
+        async move {
+            let head = request.method() == Method::HEAD;
+            let response = service.call(request).await;
+            Ok::<_, std::convert::Infallible>(if head { without_content(response) } else { response })
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_READ_LIMIT);
@@ -119,5 +134,19 @@ where
         .keep_alive_timeout(Duration::from_secs(20));
     if let Err(error) = builder.serve_connection_with_upgrades(io, answer).await {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_head_says_its_length_and_has_no_content() {
+        let answer = without_content(Response::new(crate::http::full("four")));
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "4");
+        assert_eq!(answer.body().size_hint().exact(), Some(0));
+        let nothing = without_content(Response::new(empty()));
+        assert!(nothing.headers().get(header::CONTENT_LENGTH).is_none());
     }
 }
