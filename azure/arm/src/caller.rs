@@ -156,6 +156,10 @@ pub trait Directory: Send + Sync + 'static {
     -> Result<ManagedIdentity, DirectoryError>;
     /// Removes it; one that is not there is fine.
     async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError>;
+    /// The resources that managed identities belong to.
+    fn owners_of_identities(&self) -> Vec<ResourceId> {
+        Vec::new()
+    }
     /// A token of a managed identity, by its object id.
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError>;
     /// What is known of an object id.

@@ -309,11 +309,14 @@ impl Operations {
         change(&mut record);
         if record.status.is_final() {
             record.end_time = Some(self.0.clock.now().to_string());
-            if record.deed == Deed::Delete && record.status == OperationStatus::Succeeded {
-                self.0.resources.remove(&record.resource).await?;
-            }
         }
-        self.0.table.put(id, &record).await?;
+        if record.deed == Deed::Delete && record.status == OperationStatus::Succeeded {
+            // In one step: a resource that is gone has no deletion that is still going on.
+            let ended = self.0.table.change(id, &record)?;
+            self.0.resources.remove_with(&record.resource, vec![ended]).await?;
+        } else {
+            self.0.table.put(id, &record).await?;
+        }
         if let Some(listener) = self.0.ended.get().filter(|_| record.status.is_final()) {
             listener(&record);
         }

@@ -158,16 +158,25 @@ impl Database {
 struct Memory {
     all: BTreeMap<String, Arc<Resource>>,
     types: HashMap<String, BTreeSet<String>>,
+    /// How often something of a namespace was written or removed, by the namespace in lower case.
+    changes: HashMap<String, u64>,
 }
 
 impl Memory {
+    fn count(&mut self, kind_type: &str) {
+        let namespace = kind_type.split_once('/').map_or(kind_type, |(namespace, _)| namespace);
+        *self.changes.entry(namespace.to_ascii_lowercase()).or_default() += 1;
+    }
+
     fn insert(&mut self, key: String, resource: Resource) {
+        self.count(&resource.kind_type);
         self.types.entry(resource.kind_type.to_ascii_lowercase()).or_default().insert(key.clone());
         self.all.insert(key, Arc::new(resource));
     }
 
     fn remove(&mut self, key: &str) {
         let Some(gone) = self.all.remove(key) else { return };
+        self.count(&gone.kind_type);
         if let Some(keys) = self.types.get_mut(&gone.kind_type.to_ascii_lowercase()) {
             keys.remove(key);
         }
@@ -234,6 +243,11 @@ impl Resources {
     /// Whether it is there.
     pub fn exists(&self, id: &ResourceId) -> bool {
         self.memory.read().all.contains_key(id.key())
+    }
+
+    /// Everything there is, in the order of keys.
+    pub(crate) fn everything(&self) -> Vec<Arc<Resource>> {
+        self.memory.read().all.values().cloned().collect()
     }
 
     /// Everything below `scope`, without itself, in the order of keys.
@@ -309,10 +323,17 @@ impl Resources {
 
     /// Forgets a resource and everything below it.
     pub async fn remove(&self, id: &ResourceId) -> Result<(), StoreError> {
+        self.remove_with(id, Vec::new()).await
+    }
+
+    /// The same, and `more` in the same step: after a crash either all of it happened or nothing.
+    pub(crate) async fn remove_with(&self, id: &ResourceId, more: Vec<Change>) -> Result<(), StoreError> {
         let _turn = self.writing.lock().await;
         let mut keys: Vec<String> = self.list(id).iter().map(|r| r.id.key().to_owned()).collect();
         keys.push(id.key().to_owned());
-        self.database.write(keys.iter().map(|key| Change::Resource(key.clone(), None)).collect()).await?;
+        let mut changes: Vec<Change> = keys.iter().map(|key| Change::Resource(key.clone(), None)).collect();
+        changes.extend(more);
+        self.database.write(changes).await?;
         {
             let mut memory = self.memory.write();
             for key in &keys {
@@ -326,6 +347,14 @@ impl Resources {
     /// Ticks at every change of any resource.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// How many changes there were in these namespaces since the store was opened: who follows them looks at nothing again
+    /// while this stays the same.
+    pub fn changes_of(&self, namespaces: &[&str]) -> u64 {
+        let memory = self.memory.read();
+        let count = |namespace: &&str| memory.changes.get(&namespace.to_ascii_lowercase()).copied();
+        namespaces.iter().filter_map(count).sum()
     }
 
     /// A table for a provider's private state, durable like the resources. The name must not hold `/`.
@@ -359,9 +388,14 @@ impl Table {
 
     /// Sets a key; on disk when it returns.
     pub async fn put<T: Serialize + Sync>(&self, key: &str, value: &T) -> Result<(), StoreError> {
+        self.database.write(vec![self.change(key, value)?]).await
+    }
+
+    /// The change that sets a key, for whoever writes it together with others.
+    pub(crate) fn change<T: Serialize>(&self, key: &str, value: &T) -> Result<Change, StoreError> {
         let key = self.key(key);
         let bytes = encode(&key, value)?;
-        self.database.write(vec![Change::Entry(key, Some(bytes))]).await
+        Ok(Change::Entry(key, Some(bytes)))
     }
 
     /// Sets several keys in one step; on disk when it returns.

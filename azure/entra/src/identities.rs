@@ -117,6 +117,12 @@ impl Entra {
             .await
     }
 
+    /// The resources that managed identities belong to.
+    pub fn managed_identity_owners(&self) -> Vec<String> {
+        let state = self.store.state.read();
+        state.principals.values().filter_map(|principal| principal.resource_id.clone()).collect()
+    }
+
     /// The managed identity with this object id or application id.
     pub fn managed_identity(&self, principal_or_client: &str) -> Option<Identity> {
         let state = self.store.state.read();

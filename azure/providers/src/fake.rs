@@ -60,6 +60,10 @@ impl Directory for FakeDirectory {
         Ok(())
     }
 
+    fn owners_of_identities(&self) -> Vec<ResourceId> {
+        self.0.lock().keys().cloned().collect()
+    }
+
     async fn token_for(&self, principal_id: &str, _: &str) -> Result<Token, DirectoryError> {
         if !self.0.lock().values().any(|identity| identity.principal_id == principal_id) {
             return Err(DirectoryError { deed: format!("find principal {principal_id}"), source: None });

@@ -57,6 +57,10 @@ impl Directory for Adapter {
         deleted.map_err(could_not("delete a managed identity"))
     }
 
+    fn owners_of_identities(&self) -> Vec<ResourceId> {
+        self.0.managed_identity_owners().iter().filter_map(|id| ResourceId::parse(id).ok()).collect()
+    }
+
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
         let token =
             self.0.managed_identity_token(principal_id, audience).map_err(could_not("issue a token"))?;

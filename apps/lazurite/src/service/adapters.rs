@@ -98,6 +98,10 @@ impl arm::Directory for EntraDirectory {
         deleted.map_err(could_not("delete a managed identity"))
     }
 
+    fn owners_of_identities(&self) -> Vec<ResourceId> {
+        self.0.managed_identity_owners().iter().filter_map(|id| ResourceId::parse(id).ok()).collect()
+    }
+
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
         let issued = self
             .0

@@ -273,8 +273,9 @@ impl Front {
         mode: Mode,
         cancel: watch::Receiver<bool>,
     ) -> Result<(Resource, crate::Operation), ArmError> {
-        let stored = self.resources.save(record).await?;
+        // The operation first: a record that says `Running` has one, whenever the service ends.
         let operation = self.operations.create(id, "deploy", "global").await?;
+        let stored = self.resources.save(record).await?;
         // As the caller, but holding no turn: the request is over when this runs.
         let arm = ArmClient::new(
             self.me.clone(),

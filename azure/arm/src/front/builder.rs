@@ -29,7 +29,7 @@ pub enum StartError {
         /// What is wrong.
         why: String,
     },
-    /// An operation of the last run could not be taken up.
+    /// What the last run left undone could not be taken up.
     #[error("failed to take up the operations of the last run")]
     Resume(#[source] ArmError),
 }
@@ -183,51 +183,6 @@ impl Front {
             self.resources.save(made).await?;
             // An assignment that is taken away later stays away.
             self.settings.put(&format!("owner/{owner}"), &true).await?;
-        }
-        Ok(())
-    }
-
-    /// Hands each unfinished operation to its type.
-    async fn take_up(self: &Arc<Self>) -> Result<(), ArmError> {
-        for record in self.operations.running() {
-            let Some(operation) = self.operations.find(&record.id) else { continue };
-            let full_type = record.resource.resource_type();
-            let ctx = self.ctx("Lazurite");
-            if full_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {
-                let work = self.clone().delete_group_contents(
-                    record.resource.clone(),
-                    ctx.caller.clone(),
-                    operation.id().to_owned(),
-                );
-                operation.work(work).start(&self.config.tasks);
-                continue;
-            }
-            if full_type.eq_ignore_ascii_case(crate::deployments::TYPE) {
-                let error = self.interrupted(&record.resource).await?;
-                operation.fail(error).await?;
-                continue;
-            }
-            let resource = self.resources.get(&record.resource).map(|r| (*r).clone());
-            let taken = match self.registered(&full_type) {
-                Some(registered) => registered.kind.resume(&ctx, operation.clone(), resource).await,
-                None => Err(ArmError::not_implemented(format_args!("The resource type '{full_type}'"))),
-            };
-            match taken {
-                // Work that `resume` attached starts now.
-                Ok(()) => operation.start(&self.config.tasks),
-                Err(error) => {
-                    self.resources
-                        .modify(&record.resource, |r| {
-                            let had = r.provisioning_state().is_some();
-                            if had {
-                                r.set_provisioning_state("Failed");
-                            }
-                            had
-                        })
-                        .await?;
-                    operation.fail(error).await?;
-                }
-            }
         }
         Ok(())
     }

@@ -444,7 +444,7 @@ impl Front {
         Ok(())
     }
 
-    fn forget_identity_after(&self, operation: &Operation, existing: Resource) {
+    pub(super) fn forget_identity_after(&self, operation: &Operation, existing: Resource) {
         if existing.principal_id().is_none() {
             return;
         }

@@ -19,6 +19,7 @@ mod metadata;
 mod namespaces;
 mod operation_routes;
 mod paging;
+mod recovery;
 mod reply;
 mod request;
 mod route;

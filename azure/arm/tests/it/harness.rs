@@ -60,6 +60,9 @@ impl Directory for Adapter {
     async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
         self.0.managed_identity_delete(&resource.to_string()).await.map_err(wrong("remove an identity"))
     }
+    fn owners_of_identities(&self) -> Vec<ResourceId> {
+        self.0.managed_identity_owners().iter().filter_map(|id| ResourceId::parse(id).ok()).collect()
+    }
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
         let token = self.0.managed_identity_token(principal_id, audience).map_err(wrong("issue a token"))?;
         Ok(Token { access_token: token.access_token, expires_on: token.expires_on })
@@ -84,7 +87,18 @@ impl Directory for Adapter {
     }
 }
 
-/// A widget: made in the background when its properties say `slow`, never when they say `broken`.
+/// The names of the widgets in the group of one: those that are made, or all.
+fn widgets(ctx: &Ctx, of: &ResourceId, made: bool) -> Value {
+    let group = of.group_id().unwrap();
+    let all = ctx.resources.list_type(&group, "Microsoft.Test/widgets");
+    all.iter()
+        .filter(|w| !made || w.provisioning_state() == Some("Succeeded"))
+        .map(|w| json!(w.name))
+        .collect()
+}
+
+/// A widget: made in the background when its properties say `slow`, never when they say `broken`. With `meets` it waits until
+/// there are so many, and it says which were there `before` it.
 pub struct Widgets;
 
 #[async_trait]
@@ -108,9 +122,17 @@ impl ResourceType for Widgets {
         let (ctx, id) = (ctx.clone(), request.id.clone());
         let broken = resource.properties["broken"] == json!(true);
         let stuck = resource.properties["stuck"] == json!(true);
+        let meets = resource.properties["meets"].as_u64().unwrap_or(0);
+        if meets > 0 {
+            resource.properties["before"] = widgets(&ctx, &id, true);
+        }
         let operation = operation.work(async move {
             if stuck {
                 return std::future::pending().await;
+            }
+            let mut changed = ctx.resources.watch();
+            while widgets(&ctx, &id, false).as_array().map_or(0, Vec::len) < meets as usize {
+                changed.changed().await.unwrap();
             }
             let state = if broken { "Failed" } else { "Succeeded" };
             ctx.resources

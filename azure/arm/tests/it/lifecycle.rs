@@ -93,6 +93,36 @@ async fn operations_can_be_followed_and_survive_a_restart() {
     assert_eq!(world.get(&id).await.status, 404);
 }
 
+/// Each of these is a moment between two writes at which the power may fail.
+#[tokio::test]
+async fn what_a_power_cut_left_half_done_gets_an_end_at_the_next_start() {
+    let world = World::new().await;
+    world.group("g").await;
+    let id = |name: &str| arm::ResourceId::parse(&world.widget("g", name)).unwrap();
+    let never = world.entra.managed_identity_create(&id("never").to_string()).await.unwrap();
+    world.put(&world.widget("g", "half"), json!({"location": "eastus", "properties": {}})).await;
+    let updating = |widget: &mut arm::Resource| {
+        widget.set_provisioning_state("Updating");
+        true
+    };
+    world.front.resources().modify(&id("half"), updating).await.unwrap();
+    let group = arm::ResourceId::parse(&world.group_path("g")).unwrap();
+    let mut running = arm::Resource::new(group.extension("Microsoft.Resources/deployments", "d"));
+    running.properties = json!({"provisioningState": "Running", "mode": "Incremental"});
+    let deployment = world.front.resources().save(running).await.unwrap().id;
+    let operations = world.front.operations();
+    let gone = operations.create_delete(&id("gone"), "eastus").await.unwrap().id().to_owned();
+
+    let world = world.restarted().await;
+    assert!(world.entra.principal(&never.principal_id).is_none(), "an identity of nothing");
+    let half = world.get(&world.widget("g", "half")).await.body;
+    assert_eq!(half["properties"]["provisioningState"], "Failed");
+    let shown = world.get(&deployment.to_string()).await.body;
+    assert_eq!(shown["properties"]["error"]["code"], "DeploymentInterrupted", "{shown}");
+    let record = world.front.operations().get(&gone).unwrap();
+    assert_eq!(record.status, arm::OperationStatus::Succeeded, "what is gone was deleted");
+}
+
 #[tokio::test]
 async fn deleting_a_group_deletes_what_is_in_it() {
     let world = World::new().await;
