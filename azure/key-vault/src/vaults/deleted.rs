@@ -6,7 +6,7 @@ use http::StatusCode;
 use jiff::ToSpan;
 use serde_json::{Value, json};
 
-use super::directory::{Directory, expired};
+use super::directory::{Directory, expired, of_deleted};
 use super::{API_VERSIONS, DELETED};
 
 /// The type.
@@ -54,11 +54,16 @@ pub(super) fn shown(deleted: &Resource) -> Value {
     body
 }
 
+/// Whether the vault is really gone and can still be recovered.
+fn is_gone(ctx: &Ctx, deleted: &Resource, now: jiff::Timestamp) -> bool {
+    !expired(deleted, now) && of_deleted(&ctx.resources, deleted).is_none()
+}
+
 /// Those of a subscription that can still be recovered.
 pub(super) fn all(ctx: &Ctx, scope: &ResourceId) -> Vec<Resource> {
     let now = ctx.clock.now();
     let found = ctx.resources.list_type(scope, DELETED);
-    found.iter().filter(|deleted| !expired(deleted, now)).map(|deleted| (**deleted).clone()).collect()
+    found.iter().filter(|deleted| is_gone(ctx, deleted, now)).map(|deleted| (**deleted).clone()).collect()
 }
 
 #[async_trait]
@@ -76,7 +81,7 @@ impl ResourceType for DeletedVaults {
     }
 
     async fn get(&self, ctx: &Ctx, id: &ResourceId) -> Result<Option<Resource>, ArmError> {
-        let found = ctx.resources.get(id).filter(|deleted| !expired(deleted, ctx.clock.now()));
+        let found = ctx.resources.get(id).filter(|deleted| is_gone(ctx, deleted, ctx.clock.now()));
         match found {
             Some(found) => Ok(Some((*found).clone())),
             None => Err(ArmError::new(

@@ -48,6 +48,10 @@ impl Directory {
         if found.kind_type.eq_ignore_ascii_case(VAULTS) {
             return Ok(Some(Entry::Active(found)));
         }
+        // A deletion or a recovery that was cut short leaves both; the vault is the one that counts.
+        if let Some(vault) = of_deleted(&self.resources, &found) {
+            return Ok(Some(Entry::Active(vault)));
+        }
         let kept = found.kind_type.eq_ignore_ascii_case(DELETED) && !expired(&found, self.now);
         Ok(kept.then_some(Entry::Deleted(found)))
     }
@@ -68,7 +72,7 @@ impl Directory {
         Ok(self.table.put(&key(name), id).await?)
     }
 
-    /// Gives the name of a vault to what is kept of it, without touching its contents.
+    /// Gives the name of a vault to what is kept of it, or back to it, without touching its contents.
     pub(crate) async fn retire(&self, name: &str, id: &ResourceId) -> Result<(), ArmError> {
         Ok(self.table.put(&key(name), id).await?)
     }
@@ -83,6 +87,12 @@ impl Directory {
         }
         Ok(self.table.remove_all(&keys).await?)
     }
+}
+
+/// The vault that a deleted one was, while it is there.
+pub(super) fn of_deleted(resources: &Resources, deleted: &Resource) -> Option<Arc<Resource>> {
+    let vault = ResourceId::parse(deleted.properties.get("vaultId")?.as_str()?).ok()?;
+    resources.get(&vault)
 }
 
 /// Whether the time to recover a deleted vault is over.

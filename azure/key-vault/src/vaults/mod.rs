@@ -55,9 +55,12 @@ impl Vaults {
                 format!("The vault '{}' can only be recovered as '{}'.", request.id.name(), kept.id),
             ));
         }
-        Directory::new(ctx).name(request.id.name(), &kept.id).await?;
+        // The vault first: as long as it is there it counts, and what is kept of it does not (`Directory::find`). So whenever
+        // the service ends, one of the two holds.
+        let back = ctx.resources.save(kept).await?;
+        Directory::new(ctx).retire(request.id.name(), &back.id).await?;
         ctx.resources.remove(&from.id).await?;
-        Ok(kept)
+        Ok(back)
     }
 }
 

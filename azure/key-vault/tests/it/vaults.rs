@@ -104,6 +104,29 @@ async fn a_deleted_vault_keeps_its_name_and_contents_until_it_is_purged() {
     assert_eq!((gone.status.as_u16(), gone.code()), (404, "SecretNotFound"));
 }
 
+/// A deletion or a recovery that is cut short between its writes leaves the vault and what is kept of it.
+#[tokio::test]
+async fn a_vault_that_is_there_is_not_deleted_whatever_else_is_kept() {
+    let world = World::with_vault().await;
+    world.data(Method::PUT, "/secrets/s", json!({"value": "kept"})).await.ok();
+    let id = arm::ResourceId::parse(&vault_id("kv1")).unwrap();
+    let vault = (*world.front.resources().get(&id).unwrap()).clone();
+    world.delete(&vault_id("kv1")).await.unwrap();
+    world.front.resources().save(vault).await.unwrap();
+    world.assign(providers::fake::OWNER, "00482a5a-887f-4fb3-b363-3b7fe8e74483", &vault_id("kv1")).await;
+    assert_eq!(world.data(Method::GET, "/secrets/s", Value::Null).await.ok()["value"], "kept");
+    let base = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.KeyVault");
+    assert_eq!(world.get(&format!("{base}/deletedVaults")).await["value"], json!([]));
+    let purge = format!("{base}/locations/eastus/deletedVaults/kv1/purge");
+    assert_eq!(world.post(&purge, Value::Null).await.unwrap_err().code, "DeletedVaultNotFound");
+
+    world.delete(&vault_id("kv1")).await.unwrap();
+    assert_eq!(world.data(Method::GET, "/secrets/s", Value::Null).await.status, 404);
+    world.put(&vault_id("kv1"), vault_body(json!({"createMode": "recover"}))).await.unwrap();
+    world.assign(providers::fake::OWNER, "00482a5a-887f-4fb3-b363-3b7fe8e74483", &vault_id("kv1")).await;
+    assert_eq!(world.data(Method::GET, "/secrets/s", Value::Null).await.ok()["value"], "kept");
+}
+
 #[tokio::test]
 async fn a_protected_vault_goes_only_when_its_time_is_over() {
     let world = World::new().await;
