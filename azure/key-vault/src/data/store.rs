@@ -34,7 +34,8 @@ fn version_prefix(vault: &Vault, kind: Kind, name: &str) -> String {
 impl Store {
     pub(super) fn open(dir: &Path, resources: &Resources) -> Result<Self, OpenError> {
         let table = resources.table(crate::vaults::TABLE);
-        Ok(Self { table, sealer: Sealer::open(dir)?, writing: Mutex::default() })
+        let sealed = table.list::<String>("head/")?.into_iter().next();
+        Ok(Self { table, sealer: Sealer::open(dir, sealed.as_ref())?, writing: Mutex::default() })
     }
 
     /// Writers wait for each other: what one reads stays so until it has written.
