@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kit::files::{self, Readers};
+use kit::files::{self, FileError, Readers};
 use reconcile::saga::{Entry, Journal, JournalError};
 
 /// A directory of journals.
@@ -18,6 +18,19 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(
 }
 
 impl FileJournal {
+    /// Removes what an earlier run of the service left of operations that are over: their journals, and writes cut short.
+    pub(crate) fn sweep(&self, is_running: impl Fn(&str) -> bool) -> Result<(), FileError> {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // `<id>.json`, or `.<id>.json.<chance>` while it is written; a running operation may be writing it now.
+            let id = name.trim_start_matches('.').split(".json").next().unwrap_or_default();
+            if !is_running(id) {
+                files::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{id}.json"))
     }
@@ -52,5 +65,25 @@ impl Journal for FileJournal {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_journals_of_running_operations_survive_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = FileJournal(dir.path().to_owned());
+        for name in ["runs.json", ".runs.json.1f", "over.json", ".cut-short.json.2e"] {
+            std::fs::write(dir.path().join(name), b"{}").unwrap();
+        }
+        journal.sweep(|id| id == "runs").unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".runs.json.1f", "runs.json"]);
+        FileJournal(dir.path().join("not-made-yet")).sweep(|_| false).unwrap();
     }
 }

@@ -76,6 +76,7 @@ impl ContainerService {
     /// Starts what keeps finished clusters true; call it once the front door is built, with a context of
     /// `Microsoft.ContainerService`. Ends with the context's tasks.
     pub fn start(&self, ctx: &arm::Ctx) {
+        self.0.sweep_journals(ctx);
         drift::start(self.0.clone(), ctx);
     }
 

@@ -84,6 +84,14 @@ impl Shared {
         Self { settings: Arc::new(settings), planes, lanes: Lanes::default(), journal, inject }
     }
 
+    /// Removes journals of operations that are over.
+    pub(crate) fn sweep_journals(&self, ctx: &Ctx) {
+        let running = |id: &str| ctx.operations.get(id).is_some_and(|record| !record.status.is_final());
+        if let Err(error) = self.journal.sweep(running) {
+            tracing::warn!(error = %kit::Chain(&error), "failed to remove old journals");
+        }
+    }
+
     /// What steps work on. Cut short by a deletion that comes after this call.
     pub(crate) fn work(&self, ctx: &Ctx, cluster: &ResourceId, pool: Option<String>) -> Work {
         Work {
