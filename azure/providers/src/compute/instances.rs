@@ -53,6 +53,9 @@ pub struct Private {
     /// Whether its place was given back when it was turned off: `deallocated` and not only `stopped`.
     #[serde(default)]
     pub deallocated: bool,
+    /// Whether it was turned off only to be turned on again.
+    #[serde(default)]
+    pub restarting: bool,
     /// `osProfile.customData` of its image, as it was when the image was made.
     pub custom_data: String,
     /// What it does.

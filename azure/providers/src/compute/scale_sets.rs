@@ -55,31 +55,24 @@ impl ScaleSets {
         self.machines.clone()
     }
 
-    /// Makes or marks instances so that `capacity` of them stay. Answers all that changed.
-    async fn scale(&self, ctx: &Ctx, set: &Resource, capacity: usize) -> Result<Vec<ResourceId>, ArmError> {
-        let _turn = crate::addresses::turn().await;
+    /// What makes `capacity` of the set's instances stay; nothing is written.
+    fn change(&self, ctx: &Ctx, set: &Resource, capacity: usize) -> Result<Change, ArmError> {
         let model = model(&ctx.resources, set)?;
         let present = instances::of_set(&ctx.resources, &set.id);
-        let mut staying: Vec<_> = present.iter().filter(|i| !instances::is_deleting(i)).cloned().collect();
-        let mut changed = Vec::new();
+        let mut staying: Vec<_> = present.iter().filter(|i| !instances::is_deleting(i)).collect();
+        let mut change = Change::default();
         while staying.len() > capacity {
             let Some(last) = staying.pop() else { break };
-            mark_deleting(&ctx.resources, &last.id).await?;
-            changed.push(last.id.clone());
+            change.going.push(last.id.clone());
         }
         if staying.len() < capacity {
             super::quota::require(&ctx.resources, set, capacity - staying.len())?;
             let first = present.iter().map(|i| instances::number(i) + 1).max().unwrap_or(0);
             let first = first.max(next_number(ctx, set)?);
-            let made = plan(ctx, set, &model, first, capacity - staying.len())?;
-            let table = ctx.table("compute-instances");
-            table.put(set.id.key(), &(first + made.len() as u64)).await?;
-            for instance in made {
-                changed.push(instance.id.clone());
-                ctx.resources.save(instance).await?;
-            }
+            change.coming = plan(ctx, set, &model, first, capacity - staying.len())?;
+            change.next = first + change.coming.len() as u64;
         }
-        Ok(changed)
+        Ok(change)
     }
 
     /// The rest of a write: instances settle, those on their way out go, the set's state follows.
@@ -99,6 +92,32 @@ impl ScaleSets {
     }
 }
 
+/// Instances that come and go.
+#[derive(Default)]
+struct Change {
+    coming: Vec<Resource>,
+    going: Vec<ResourceId>,
+    /// The number of the instance that comes after these.
+    next: u64,
+}
+
+impl Change {
+    fn is_nothing(&self) -> bool {
+        self.coming.is_empty() && self.going.is_empty()
+    }
+
+    async fn write(self, ctx: &Ctx, set: &ResourceId) -> Result<(), ArmError> {
+        for id in &self.going {
+            mark_deleting(&ctx.resources, id).await?;
+        }
+        if !self.coming.is_empty() {
+            ctx.table("compute-instances").put(set.key(), &self.next).await?;
+            ctx.resources.save_all(self.coming).await?;
+        }
+        Ok(())
+    }
+}
+
 async fn settle_set(
     resources: &Resources,
     machines: watch::Receiver<Arc<Machines>>,
@@ -109,7 +128,7 @@ async fn settle_set(
     let going: Vec<ResourceId> = going.into_iter().map(|i| i.id.clone()).collect();
     let staying: Vec<ResourceId> = staying.into_iter().map(|i| i.id.clone()).collect();
     forget(resources, machines, &going).await?;
-    wait::settled(resources, &staying).await
+    virtual_machines::finish(resources, &staying).await
 }
 
 /// Marks an instance as on its way out: the fabric stops its machine.
@@ -227,6 +246,7 @@ fn plan(
             generation: 0,
             on: true,
             deallocated: false,
+            restarting: false,
             custom_data: model.custom_data.clone(),
             phase: Phase::Pending,
             exit_code: None,
@@ -363,17 +383,22 @@ impl ResourceType for ScaleSets {
                 ctx.resources.remove(&orphan.id).await?;
             }
         }
-        let changed = self.scale(ctx, &made, capacity).await?;
+        // From the choice of addresses until they are in the store.
+        let turn = crate::addresses::turn().await;
+        let change = self.change(ctx, &made, capacity)?;
         let failed = instances::of_set(&ctx.resources, request.id).iter().any(|i| wait::failure(i).is_some());
         if let Some(old) =
-            request.existing.filter(|old| changed.is_empty() && !failed && unchanged(&made, old))
+            request.existing.filter(|old| change.is_nothing() && !failed && unchanged(&made, old))
         {
             return Ok(Written::Done(old.clone()));
         }
         let (name, state) =
             if request.existing.is_some() { ("update", "Updating") } else { ("create", "Creating") };
         made.set_provisioning_state(state);
+        // The operation first: whatever is written after it, a restart finds.
         let operation = ctx.operations.create(request.id, name, location(&made)).await?;
+        change.write(ctx, request.id).await?;
+        drop(turn);
         let operation = self.settle(ctx, request.id.clone(), operation);
         Ok(Written::Accepted { resource: made, operation })
     }
@@ -402,7 +427,9 @@ impl ResourceType for ScaleSets {
             ArmError::not_implemented(format_args!("The action 'virtualMachineScaleSets/{name}'"))
         })?;
         let operation = ctx.operations.create_action(&existing.id, name, location(existing)).await?;
-        let work = virtual_machines::perform(ctx.resources.clone(), existing.id.clone(), ids, deed);
+        let resources = ctx.resources.clone();
+        virtual_machines::begin(&resources, &existing.id, &ids, deed).await?;
+        let work = async move { virtual_machines::finish(&resources, &ids).await };
         Ok(Acted::Accepted(operation.work_with_result(virtual_machines::answered(work))))
     }
 
@@ -442,7 +469,10 @@ impl ResourceType for ScaleSets {
     ) -> Result<(), ArmError> {
         let Some(record) = operation.record() else { return Ok(()) };
         let Some(set) = resource else {
-            // A crash before the set was stored: its instances, if any, go when it is asked for again.
+            // A crash before the set was stored.
+            for orphan in instances::of_set(&ctx.resources, &record.resource) {
+                ctx.resources.remove(&orphan.id).await?;
+            }
             return Err(ArmError::conflict(
                 "OperationInterrupted",
                 "The service was restarted. Repeat the request.",
@@ -453,6 +483,8 @@ impl ResourceType for ScaleSets {
             let table = ctx.table("compute-instances");
             let _ = operation.work(async move { remove_all(&resources, machines, &table, &set.id).await });
         } else {
+            // What a cut left of a change: the set has as many as there are.
+            lower_capacity(&ctx.resources, &set.id).await?;
             let _ = self.settle(ctx, set.id.clone(), operation);
         }
         Ok(())
@@ -467,11 +499,11 @@ impl ScaleSets {
         set: &Resource,
         ids: Vec<ResourceId>,
     ) -> Result<Acted, ArmError> {
+        let operation = ctx.operations.create_action(&set.id, "delete", location(set)).await?;
         for id in &ids {
             mark_deleting(&ctx.resources, id).await?;
         }
         lower_capacity(&ctx.resources, &set.id).await?;
-        let operation = ctx.operations.create_action(&set.id, "delete", location(set)).await?;
         let (resources, machines) = (ctx.resources.clone(), self.machines.clone());
         let work = async move { forget(&resources, machines, &ids).await };
         Ok(Acted::Accepted(operation.work_with_result(virtual_machines::answered(work))))
@@ -484,6 +516,9 @@ pub(super) async fn lower_capacity(resources: &Resources, set: &ResourceId) -> R
     resources
         .modify(set, |set| {
             let Some(sku) = &mut set.sku else { return false };
+            if number(sku, "/capacity") == i64::try_from(staying).ok() {
+                return false;
+            }
             crate::json::set(sku, &["capacity"], staying);
             true
         })

@@ -124,43 +124,64 @@ pub(super) async fn answered(
     work.await.map(|()| Some(json!({})))
 }
 
-/// Does it and waits for the instances to settle.
-pub(super) async fn perform(
-    resources: Resources,
-    model: ResourceId,
-    ids: Vec<ResourceId>,
+/// Writes down what the instances are to become, before anybody hears that it is done to them: whatever happens to the
+/// service then, [`finish`] goes on from there.
+pub(super) async fn begin(
+    resources: &Resources,
+    model: &ResourceId,
+    ids: &[ResourceId],
     deed: Deed,
 ) -> Result<(), ArmError> {
     match deed {
         Deed::Stop | Deed::Deallocate => {
-            change(&resources, &ids, |p| {
+            change(resources, ids, |p| {
                 p.on = false;
+                p.restarting = false;
                 p.deallocated = deed == Deed::Deallocate;
             })
-            .await?;
+            .await
         }
-        Deed::Start => change(&resources, &ids, |p| p.on = true).await?,
+        Deed::Start => change(resources, ids, |p| p.on = true).await,
         Deed::Restart => {
-            change(&resources, &ids, |p| p.on = false).await?;
-            wait::settled(&resources, &ids).await?;
-            change(&resources, &ids, |p| p.on = true).await?;
+            change(resources, ids, |p| {
+                p.on = false;
+                p.restarting = true;
+            })
+            .await
         }
         Deed::Reimage => {
             let data = resources
-                .get(&model)
+                .get(model)
                 .and_then(|m| {
                     text(&m.properties, "/virtualMachineProfile/osProfile/customData").map(str::to_owned)
                 })
                 .unwrap_or_default();
-            change(&resources, &ids, |p| {
+            change(resources, ids, |p| {
                 p.generation += 1;
                 p.on = true;
                 p.custom_data.clone_from(&data);
             })
-            .await?;
+            .await
         }
     }
-    wait::settled(&resources, &ids).await
+}
+
+/// Waits for the instances to settle; those that are restarted are switched on again once they are off.
+pub(super) async fn finish(resources: &Resources, ids: &[ResourceId]) -> Result<(), ArmError> {
+    let restarting = |id: &&ResourceId| {
+        let instance = resources.get(id).and_then(|instance| instances::private(&instance));
+        instance.is_some_and(|p| p.restarting)
+    };
+    let off: Vec<ResourceId> = ids.iter().filter(restarting).cloned().collect();
+    if !off.is_empty() {
+        wait::settled(resources, &off).await?;
+        change(resources, &off, |p| {
+            p.on |= p.restarting;
+            p.restarting = false;
+        })
+        .await?;
+    }
+    wait::settled(resources, ids).await
 }
 
 /// The instance view: power, provisioning, agent, extension.
@@ -231,10 +252,10 @@ impl ResourceType for VirtualMachines {
 
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
         let model = existing.id.top();
-        scale_sets::mark_deleting(&ctx.resources, &existing.id).await?;
-        scale_sets::lower_capacity(&ctx.resources, &model).await?;
         let location = existing.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create_delete(&existing.id, location).await?;
+        scale_sets::mark_deleting(&ctx.resources, &existing.id).await?;
+        scale_sets::lower_capacity(&ctx.resources, &model).await?;
         let (machines, id) = (self.sets.machines(), existing.id.clone());
         Ok(Deleted::Accepted(operation.work(async move { wait::gone(machines, &[id]).await })))
     }
@@ -247,7 +268,9 @@ impl ResourceType for VirtualMachines {
         })?;
         let location = existing.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create_action(&existing.id, name, location).await?;
-        let work = perform(ctx.resources.clone(), existing.id.top(), vec![existing.id.clone()], deed);
+        let (resources, ids) = (ctx.resources.clone(), vec![existing.id.clone()]);
+        begin(&resources, &existing.id.top(), &ids, deed).await?;
+        let work = async move { finish(&resources, &ids).await };
         Ok(Acted::Accepted(operation.work_with_result(answered(work))))
     }
 
@@ -298,9 +321,15 @@ impl ResourceType for VirtualMachines {
         };
         let (machines, resources, id) = (self.sets.machines(), ctx.resources.clone(), instance.id);
         let deleting = record.deed == arm::operations::Deed::Delete;
-        let _ = operation.work(async move {
-            if deleting { wait::gone(machines, &[id]).await } else { wait::settled(&resources, &[id]).await }
-        });
+        if deleting {
+            scale_sets::mark_deleting(&resources, &id).await?;
+            scale_sets::lower_capacity(&resources, &id.top()).await?;
+        }
+        let _ = if deleting {
+            operation.work(async move { wait::gone(machines, &[id]).await })
+        } else {
+            operation.work_with_result(answered(async move { finish(&resources, &[id]).await }))
+        };
         Ok(())
     }
 }
