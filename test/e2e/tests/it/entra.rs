@@ -115,6 +115,7 @@ fn without_local_accounts(lab: &Lab) -> Result<()> {
         "Getting static credential is not allowed because this cluster is set to disable local accounts.";
     ensure!(refused.contains("(BadRequest)") && refused.contains(words), "{refused}");
     lab.az("aks get-credentials -g rg-dev -n dev --overwrite-existing")?;
-    ensure!(!lab.kubectl("auth whoami -o name")?.is_empty());
+    let me = lab.kubectl_json("auth whoami")?;
+    ensure!(me["status"]["userInfo"]["groups"][0].is_string(), "{me}");
     Ok(())
 }

@@ -46,6 +46,8 @@ impl ConvertKubeconfig {
         let mut config: Value = serde_yaml_ng::from_str(&text)
             .with_context(|| format!("`{}` is no kubeconfig", path.display()))?;
         if self.convert(&mut config) {
+            // A bare name has no directory that could be written through to the disk.
+            let path = std::path::absolute(&path)?;
             write_atomic(&path, serde_yaml_ng::to_string(&config)?.as_bytes(), Readers::Owner)?;
         }
         Ok(())
