@@ -49,56 +49,9 @@ impl ResourceType for PublicAddresses {
         for computed in ["ipConfiguration", "natGateway", "ipAddress"] {
             remove(&mut address.properties, &[computed]);
         }
-        let basic = address.sku.as_ref().and_then(|sku| text(sku, "/name")) == Some("Basic");
-        if !address.sku.as_ref().is_some_and(Value::is_object) {
-            address.sku = Some(json!({ "name": "Standard", "tier": "Regional" }));
-        }
-        if let Some(sku) = &mut address.sku {
-            default(sku, &["name"], "Standard");
-            default(sku, &["tier"], "Regional");
-        }
-        let method = if basic { "Dynamic" } else { "Static" };
-        default(&mut address.properties, &["publicIPAllocationMethod"], method);
-        default(&mut address.properties, &["publicIPAddressVersion"], "IPv4");
-        default(&mut address.properties, &["idleTimeoutInMinutes"], 4);
-        default(&mut address.properties, &["ipTags"], json!([]));
-        default(&mut address.properties, &["ddosSettings", "protectionMode"], "VirtualNetworkInherited");
-        if basic && request.existing.is_none() && text(&address.properties, "/publicIPPrefix/id").is_some() {
-            return Err(ArmError::bad_request(
-                "PublicIPAndPublicIPPrefixSkuMismatch",
-                format!("Public IP address {} of SKU Basic cannot be taken from a prefix.", request.id),
-            ));
-        }
-        if text(&address.properties, "/publicIPAddressVersion") != Some("IPv4") {
-            return Err(ArmError::not_implemented("A public address of another version than IPv4"));
-        }
-        if let Some(label) = text(&address.properties, "/dnsSettings/domainNameLabel").map(str::to_owned) {
-            let fqdn =
-                format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
-            let own = |other: &Resource| other.id == *request.id;
-            let used = |other: &Resource| {
-                text(&other.properties, "/dnsSettings/fqdn").is_some_and(|f| f.eq_ignore_ascii_case(&fqdn))
-            };
-            if uses::all(&ctx.resources, TYPE).iter().any(|other| !own(&**other) && used(&**other)) {
-                return Err(ArmError::bad_request(
-                    "DnsRecordInUse",
-                    format!("DNS record {fqdn} is already used by another public IP."),
-                ));
-            }
-            set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
-        }
-        let idle = number(&address.properties, "/idleTimeoutInMinutes");
-        if !idle.is_some_and(|minutes| IDLE_TIMEOUT_MINUTES.contains(&minutes)) {
-            return Err(ArmError::bad_request(
-                "InvalidRequestFormat",
-                format!(
-                    "Public IP address {} has invalid Idle Timeout. The value must be between {} and {}.",
-                    request.id,
-                    IDLE_TIMEOUT_MINUTES.start(),
-                    IDLE_TIMEOUT_MINUTES.end()
-                ),
-            ));
-        }
+        fill(&mut address);
+        check(&address, &request)?;
+        name(ctx, &mut address)?;
         seal(&mut address, request.existing);
         let block = from_prefix(ctx, &address)?;
         if let Some(old) = request.existing.and_then(|e| text(&e.properties, "/ipAddress")) {
@@ -151,6 +104,71 @@ impl ResourceType for PublicAddresses {
         }
         shown
     }
+}
+
+fn is_basic(address: &Resource) -> bool {
+    address.sku.as_ref().and_then(|sku| text(sku, "/name")) == Some("Basic")
+}
+
+/// Azure's defaults for what was left out.
+fn fill(address: &mut Resource) {
+    if !address.sku.as_ref().is_some_and(Value::is_object) {
+        address.sku = Some(json!({ "name": "Standard", "tier": "Regional" }));
+    }
+    if let Some(sku) = &mut address.sku {
+        default(sku, &["name"], "Standard");
+        default(sku, &["tier"], "Regional");
+    }
+    let method = if is_basic(address) { "Dynamic" } else { "Static" };
+    let properties = &mut address.properties;
+    default(properties, &["publicIPAllocationMethod"], method);
+    default(properties, &["publicIPAddressVersion"], "IPv4");
+    default(properties, &["idleTimeoutInMinutes"], 4);
+    default(properties, &["ipTags"], json!([]));
+    default(properties, &["ddosSettings", "protectionMode"], "VirtualNetworkInherited");
+}
+
+fn check(address: &Resource, request: &Put<'_>) -> Result<(), ArmError> {
+    let in_prefix = text(&address.properties, "/publicIPPrefix/id").is_some();
+    if is_basic(address) && request.existing.is_none() && in_prefix {
+        return Err(ArmError::bad_request(
+            "PublicIPAndPublicIPPrefixSkuMismatch",
+            format!("Public IP address {} of SKU Basic cannot be taken from a prefix.", request.id),
+        ));
+    }
+    if text(&address.properties, "/publicIPAddressVersion") != Some("IPv4") {
+        return Err(ArmError::not_implemented("A public address of another version than IPv4"));
+    }
+    let idle = number(&address.properties, "/idleTimeoutInMinutes");
+    if !idle.is_some_and(|minutes| IDLE_TIMEOUT_MINUTES.contains(&minutes)) {
+        return Err(ArmError::bad_request(
+            "InvalidRequestFormat",
+            format!(
+                "Public IP address {} has invalid Idle Timeout. The value must be between {} and {}.",
+                request.id,
+                IDLE_TIMEOUT_MINUTES.start(),
+                IDLE_TIMEOUT_MINUTES.end()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The full name that a label stands for, refused when another address has it.
+fn name(ctx: &Ctx, address: &mut Resource) -> Result<(), ArmError> {
+    let Some(label) = text(&address.properties, "/dnsSettings/domainNameLabel") else { return Ok(()) };
+    let fqdn = format!("{label}.{}.cloudapp.azure.com", address.location.as_deref().unwrap_or_default());
+    let used = |other: &Resource| {
+        text(&other.properties, "/dnsSettings/fqdn").is_some_and(|f| f.eq_ignore_ascii_case(&fqdn))
+    };
+    if uses::all(&ctx.resources, TYPE).iter().any(|other| other.id != address.id && used(other)) {
+        return Err(ArmError::bad_request(
+            "DnsRecordInUse",
+            format!("DNS record {fqdn} is already used by another public IP."),
+        ));
+    }
+    set(&mut address.properties, &["dnsSettings", "fqdn"], fqdn);
+    Ok(())
 }
 
 /// The block of the prefix that an address shall be taken from.
