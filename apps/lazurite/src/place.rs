@@ -82,6 +82,9 @@ pub struct ServiceFile {
     /// The proxy for programs that cannot be told where the cloud is.
     #[serde(default)]
     pub proxy: Option<SocketAddr>,
+    /// The name service for programs that can be told whom to ask.
+    #[serde(default)]
+    pub dns: Option<SocketAddr>,
     /// `linux` or `simulated`.
     pub fabric: String,
     /// The version of the program.

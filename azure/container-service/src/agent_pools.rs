@@ -18,6 +18,8 @@ use crate::{clusters, machines, names, pool, settled, versions};
 /// `Microsoft.ContainerService/managedClusters/agentPools`.
 pub struct AgentPools(pub(crate) Arc<Shared>);
 
+const POWER: &str = "/powerState/code";
+
 /// The state a written pool goes into: `Creating`, `Scaling` where only the count differs, else `Updating`.
 pub(crate) fn next_state(new: &Value, old: Option<&Resource>) -> &'static str {
     let Some(old) = old else { return "Creating" };
@@ -32,6 +34,33 @@ pub(crate) fn next_state(new: &Value, old: Option<&Resource>) -> &'static str {
         return "Scaling";
     }
     "Updating"
+}
+
+/// What a write of a pool does: it turns the pool off or on, or it is about something else. Power alone changes then.
+fn deed(new: &Value, old: Option<&Resource>) -> Result<Deed, ArmError> {
+    let code = |properties: &Value| text(properties, POWER).unwrap_or("Running").to_owned();
+    let Some(old) = old else {
+        return match code(new) == "Running" {
+            true => Ok(Deed::Write),
+            false => Err(crate::fault::Fault::parameter(
+                "agentPoolProfile.powerState",
+                "a new agent pool cannot be stopped",
+            )
+            .into()),
+        };
+    };
+    match (code(&old.properties).as_str(), code(new).as_str()) {
+        ("Running", "Stopped") => Ok(Deed::Stop),
+        ("Stopped", "Running") => Ok(Deed::Start),
+        ("Stopped", _) => Err(ArmError::conflict(
+            "OperationNotAllowed",
+            format!(
+                "agent pool '{}' is in Power State(Stopped), updating cannot be performed. Start the agent pool first.",
+                old.name
+            ),
+        )),
+        _ => Ok(Deed::Write),
+    }
 }
 
 /// Writes a pool's state.
@@ -87,12 +116,17 @@ impl ResourceType for AgentPools {
                 return Ok(Written::Done(existing.clone()));
             }
         }
-        let state = next_state(&properties, request.existing);
+        let deed = deed(&properties, request.existing)?;
+        let (name, state, properties) = match (deed, request.existing) {
+            (Deed::Stop, Some(old)) => ("stop", "Stopping", old.properties.clone()),
+            (Deed::Start, Some(old)) => ("start", "Starting", old.properties.clone()),
+            (_, Some(_)) => ("update", next_state(&properties, request.existing), properties),
+            (_, None) => ("create", "Creating", properties),
+        };
         let mut made = request.resource();
         made.properties = properties;
         // Tags of a pool are a property of it.
         made.tags = None;
-        let name = if request.existing.is_some() { "update" } else { "create" };
         let location = cluster.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create(request.id, name, location).await?;
         let suffix = request.existing.and_then(state::pool_private).map(|private| private.suffix);
@@ -100,7 +134,7 @@ impl ResourceType for AgentPools {
         state::set_private(&mut made, &PoolPrivate { suffix, operation: operation.id().to_owned() });
         made.set_provisioning_state(state);
         let pool = Some(made.name.clone());
-        let operation = self.0.attach(ctx, &cluster.id, pool, Deed::Write, operation);
+        let operation = self.0.attach(ctx, &cluster.id, pool, deed, operation);
         Ok(Written::Accepted { resource: made, operation })
     }
 

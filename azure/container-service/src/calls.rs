@@ -6,6 +6,10 @@ use serde_json::json;
 
 use crate::{pool, versions};
 
+/// What AKS lists for a region and this service does not.
+const NOT_LISTED: [&str; 4] =
+    ["trustedaccessroles", "meshrevisionprofiles", "guardrailsversions", "safeguardsversions"];
+
 /// Calls of `Microsoft.ContainerService`.
 pub struct Calls;
 
@@ -19,6 +23,11 @@ impl ProviderCalls for Calls {
                 "fullName": pool::NODE_IMAGE, "os": "AKSUbuntu", "sku": "2404gen2containerd",
                 "version": pool::NODE_IMAGE.rsplit_once('-').map(|(_, version)| version),
             }] }),
+            ["locations", _, what, ..] if NOT_LISTED.contains(what) => {
+                return Some(Err(ArmError::not_implemented(format_args!(
+                    "Reading 'Microsoft.ContainerService/locations/{what}'"
+                ))));
+            }
             _ => return None,
         };
         Some(Ok(Acted::Done(Some(answer))))

@@ -6,11 +6,11 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::json::{default, flag, list, number, remove, set, text};
+use crate::json::{default, flag, number, remove, set, text};
 use crate::pool::{self, Surroundings};
 use crate::settings::Settings;
 use crate::state::{self, ClusterPrivate, PRIVATE};
-use crate::{aad_profile, names, network_profile, versions};
+use crate::{aad_profile, authorized_ranges, names, network_profile, versions};
 
 /// A shaped cluster and its shaped pools (name, properties).
 pub struct Shaped {
@@ -89,6 +89,7 @@ pub fn shape(
     keep(&mut cluster, existing);
     check_identity(&cluster)?;
     check_offered(&cluster)?;
+    authorized_ranges::shape(&mut cluster.properties)?;
     let location = cluster.location.clone().unwrap_or_default();
     fill_names(&mut cluster, &location)?;
     let version = version(&mut cluster.properties, existing)?;
@@ -173,9 +174,6 @@ fn check_offered(cluster: &Resource) -> Result<(), Fault> {
         && let Some((name, _)) = addons.iter().find(|(_, addon)| flag(addon, "/enabled"))
     {
         return refuse(format!("addonProfiles.{name}"));
-    }
-    if !list(&cluster.properties, "/apiServerAccessProfile/authorizedIPRanges").is_empty() {
-        return refuse("apiServerAccessProfile.authorizedIPRanges".into());
     }
     for (pointer, offered) in OFFERED_WORDS {
         if let Some(other) = text(&cluster.properties, &format!("/{pointer}")).filter(|word| word != offered)
@@ -370,6 +368,9 @@ fn shape_pools(
         }
         let existing = stored.iter().find(|pool| pool.name == name);
         let mut properties = pool::shape(&name, &wish, existing.map(|pool| &pool.properties), around)?;
+        // Power is the pool's own matter: a write of the cluster changes none.
+        let power = existing.and_then(|pool| text(&pool.properties, "/powerState/code")).unwrap_or("Running");
+        set(&mut properties, &["powerState", "code"], power);
         if let Some(private) = existing.and_then(|pool| pool.properties.get(PRIVATE)) {
             set(&mut properties, &[PRIVATE], private.clone());
         }

@@ -50,6 +50,23 @@ pub struct ControlPlaneSpec {
     pub admin_groups: Vec<String>,
     /// Whether role assignments are asked for what Kubernetes' own roles do not allow.
     pub azure_rbac: bool,
+    /// Who may connect to the API server (`apiServerAccessProfile.authorizedIPRanges`); empty: everybody.
+    pub authorized_ranges: Vec<Ipv4Net>,
+    /// From where the cluster's own nodes come, as far as that is known yet; always let in.
+    pub outbound_addresses: Vec<Ipv4Addr>,
+}
+
+impl ControlPlaneSpec {
+    /// Whether a control plane that was started as `self` becomes one as `other` without a restart: only who may
+    /// connect differs.
+    pub fn serves_as(&self, other: &Self) -> bool {
+        let same_doors = Self {
+            authorized_ranges: other.authorized_ranges.clone(),
+            outbound_addresses: other.outbound_addresses.clone(),
+            ..self.clone()
+        };
+        same_doors == *other
+    }
 }
 
 /// What a running control plane is.
@@ -137,7 +154,7 @@ pub enum ControlPlaneError {
 #[async_trait]
 pub trait ControlPlanes: Send + Sync + 'static {
     /// Makes the control plane be and answer as `spec` says. Keys and token are made at the first call and
-    /// stay the same. Returns when the API server is ready.
+    /// stay the same. A change of who may connect happens in place. Returns when the API server is ready.
     async fn ensure(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError>;
 
     /// A kubeconfig in YAML.

@@ -15,6 +15,7 @@
 
 pub mod aad_profile;
 pub mod agent_pools;
+pub mod authorized_ranges;
 pub mod bootstrap;
 mod calls;
 pub mod cluster_shape;

@@ -56,7 +56,7 @@ pub fn shape(
     let size =
         around.sizes.require(text(&pool, "/vmSize").unwrap_or(sizes::DEFAULT), around.location)?.clone();
     set(&mut pool, &["vmSize"], size.name.clone());
-    check_version(&mut pool, around.version)?;
+    check_version(&mut pool, existing, around.version)?;
     fill(&mut pool, &size, around);
     check(&pool, &size)?;
     Ok(pool)
@@ -86,7 +86,7 @@ fn check_unchanged(pool: &Value, existing: &Value) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_version(pool: &mut Value, cluster: &str) -> Result<(), Fault> {
+fn check_version(pool: &mut Value, existing: Option<&Value>, cluster: &str) -> Result<(), Fault> {
     let wish = text(pool, "/orchestratorVersion").unwrap_or(cluster).to_owned();
     let version =
         versions::require(&wish, "AgentPoolK8sVersionNotSupported", "agentPoolProfile.orchestratorVersion")?;
@@ -99,6 +99,16 @@ fn check_version(pool: &mut Value, cluster: &str) -> Result<(), Fault> {
                  https://aka.ms/aks/UpgradeVersionRules"
             ),
         ));
+    }
+    let current = existing.and_then(|pool| text(pool, "/currentOrchestratorVersion"));
+    if let Some(current) = current.filter(|current| *current != version) {
+        return Err(Fault::bad_request(
+            "NotImplemented",
+            format!(
+                "Upgrading an agent pool from {current} to {version} is not implemented by this service yet."
+            ),
+        )
+        .target("agentPoolProfile.orchestratorVersion"));
     }
     set(pool, &["orchestratorVersion"], wish);
     set(pool, &["currentOrchestratorVersion"], version);
@@ -187,8 +197,24 @@ fn check(pool: &Value, size: &Size) -> Result<(), Fault> {
         )
         .target("agentPoolProfile.vmSize"));
     }
+    check_power(pool, system)?;
     check_offered(pool)?;
     check_labels_and_taints(pool)
+}
+
+fn check_power(pool: &Value, system: bool) -> Result<(), Fault> {
+    match text(pool, "/powerState/code") {
+        Some("Running") => Ok(()),
+        Some("Stopped") if system => {
+            Err(Fault::bad_request("OperationNotAllowed", "A system node pool cannot be stopped.")
+                .target("agentPoolProfile.powerState"))
+        }
+        Some("Stopped") => Ok(()),
+        other => Err(Fault::parameter(
+            "agentPoolProfile.powerState",
+            format!("'{}' is not one of Running, Stopped", other.unwrap_or_default()),
+        )),
+    }
 }
 
 /// Refuses what this version cannot make true, by name.
@@ -231,10 +257,7 @@ fn check_offered(pool: &Value) -> Result<(), Fault> {
     if let Some("Spot") = text(pool, "/scaleSetPriority") {
         return refuse("scaleSetPriority", &"Spot");
     }
-    match text(pool, "/powerState/code") {
-        Some("Running") | None => Ok(()),
-        Some(other) => refuse("powerState", &other),
-    }
+    Ok(())
 }
 
 fn check_labels_and_taints(pool: &Value) -> Result<(), Fault> {

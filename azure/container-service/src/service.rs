@@ -58,8 +58,10 @@ impl Deed {
             (Deed::Write, true) => saga::write_pool(),
             (Deed::Delete, false) => saga::delete(),
             (Deed::Delete, true) => saga::delete_pool(),
-            (Deed::Stop, _) => saga::stop(),
-            (Deed::Start, _) => saga::start(),
+            (Deed::Stop, false) => saga::stop(),
+            (Deed::Stop, true) => saga::stop_pool(),
+            (Deed::Start, false) => saga::start(),
+            (Deed::Start, true) => saga::start_pool(),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::ids::{MachineId, NetworkId};
 use crate::plan::Counter;
+use crate::script::{Script, ScriptEnd};
 use crate::state::Machines;
 use crate::wanted::Wanted;
 
@@ -59,6 +60,12 @@ pub enum FabricError {
     /// No machine has this id.
     #[error("machine `{0}` does not exist")]
     NoMachine(MachineId),
+    /// The machine does not run.
+    #[error("machine `{0}` does not run")]
+    Off(MachineId),
+    /// The machine is simulated: there is nothing to run a process in.
+    #[error("machine `{0}` has no processes")]
+    NoProcesses(MachineId),
     /// No network has this id.
     #[error("network `{0}` does not exist")]
     NoNetwork(NetworkId),
@@ -96,6 +103,9 @@ pub trait Fabric: Send + Sync + 'static {
 
     /// What the machine printed since its (re)image, at most the last MiB.
     async fn serial_log(&self, id: &MachineId) -> Result<String, FabricError>;
+
+    /// Runs a script in a running machine, as its root user, and waits for its end.
+    async fn run_script(&self, id: &MachineId, script: Script) -> Result<ScriptEnd, FabricError>;
 
     /// Listens in a place. The address is added there when missing.
     async fn listen(&self, place: Place, address: SocketAddrV4) -> Result<TcpListener, FabricError>;

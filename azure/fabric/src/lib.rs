@@ -10,12 +10,14 @@
 //!
 //! Reading order: [`wanted`] (the wish), [`fabric`] (the trait), [`plan`], then [`linux`] and [`simulated`].
 
+pub mod dns;
 pub mod fabric;
 pub mod ids;
 pub mod imds;
 pub mod linux;
 pub mod names;
 pub mod plan;
+pub mod script;
 pub mod simulated;
 pub mod state;
 pub mod wanted;
@@ -24,6 +26,7 @@ pub use fabric::{Fabric, FabricError, FabricKind, Place, Report};
 pub use ids::{MachineId, NetworkId};
 pub use imds::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
 pub use linux::{LinuxConfig, LinuxFabric};
+pub use script::{Script, ScriptEnd};
 pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{

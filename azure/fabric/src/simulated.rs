@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
 use crate::ids::{MachineId, NetworkId};
 use crate::plan::Counter;
+use crate::script::{Script, ScriptEnd};
 use crate::state::{MachineState, Machines};
 use crate::wanted::{Machine, Power, Wanted};
 
@@ -237,6 +238,10 @@ impl Fabric for SimulatedFabric {
         }
         let logs = self.shared.logs.lock();
         Ok(logs.get(id).map(|l| l.iter().map(|line| format!("{line}\n")).collect()).unwrap_or_default())
+    }
+
+    async fn run_script(&self, id: &MachineId, _: Script) -> Result<ScriptEnd, FabricError> {
+        Err(FabricError::NoProcesses(id.clone()))
     }
 
     async fn listen(&self, _: Place, address: SocketAddrV4) -> Result<TcpListener, FabricError> {

@@ -140,6 +140,18 @@ impl Group {
         Ok(())
     }
 
+    /// Moves another process into it, beside the processes that are there.
+    pub fn add(&self, pid: i32) -> io::Result<()> {
+        for hierarchy in &self.hierarchies {
+            let dir = self.directory(hierarchy);
+            // See `mount`: where there are groups below, processes are in a group of their own.
+            let own = dir.join("init.scope");
+            let dir = if own.is_dir() { own } else { dir };
+            fs::write(dir.join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+
     /// Mounts what a process in this group's cgroup namespace shall see below `target` (`/sys/fs/cgroup`).
     pub fn mount(&self, target: &Path) -> Result<(), MountError> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use az_lab::Adapter;
 use container_service::{ContainerService, Settings, Size, Sizes};
 use entra::{Bootstrap, Entra};
-use fabric::{Fabric, SimulatedFabric};
+use fabric::SimulatedFabric;
 use http::{Method, StatusCode, header};
 use kit::Tasks;
 use kit::client::Client;
@@ -270,7 +270,7 @@ async fn open_front(
     let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = Front::builder(config)
         .provider(providers::network::provider())
-        .provider(providers::compute::provider(fabric.machines()))
+        .provider(providers::compute::provider(fabric.clone()))
         .provider(providers::managed_identity::provider())
         .provider(providers::storage::provider())
         .provider(insights)

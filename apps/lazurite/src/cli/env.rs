@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use kit::files::{Readers, write_atomic};
 
-use crate::place::{Credentials, Home, State};
+use crate::place::{Credentials, Home, ServiceFile, State};
+use crate::service::hosting::gate::HOST_ADDRESS;
 
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -47,6 +48,7 @@ impl Env {
         let bundle = home.join("ca-bundle.pem");
         write_bundle(&home, &bundle)?;
         write_programs(&home)?;
+        let names = running.as_ref().map(names).unwrap_or_default();
         let proxy = match (self.proxy, running.and_then(|service| service.proxy)) {
             (false, _) => None,
             (true, Some(address)) => Some(format!("http://{address}")),
@@ -58,6 +60,7 @@ impl Env {
         let signed_in =
             Shell { azure: &azure, bundle: &bundle, proxy: proxy.as_deref() }.sign_in(&home, &credentials)?;
         let mut text = exports(&common(&home, &azure, &bundle, &credentials));
+        text.push_str(&exports(&names));
         text.push_str(&match &proxy {
             Some(proxy) => through(proxy, &bundle),
             None => directly(&credentials),
@@ -104,6 +107,7 @@ fn common(home: &Home, azure: &Path, bundle: &Path, credentials: &Credentials) -
         ("ARM_SUBSCRIPTION_ID", credentials.subscription_id.clone()),
         ("ARM_TENANT_ID", credentials.tenant_id.clone()),
         ("AAD_LOGIN_METHOD", "azurecli".to_owned()),
+        ("LAZURITE_CLIENT_ADDRESS", HOST_ADDRESS.to_string()),
     ];
     lines.extend(own_path().map(|path| ("PATH", with_last(path, &home.join(PROGRAMS)))));
     lines
@@ -134,6 +138,17 @@ fn with_last(path: String, dir: &Path) -> String {
     }
     let all = std::env::join_paths(had.into_iter().chain([dir.to_owned()])).ok();
     all.and_then(|all| all.into_string().ok()).unwrap_or(path)
+}
+
+/// For tools that are told where a name is or whom to ask: `nslookup -port=$LAZURITE_DNS_PORT NAME $LAZURITE_DNS_SERVER`,
+/// `curl --connect-to ::$LAZURITE_API_SERVERS https://NAME`.
+fn names(service: &ServiceFile) -> Lines {
+    let mut lines = vec![("LAZURITE_API_SERVERS", service.api.to_string())];
+    if let Some(dns) = service.dns {
+        lines.push(("LAZURITE_DNS_SERVER", dns.ip().to_string()));
+        lines.push(("LAZURITE_DNS_PORT", dns.port().to_string()));
+    }
+    lines
 }
 
 /// The front door by its own address.

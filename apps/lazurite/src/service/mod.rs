@@ -5,7 +5,7 @@
 //!                                        ├─ entra (sign-in, Graph)
 //!                                        ├─ registry
 //!                                        └─ portal, images
-//!      proxy :8445 (CONNECT) ──── either of them
+//!      proxy :8445 (CONNECT) ──── either of them            names :8446 (DNS) ── where either of them is
 //! API servers :8444 (by server name) ──── hosting ── one plane per cluster
 //! ```
 //!
@@ -13,6 +13,7 @@
 
 mod adapters;
 mod client_files;
+mod dns;
 pub(crate) mod hosting;
 pub(crate) mod image;
 mod issuers;
@@ -35,6 +36,7 @@ use fabric::{Fabric, FabricKind, Place};
 use kit::Tasks;
 use kit::files::{Readers, write_atomic};
 use kit::http::BoxService;
+use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, watch};
 
 use crate::cli::Serve;
@@ -92,11 +94,9 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let begun = std::time::Instant::now();
     let clock: Arc<dyn kit::Clock> = Arc::new(kit::SystemClock);
     // Ports first: a second service, or another program on them, ends here with nothing done.
-    let front_listener = bind(serve.listen).await?;
-    let api_listener = bind(serve.api_listen).await?;
-    let (front_address, api_address) = (front_listener.local_addr()?, api_listener.local_addr()?);
-    let proxy_listener = proxy::listen(serve.proxy_listen, api_address).await?;
-    let proxy_address = proxy_listener.local_addr()?;
+    let sockets = Sockets::bind(serve).await?;
+    let (ends, api_address) = (sockets.ends()?, sockets.api.local_addr()?);
+    let front_address = ends.front;
 
     let authority = client_files::authority(state)?;
     let issuers = Arc::new(issuers::ClusterIssuers::default());
@@ -105,7 +105,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
 
     let image = make_image(state, tasks)?;
-    let machines = machines::open(serve.fabric, api_address, state, tasks).await?;
+    let machines = machines::open(serve.fabric, sockets.nodes.local_addr()?, state, tasks).await?;
     let fabric = machines.fabric.clone();
     let certificates = kit::tls::Certificates::new();
     let shared = hosting::Shared {
@@ -119,6 +119,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         token_reviewers: vec![adapters::entra_tokens(&entra, clock.clone())],
         audit: serve.audit,
         certificates: certificates.clone(),
+        doors: watch::Sender::new(0),
         models: parking_lot::Mutex::default(),
         etcd: serve.etcd.options()?,
     };
@@ -150,16 +151,59 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         tasks,
     );
     listen_inside(&fabric, &authority, router.clone(), tasks).await?;
-    kit::serve::tls(api_listener, kit::tls::server(certificates)?, hosting.by_server_name(), tasks);
-    kit::serve::tls(front_listener, client_files::front_tls(&authority)?, router, tasks);
-    proxy::start(proxy_listener, proxy::Ends { front: front_address, api: api_address }, tasks);
-    write_running(state, front_address, api_address, proxy_address, fabric.kind())?;
+    let (proxy, dns) = (sockets.proxy.local_addr()?, sockets.dns.address()?);
+    sockets.serve(ends, (&hosting, certificates), (router, &authority), fabric.kind(), tasks)?;
+    write_running(state, ends, (proxy, dns), fabric.kind())?;
     tracing::info!(after_ms = begun.elapsed().as_millis(), %front_address, %api_address, "Lazurite answers");
     Ok(Running { _hosting: hosting, _front: front })
 }
 
-async fn bind(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(address)
+/// Where the service listens on the host.
+struct Sockets {
+    front: TcpListener,
+    api: TcpListener,
+    /// Simulated machines have a door of their own: they come from their cluster's outbound address, not from this host's.
+    nodes: TcpListener,
+    proxy: TcpListener,
+    dns: dns::Sockets,
+}
+
+impl Sockets {
+    async fn bind(serve: &Serve) -> Result<Self> {
+        let front = bind(serve.listen).await?;
+        let api = bind(serve.api_listen).await?;
+        let nodes = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+        let proxy = proxy::listen(serve.proxy_listen, api.local_addr()?).await?;
+        let dns = dns::listen(proxy.local_addr()?).await?;
+        Ok(Self { front, api, nodes, proxy, dns })
+    }
+
+    fn ends(&self) -> std::io::Result<proxy::Ends> {
+        Ok(proxy::Ends { front: self.front.local_addr()?, api: self.api.local_addr()? })
+    }
+
+    fn serve(
+        self,
+        ends: proxy::Ends,
+        (hosting, certificates): (&Arc<hosting::Hosting>, kit::tls::Certificates),
+        (router, authority): (BoxService, &kit::pki::Authority),
+        kind: FabricKind,
+        tasks: &Tasks,
+    ) -> Result<()> {
+        let (planes, planes_tls) = (hosting.by_server_name(), kit::tls::server(certificates)?);
+        if kind == FabricKind::Simulated {
+            kit::serve::tls(self.nodes, planes_tls.clone(), planes.clone(), tasks);
+        }
+        kit::serve::tls_behind(planes.clone(), self.api, planes_tls, planes, tasks);
+        kit::serve::tls(self.front, client_files::front_tls(authority)?, router, tasks);
+        proxy::start(self.proxy, ends, tasks);
+        dns::start(self.dns, ends, hosting.names(), tasks);
+        Ok(())
+    }
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; is another program there?"))
 }
@@ -193,7 +237,7 @@ async fn build_front(
     let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = arm::Front::builder(config)
         .provider(providers::network::provider())
-        .provider(providers::compute::provider(machines.fabric.machines()))
+        .provider(providers::compute::provider(machines.fabric.clone()))
         .provider(providers::managed_identity::provider())
         .provider(providers::storage::provider())
         .provider(insights)
@@ -209,18 +253,20 @@ async fn build_front(
     Ok(front)
 }
 
+/// The front door's names.
+const OWN_NAMES: [&str; 5] = [
+    "management.azure.com",
+    "login.microsoftonline.com",
+    "graph.microsoft.com",
+    "*.azurecr.io",
+    "*.vault.azure.net",
+];
+
 /// The names machines resolve: this cloud's own, and each cluster's.
 fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
-    const OWN: [&str; 5] = [
-        "management.azure.com",
-        "login.microsoftonline.com",
-        "graph.microsoft.com",
-        "*.azurecr.io",
-        "*.vault.azure.net",
-    ];
     let mut clusters = hosting.names();
     let all = move |clusters: &[(String, Ipv4Addr)]| {
-        let own = OWN.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));
+        let own = OWN_NAMES.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));
         own.chain(clusters.iter().cloned()).collect::<Vec<_>>()
     };
     let names = watch::Sender::new(all(&clusters.borrow_and_update()));
@@ -270,18 +316,18 @@ fn make_image(state: &State, tasks: &Tasks) -> Result<watch::Receiver<bool>> {
 
 fn write_running(
     state: &State,
-    front: std::net::SocketAddr,
-    api: std::net::SocketAddr,
-    proxy: std::net::SocketAddr,
+    ends: proxy::Ends,
+    (proxy, dns): (std::net::SocketAddr, std::net::SocketAddr),
     kind: FabricKind,
 ) -> Result<()> {
     let pid = i32::try_from(std::process::id()).context("the process id is out of range")?;
     let file = ServiceFile {
         pid,
         started_ticks: start_ticks(pid).context("failed to read this process's start")?,
-        front,
-        api,
+        front: ends.front,
+        api: ends.api,
         proxy: Some(proxy),
+        dns: Some(dns),
         fabric: match kind {
             FabricKind::Linux => "linux".to_owned(),
             FabricKind::Simulated => "simulated".to_owned(),

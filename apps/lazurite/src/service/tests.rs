@@ -41,7 +41,7 @@ struct World {
     entra: Arc<entra::Entra>,
     plane: Arc<hosting::Plane>,
     tasks: Tasks,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn spec() -> ControlPlaneSpec {
@@ -64,6 +64,8 @@ fn spec() -> ControlPlaneSpec {
         entra: false,
         admin_groups: Vec::new(),
         azure_rbac: false,
+        authorized_ranges: Vec::new(),
+        outbound_addresses: Vec::new(),
     }
 }
 
@@ -90,6 +92,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         token_reviewers: vec![adapters::entra_tokens(&entra, Arc::new(kit::SystemClock))],
         audit: false,
         certificates: kit::tls::Certificates::new(),
+        doors: watch::Sender::new(0),
         models: parking_lot::Mutex::default(),
         etcd,
     };
@@ -97,7 +100,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
     issuers.bind(&hosting);
     hosting.ensure(spec()).await.unwrap();
     let plane = hosting.plane(CLUSTER).unwrap();
-    World { hosting, entra, plane, tasks, _dir: dir }
+    World { hosting, entra, plane, tasks, dir }
 }
 
 impl World {
@@ -237,6 +240,44 @@ async fn tokens_of_the_directory_are_known_where_the_cluster_has_its_profile() {
         let response = plane.service().call(request.body(kit::http::empty()).unwrap()).await;
         assert_eq!(response.status(), wanted, "with the profile: {entra}");
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_may_connect_changes_in_place_and_is_remembered() {
+    use kit::serve::Gate;
+    let world = world().await;
+    let doors = world.hosting.by_server_name();
+    let with = |ranges: &[&str], nodes: &[&str]| ControlPlaneSpec {
+        authorized_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+        outbound_addresses: nodes.iter().map(|node| node.parse().unwrap()).collect(),
+        ..spec()
+    };
+    let name = Some("c-1.hcp.eastus.azmk8s.io");
+    let [host, far, node, six] =
+        ["127.0.0.1:1", "52.1.2.3:1", "20.2.0.4:1", "[2001:db8::1]:1"].map(|peer| peer.parse().unwrap());
+    let mut changed = doors.changed();
+    for (ranges, nodes, admitted) in [
+        (&[][..], &[][..], [true, true, true, true]),
+        (&["52.1.0.0/16"], &[], [false, true, false, false]),
+        (&["52.1.0.0/16"], &["20.2.0.4"], [false, true, true, false]),
+        (&["20.0.0.1/32"], &["20.2.0.4"], [true, false, true, false]),
+        (&["0.0.0.0/32"], &["20.2.0.4"], [false, false, true, false]),
+        (&[], &["20.2.0.4"], [true, true, true, true]),
+    ] {
+        changed.mark_unchanged();
+        let before = world.hosting.plane(CLUSTER).unwrap();
+        world.hosting.ensure(with(ranges, nodes)).await.unwrap();
+        let after = world.hosting.plane(CLUSTER).unwrap();
+        assert!(Arc::ptr_eq(&before, &after), "the plane was restarted for {ranges:?}");
+        assert_eq!([host, far, node, six].map(|peer| doors.admits(peer, name)), admitted, "{ranges:?}");
+        assert_eq!(changed.has_changed().unwrap(), !(ranges.is_empty() && nodes.is_empty()), "{ranges:?}");
+    }
+    // Another cluster's ranges are its own, and a started plane has those that were stored.
+    assert!(doors.admits(far, Some("other.hcp.eastus.azmk8s.io")));
+    world.hosting.ensure(with(&["0.0.0.0/32"], &[])).await.unwrap();
+    let stored = hosting::stored_specs(&world.dir.path().join("clusters"));
+    assert_eq!(stored, [with(&["0.0.0.0/32"], &[])]);
     world.end().await;
 }
 

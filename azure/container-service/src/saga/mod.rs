@@ -198,6 +198,19 @@ pub fn delete_pool() -> Saga<Work, ArmError> {
     Saga { kind: "pool-delete", steps, on_failure: OnFailure::Keep }
 }
 
+/// Drains one pool and turns its machines off; they are kept.
+pub fn stop_pool() -> Saga<Work, ArmError> {
+    let steps: Vec<ClusterStep> =
+        vec![Arc::new(pools::DrainPool), Arc::new(power::StopNodes), Arc::new(power::ForgetNodes)];
+    Saga { kind: "pool-stop", steps, on_failure: OnFailure::Keep }
+}
+
+/// Turns on what [`stop_pool`] turned off.
+pub fn start_pool() -> Saga<Work, ArmError> {
+    let steps: Vec<ClusterStep> = vec![Arc::new(power::StartNodes), Arc::new(nodes::NodesReady)];
+    Saga { kind: "pool-start", steps, on_failure: OnFailure::Keep }
+}
+
 /// Stops machines and control plane; everything is kept.
 pub fn stop() -> Saga<Work, ArmError> {
     let steps: Vec<ClusterStep> = vec![Arc::new(power::StopNodes), Arc::new(power::StopPlane)];

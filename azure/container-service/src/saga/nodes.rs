@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{COMPUTE, Work, plane_error, pools};
 use crate::json::text;
+use crate::state;
 
 /// Every machine of the pools is a ready node.
 pub struct NodesReady;
@@ -66,8 +67,10 @@ impl Step<Work, ArmError> for NodesReady {
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         let mut expected = BTreeSet::new();
-        for pool in work.pools() {
-            expected.extend(instances(work, &pool).await?.into_iter().map(|instance| instance.node));
+        let cluster_runs = work.pool.is_none() && !state::is_stopped(work.cluster()?.as_ref());
+        // A pool that is off by itself has no nodes to wait for; one that is off with its cluster comes back with it.
+        for pool in work.pools().iter().filter(|pool| !(cluster_runs && state::is_stopped(pool))) {
+            expected.extend(instances(work, pool).await?.into_iter().map(|instance| instance.node));
         }
         let mut changed = work.planes.watch_nodes(&work.cluster.to_string());
         let limit = work.settings.nodes_ready_deadline;

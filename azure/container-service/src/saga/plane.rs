@@ -1,16 +1,17 @@
 //! Steps around the control plane: names, the control plane, the node resource group, roles, identities.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use arm::ArmError;
 use async_trait::async_trait;
 use reconcile::saga::{Memo, Step};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{GROUPS, IDENTITY, ROLES, Work, plane_error};
 use crate::control_planes::{ControlPlaneSpec, ControlPlaneStatus};
-use crate::json::{flag, set, text};
-use crate::{aad_profile, network_profile, state, versions};
+use crate::json::{flag, list, set, text};
+use crate::{aad_profile, authorized_ranges, network_profile, state, versions};
 
 /// Contributor.
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
@@ -57,7 +58,18 @@ pub fn spec(work: &Work) -> Result<ControlPlaneSpec, ArmError> {
         entra: profile.enabled,
         admin_groups: profile.admin_groups,
         azure_rbac: profile.azure_rbac,
+        authorized_ranges: authorized_ranges::of(properties),
+        outbound_addresses: outbound_addresses(work, properties),
     })
+}
+
+/// The addresses of the cluster's outbound public IPs that are there.
+fn outbound_addresses(work: &Work, properties: &Value) -> Vec<Ipv4Addr> {
+    list(properties, "/networkProfile/loadBalancerProfile/effectiveOutboundIPs")
+        .iter()
+        .filter_map(|outbound| arm::ResourceId::parse(text(outbound, "/id")?).ok())
+        .filter_map(|id| text(&work.resources.get(&id)?.properties, "/ipAddress")?.parse().ok())
+        .collect()
 }
 
 /// The running control plane; asking again changes nothing.

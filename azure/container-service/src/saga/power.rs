@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use reconcile::saga::{Memo, Step};
 use serde_json::json;
 
-use super::{COMPUTE, Work, plane_error, pools};
+use super::{COMPUTE, Work, nodes, plane_error, pools};
 
 /// Every machine is off.
 pub struct StopNodes;
 /// Every machine is on.
 pub struct StartNodes;
+/// The nodes of machines that are off are not in the cluster.
+pub struct ForgetNodes;
 /// The control plane does not answer; its state is kept.
 pub struct StopPlane;
 
@@ -57,6 +59,23 @@ impl Step<Work, ArmError> for StartNodes {
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         post(work, "start").await
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for ForgetNodes {
+    fn name(&self) -> &'static str {
+        "forget-nodes"
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        let cluster = work.cluster.to_string();
+        for pool in work.pools() {
+            for instance in nodes::instances(work, &pool).await? {
+                work.planes.delete_node(&cluster, &instance.node).await.map_err(plane_error)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
+mod access;
 mod lifecycle;
 mod refusals;
 mod world;

@@ -29,7 +29,15 @@ pub struct Planes {
     pub stopped: Mutex<BTreeSet<String>>,
     pub drained: Mutex<Vec<String>>,
     fqdns: Mutex<BTreeMap<String, String>>,
+    specs: Mutex<BTreeMap<String, ControlPlaneSpec>>,
     changed: watch::Sender<u64>,
+}
+
+impl Planes {
+    /// What a cluster's control plane was last told to be.
+    pub fn spec(&self, cluster: &str) -> ControlPlaneSpec {
+        self.specs.lock()[&cluster.to_ascii_lowercase()].clone()
+    }
 }
 
 #[async_trait]
@@ -38,6 +46,7 @@ impl ControlPlanes for Planes {
         let key = spec.cluster.to_ascii_lowercase();
         self.made.lock().entry(key.clone()).or_default();
         self.stopped.lock().remove(&key);
+        self.specs.lock().insert(key.clone(), spec.clone());
         self.fqdns.lock().insert(spec.fqdn.clone(), key);
         Ok(ControlPlaneStatus {
             fqdn: spec.fqdn,
@@ -205,7 +214,7 @@ impl World {
         let front = loop {
             let built = Front::builder(config.clone())
                 .provider(providers::network::provider())
-                .provider(providers::compute::provider(fabric.machines()))
+                .provider(providers::compute::provider(fabric.clone()))
                 .provider(providers::managed_identity::provider())
                 .provider(service.provider())
                 .build()

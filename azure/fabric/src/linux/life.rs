@@ -80,6 +80,16 @@ impl Lives {
         read_json(&self.config.machine_dir(id).join(PROCESSES))
     }
 
+    /// A machine's first process, if it was ever started.
+    pub fn init(&self, id: &MachineId) -> Option<::linux::Process> {
+        Some(self.processes(id)?.init)
+    }
+
+    /// A machine's control group.
+    pub fn group(&self, id: &MachineId) -> String {
+        self.config.cgroup(id)
+    }
+
     /// What the host says about a machine.
     pub fn see(&self, id: &MachineId) -> SeenMachine {
         let dir = self.config.machine_dir(id);

@@ -6,7 +6,6 @@
 
 mod config;
 mod directory;
-mod dns;
 mod execute;
 mod image;
 mod life;
@@ -14,6 +13,7 @@ mod links;
 mod metadata;
 mod probes;
 mod purge;
+mod script;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,7 @@ use crate::fabric::{Fabric, FabricError, FabricKind, Place, Report};
 use crate::ids::{MachineId, NetworkId};
 use crate::imds::ImdsTokens;
 use crate::plan::{self, Counter, INTERNET, METADATA, RouterConfig, Seen, WIRE_SERVER};
+use crate::script::{Script, ScriptEnd};
 use crate::state::Machines;
 use crate::wanted::Wanted;
 
@@ -244,6 +245,10 @@ impl Fabric for LinuxFabric {
             read => read.map_err(host(format!("read the serial log of {id}"))),
         })
         .await
+    }
+
+    async fn run_script(&self, id: &MachineId, script: Script) -> Result<ScriptEnd, FabricError> {
+        script::run(&self.lives, id, script).await
     }
 
     async fn listen(&self, place: Place, address: SocketAddrV4) -> Result<TcpListener, FabricError> {

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 
 use super::config::LinuxConfig;
 use super::directory::Directory;
+use super::host;
 use super::metadata::{Metadata, WireServer};
-use super::{dns, host};
+use crate::dns;
 use crate::fabric::FabricError;
 use crate::ids::NetworkId;
 use crate::plan::{METADATA, WIRE_SERVER};

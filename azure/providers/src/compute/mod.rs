@@ -11,6 +11,7 @@ pub mod extension;
 pub mod instances;
 pub mod interfaces;
 mod quota;
+mod run_command;
 pub mod scale_sets;
 pub mod sizes;
 pub mod virtual_machines;
@@ -19,9 +20,8 @@ mod wait;
 use std::sync::Arc;
 
 use arm::{ArmError, Provider, ResourceId};
-use fabric::Machines;
+use fabric::Fabric;
 use ipnet::Ipv4Net;
-use tokio::sync::watch;
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
@@ -35,11 +35,11 @@ pub(crate) const API_VERSIONS: &[&str] = &[
     "2019-04-01",
 ];
 
-/// The provider with all its types. `machines` is what the fabric says of its machines.
-pub fn provider(machines: watch::Receiver<Arc<Machines>>) -> Provider {
-    let sets = Arc::new(scale_sets::ScaleSets::new(machines));
+/// The provider with all its types, over the fabric that has its machines.
+pub fn provider(fabric: Arc<dyn Fabric>) -> Provider {
+    let sets = Arc::new(scale_sets::ScaleSets::new(fabric.machines()));
     Provider::new("Microsoft.Compute")
-        .with(virtual_machines::VirtualMachines::new(sets.clone()))
+        .with(virtual_machines::VirtualMachines::new(sets.clone(), fabric))
         .with_arc(sets)
         .with(interfaces::Interfaces)
         .with(disks::Disks)

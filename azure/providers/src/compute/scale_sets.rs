@@ -297,6 +297,11 @@ fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     let properties = &mut made.properties;
     forget_secrets(properties);
     if let Some(existing) = request.existing {
+        // What is left out stays as it is: `az vmss scale` sends the SKU and nothing else.
+        for (name, value) in existing.properties.as_object().into_iter().flatten() {
+            default(properties, &[name], value.clone());
+        }
+        made.tags = made.tags.take().or_else(|| existing.tags.clone());
         // Secrets are not shown, so a client that sends back what it was shown sends none.
         if let Some(old) = text(&existing.properties, "/virtualMachineProfile/osProfile/customData") {
             default(properties, &CUSTOM_DATA, old);

@@ -7,23 +7,39 @@ use arm::{
     TypeDescriptor, Written,
 };
 use async_trait::async_trait;
+use fabric::Fabric;
 use serde_json::{Value, json};
 
 use super::instances::{self, PRIVATE, Phase, Private, TYPE};
 use super::scale_sets::{self, ScaleSets};
-use super::{API_VERSIONS, extension, wait};
+use super::{API_VERSIONS, extension, run_command, wait};
 use crate::json::{default, remove, set, text};
 
 /// `Microsoft.Compute/virtualMachineScaleSets/virtualMachines`.
 pub struct VirtualMachines {
     sets: Arc<ScaleSets>,
+    fabric: Arc<dyn Fabric>,
 }
 
 impl VirtualMachines {
-    pub(super) fn new(sets: Arc<ScaleSets>) -> Self {
-        Self { sets }
+    pub(super) fn new(sets: Arc<ScaleSets>, fabric: Arc<dyn Fabric>) -> Self {
+        Self { sets, fabric }
+    }
+
+    async fn run_command(&self, ctx: &Ctx, instance: &Resource, body: &Value) -> Result<Acted, ArmError> {
+        let script = run_command::read(body)?;
+        if instances::private(instance).is_none_or(|private| private.phase != Phase::Running) {
+            return Err(run_command::off());
+        }
+        let location = instance.location.as_deref().unwrap_or("eastus");
+        let operation = ctx.operations.create_action(&instance.id, RUN_COMMAND, location).await?;
+        let work = run_command::run(self.fabric.clone(), instance.clone(), script);
+        Ok(Acted::Accepted(operation.work_with_result(work)))
     }
 }
+
+/// The action that runs a script in a machine.
+const RUN_COMMAND: &str = "runCommand";
 
 /// A new instance of a set.
 pub(super) fn new(
@@ -260,7 +276,16 @@ impl ResourceType for VirtualMachines {
         Ok(Deleted::Accepted(operation.work(async move { wait::gone(machines, &[id]).await })))
     }
 
-    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
+        if name.eq_ignore_ascii_case(RUN_COMMAND) {
+            return self.run_command(ctx, existing, &body).await;
+        }
         let deed = Deed::named(name).ok_or_else(|| {
             ArmError::not_implemented(format_args!(
                 "The action 'virtualMachineScaleSets/virtualMachines/{name}'"
@@ -320,6 +345,12 @@ impl ResourceType for VirtualMachines {
             return operation.succeed().await;
         };
         let (machines, resources, id) = (self.sets.machines(), ctx.resources.clone(), instance.id);
+        if record.name == RUN_COMMAND {
+            return Err(ArmError::conflict(
+                "OperationInterrupted",
+                "The service was restarted while the command ran; whether it ended is not known.",
+            ));
+        }
         let deleting = record.deed == arm::operations::Deed::Delete;
         if deleting {
             scale_sets::mark_deleting(&resources, &id).await?;

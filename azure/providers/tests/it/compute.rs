@@ -48,8 +48,20 @@ async fn instances_come_up_and_go_with_their_addresses() {
     let ids: Vec<String> =
         instances(&world, &set).await.iter().map(|i| i["instanceId"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, ["0", "3"]);
+    // What is left out stays: `az vmss scale` sends the SKU and nothing else.
+    let sku = json!({ "location": "eastus", "sku": { "name": "Standard_D2s_v3", "capacity": 3 } });
+    world.put(&set, sku).await.unwrap();
+    assert_eq!(instances(&world, &set).await.len(), 3);
+    // There is nothing to run a script in.
+    let script = json!({ "commandId": "RunShellScript", "script": ["hostname"] });
+    let refused =
+        world.post(&format!("{set}/virtualMachines/3/runCommand"), script.clone()).await.unwrap_err();
+    assert_eq!(refused.code, "NotImplemented");
+    world.post(&format!("{set}/deallocate"), json!({ "instanceIds": ["3"] })).await.unwrap();
+    let refused = world.post(&format!("{set}/virtualMachines/3/runCommand"), script).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.code.as_str()), (409, "OperationNotAllowed"));
     world.post(&format!("{set}/delete"), json!({ "instanceIds": ["0"] })).await.unwrap();
-    assert_eq!(world.get(&set).await["sku"]["capacity"], 1);
+    assert_eq!(world.get(&set).await["sku"]["capacity"], 2);
     world.delete(&set).await.unwrap();
     world.delete(&id(VNET, "v")).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arm::{ArmClient, ArmError, Front, FrontConfig};
 use async_trait::async_trait;
-use fabric::{Booted, Fabric, MachineFiles, MachineStarter, SimulatedFabric};
+use fabric::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 use parking_lot::Mutex;
 use providers::fake::{FakeDirectory, OWNER, SUBSCRIPTION, TENANT, caller};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl World {
             .provider(solutions)
             .provider(providers::storage::provider())
             .provider(providers::network::provider())
-            .provider(providers::compute::provider(fabric.machines()))
+            .provider(providers::compute::provider(fabric.clone()))
             .provider(providers::managed_identity::provider())
             .provider(providers::registry::provider(dir.path().join("registry")))
             .build()

@@ -21,6 +21,20 @@ fn a_cluster_is_looked_into_as_the_lesson_on_its_architecture_does() -> Result<(
 }
 
 #[test]
+fn pools_machines_and_what_else_a_cluster_is_told() -> Result<()> {
+    let Some(lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
+    play(&lab, "pools.az")?;
+    lab.finish()
+}
+
+#[test]
+fn scripts_run_in_real_machines_and_ranges_let_nodes_in() -> Result<()> {
+    let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
+    play(&lab, "machines.az")?;
+    lab.finish()
+}
+
+#[test]
 fn the_directory_and_the_images_of_a_registry_are_driven() -> Result<()> {
     let Some(mut lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
     play(&lab, "directory.az")?;

@@ -131,6 +131,10 @@ struct Stored {
     admin_groups: Vec<String>,
     #[serde(default)]
     azure_rbac: bool,
+    #[serde(default)]
+    authorized_ranges: Vec<ipnet::Ipv4Net>,
+    #[serde(default)]
+    outbound_addresses: Vec<Ipv4Addr>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -14,6 +14,7 @@ mod access;
 mod addons;
 mod azure_rbac;
 mod drain;
+pub(crate) mod gate;
 mod keys;
 mod kubeconfig;
 mod plane;
@@ -31,10 +32,13 @@ use container_service::{
 use fabric::Fabric;
 use kit::Tasks;
 use kit::http::{BoxService, Connection, Request, Response, Service};
+use kit::serve::Gate;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::sync::{SetOnce, watch};
 
+#[cfg(test)]
+pub(crate) use keys::stored_specs;
 pub(crate) use plane::Plane;
 
 /// What all planes share.
@@ -62,6 +66,8 @@ pub(crate) struct Shared {
     /// Where clusters' objects are, if not in their directories. Other services may host the same clusters over it: then the loops of
     /// one work.
     pub(crate) etcd: Option<etcd::Options>,
+    /// Counts changes of who may connect to which API server.
+    pub(crate) doors: gate::Changes,
     /// Object models by minor version: all clusters of a version share one.
     pub(crate) models: Mutex<HashMap<String, Arc<api_model::Model>>>,
 }
@@ -136,8 +142,8 @@ impl Hosting {
         starts.join_all().await;
     }
 
-    /// The service that answers on the shared listener: the plane whose name the client asked for.
-    pub(crate) fn by_server_name(self: &Arc<Self>) -> BoxService {
+    /// What answers on the shared listener, and lets in there: the plane whose name the client asked for.
+    pub(crate) fn by_server_name(self: &Arc<Self>) -> Arc<ByServerName> {
         Arc::new(ByServerName(self.clone()))
     }
 
@@ -206,7 +212,12 @@ impl ControlPlanes for Hosting {
         let turn = self.turn(&spec.cluster);
         let _turn = turn.lock().await;
         if let Some(plane) = self.plane(&spec.cluster) {
-            if plane.spec == spec {
+            if plane.spec.serves_as(&spec) {
+                if !plane.door.is_as(&spec) {
+                    keys::write_spec(&self.dir(&spec.cluster), &spec)
+                        .map_err(failed("store a control plane's settings"))?;
+                    plane.door.admit(&spec);
+                }
                 return Ok(plane.status());
             }
             self.halt(&spec.cluster).await;
@@ -282,18 +293,32 @@ impl ControlPlanes for Hosting {
 }
 
 /// Routes by the server name of the TLS hello.
-struct ByServerName(Arc<Hosting>);
+pub(crate) struct ByServerName(Arc<Hosting>);
+
+impl ByServerName {
+    fn plane(&self, name: Option<&str>) -> Option<Arc<Plane>> {
+        let name = name?;
+        let planes = self.0.planes.read();
+        planes.values().find(|plane| plane.spec.fqdn.eq_ignore_ascii_case(name)).cloned()
+    }
+}
+
+impl Gate for ByServerName {
+    fn admits(&self, peer: SocketAddr, server_name: Option<&str>) -> bool {
+        self.plane(server_name).is_none_or(|plane| plane.door.admits(peer))
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.0.shared.doors.subscribe()
+    }
+}
 
 #[async_trait]
 impl Service for ByServerName {
     async fn call(&self, request: Request) -> Response {
         let name =
             request.extensions().get::<Connection>().and_then(|connection| connection.server_name.clone());
-        let plane = name.as_deref().and_then(|name| {
-            let planes = self.0.planes.read();
-            planes.values().find(|plane| plane.spec.fqdn.eq_ignore_ascii_case(name)).cloned()
-        });
-        match plane {
+        match self.plane(name.as_deref()) {
             Some(plane) => plane.service().call(request).await,
             None => kit::http::bytes_response(
                 http::StatusCode::MISDIRECTED_REQUEST,

@@ -19,6 +19,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 
 use super::azure_rbac::AzureRbac;
+use super::gate::Door;
 use super::keys::Keys;
 use super::storage::Storage;
 use super::{Shared, access, addons, failed};
@@ -32,6 +33,8 @@ pub(crate) struct Plane {
     pub(crate) spec: ControlPlaneSpec,
     pub(crate) keys: Keys,
     pub(crate) authority: Authority,
+    /// Who may connect.
+    pub(super) door: Door,
     server: Arc<ApiServer>,
     storage: Storage,
     nodes: Store<Node>,
@@ -54,7 +57,8 @@ impl Plane {
         let authority = keys.authority().map_err(failed("load the cluster's authority"))?;
         let storage = Storage::open(dir, shared.etcd.as_ref(), &tasks).await?;
         let server = start_server(&spec, &keys, &authority, storage.store(), (dir, shared), &tasks).await?;
-        let started = Self::connect(&spec, &keys, &authority, &server, shared, &tasks).await;
+        let door = Door::new(&spec, &shared.doors);
+        let started = Self::connect(&spec, &keys, &authority, (&server, &door), shared, &tasks).await;
         if let Err(error) = started {
             tasks.drain(DRAIN_LIMIT).await;
             storage.close().await;
@@ -66,14 +70,25 @@ impl Plane {
         addons::keep(admin, &spec, &keys.bootstrap_token, &tasks);
         let loops = tasks.child();
         start_loops(&spec, &authority, &server, shared, &loops);
-        Ok(Arc::new(Self { spec, keys, authority, server, storage, nodes, nodes_changed, loops, tasks }))
+        Ok(Arc::new(Self {
+            spec,
+            keys,
+            authority,
+            door,
+            server,
+            storage,
+            nodes,
+            nodes_changed,
+            loops,
+            tasks,
+        }))
     }
 
     async fn connect(
         spec: &ControlPlaneSpec,
         keys: &Keys,
         authority: &Authority,
-        server: &Arc<ApiServer>,
+        (server, door): (&Arc<ApiServer>, &Door),
         shared: &Arc<Shared>,
         tasks: &Tasks,
     ) -> Result<(), ControlPlaneError> {
@@ -89,7 +104,7 @@ impl Plane {
             .listen(Place::Internet, address)
             .await
             .map_err(failed("listen on the API server's public address"))?;
-        kit::serve::tls(listener, tls, server.service(), tasks);
+        kit::serve::tls_behind(Arc::new(door.clone()), listener, tls, server.service(), tasks);
         shared.certificates.set(&spec.fqdn, chain, key).map_err(failed("use the API server's certificate"))
     }
 

@@ -35,7 +35,7 @@ impl Cloud {
         let first = world.entra.bootstrap("first").await.unwrap().unwrap();
         let subscription = world.entra.subscription_id();
         let config = arm::FrontConfig {
-            state_dir: world._dir.path().to_owned(),
+            state_dir: world.dir.path().to_owned(),
             tenant_id: world.entra.tenant_id(),
             tenant_domain: world.entra.domain(),
             subscription_id: subscription.clone(),

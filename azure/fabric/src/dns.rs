@@ -1,4 +1,4 @@
-//! The name service of machines: 168.63.129.16:53, over UDP and TCP. What is answered is [`Names`]' matter.
+//! A name service over UDP and TCP: that of machines at 168.63.129.16:53, and whoever else has [`Names`] to answer with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const QUERY_MAX_BYTES: usize = 1232;
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
 /// Answers over UDP for ever.
-pub(super) async fn serve_udp(socket: UdpSocket, names: impl Fn() -> Arc<Names>) {
+pub async fn serve_udp(socket: UdpSocket, names: impl Fn() -> Arc<Names>) {
     let mut buffer = [0; QUERY_MAX_BYTES];
     loop {
         match socket.recv_from(&mut buffer).await {
@@ -28,7 +28,7 @@ pub(super) async fn serve_udp(socket: UdpSocket, names: impl Fn() -> Arc<Names>)
 }
 
 /// Answers over TCP for ever.
-pub(super) async fn serve_tcp(listener: TcpListener, names: impl Fn() -> Arc<Names>) {
+pub async fn serve_tcp(listener: TcpListener, names: impl Fn() -> Arc<Names>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
