@@ -34,7 +34,7 @@ use self::convert::{Keys, refused};
 pub use self::options::{OpenError, Options, Tls};
 use crate::proto::kv_client::KvClient;
 use crate::proto::lease_client::LeaseClient;
-use crate::proto::{self, RangeRequest, request_op, response_op};
+use crate::proto::{self, RangeRequest, response_op};
 
 /// The store.
 pub struct Etcd {
