@@ -131,7 +131,7 @@ async fn open_front(state: &std::path::Path, entra: &Arc<Entra>, tasks: &Tasks) 
     let [insights, workspaces, solutions] = providers::monitor::providers();
     let front = Front::builder(config)
         .provider(providers::network::provider())
-        .provider(providers::compute::provider(fabric.machines()))
+        .provider(providers::compute::provider(fabric.clone()))
         .provider(providers::registry::provider(state.join("registry")))
         .provider(providers::managed_identity::provider())
         .provider(providers::storage::provider())
