@@ -23,6 +23,16 @@ pub(super) enum Part {
     Manifests(Option<String>),
 }
 
+impl Part {
+    /// The tag or digest that is asked for.
+    pub(super) fn object(&self) -> Option<&str> {
+        match self {
+            Part::Repository => None,
+            Part::Tags(one) | Part::Manifests(one) => one.as_deref(),
+        }
+    }
+}
+
 /// Splits what follows `/acr/v1/`.
 pub(super) fn below(rest: &str) -> (String, Part) {
     for (marker, tags) in [("/_tags", true), ("/_manifests", false)] {
@@ -167,10 +177,7 @@ pub(super) async fn answer(
     request: kit::http::Request,
 ) -> Result<Response, Failure> {
     let tags = tags_of(store, route)?;
-    let object = match part {
-        Part::Repository => "",
-        Part::Tags(one) | Part::Manifests(one) => one.as_deref().unwrap_or(""),
-    };
+    let object = part.object().unwrap_or("");
     match (request.method(), part) {
         (&Method::GET, _) => read(store, route, part, &tags),
         (_, Part::Tags(None) | Part::Manifests(None)) => Err(Failure::unsupported()),

@@ -6,7 +6,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use super::route::{is_name, is_tag};
+use super::route::{is_host, is_name, is_tag};
 use super::store::{StoreError, Stored};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -25,6 +25,9 @@ pub enum ArchiveError {
     /// Something it points to is not in it.
     #[error("the archive names `{0}` but does not hold it")]
     Incomplete(String),
+    /// Something in it is not what its digest says.
+    #[error("`{0}` of the archive holds something else")]
+    Digest(String),
     /// Its index or manifest is not what it should be.
     #[error("failed to read `{file}` of the archive")]
     Json {
@@ -86,6 +89,16 @@ fn file<'a>(files: &'a Files, path: &str) -> Result<&'a [u8], ArchiveError> {
     files.get(path).map(Vec::as_slice).ok_or_else(|| ArchiveError::Incomplete(path.to_owned()))
 }
 
+/// What an OCI layout keeps under a digest.
+fn blob<'a>(files: &'a Files, digest: &str) -> Result<&'a [u8], ArchiveError> {
+    let bytes = file(files, &format!("blobs/{}", digest.replace(':', "/")))?;
+    if super::store::digest(bytes) == digest {
+        Ok(bytes)
+    } else {
+        Err(ArchiveError::Digest(digest.to_owned()))
+    }
+}
+
 fn parsed(files: &Files, path: &str) -> Result<Value, ArchiveError> {
     serde_json::from_slice(file(files, path)?)
         .map_err(|source| ArchiveError::Json { file: path.to_owned(), source })
@@ -121,19 +134,20 @@ fn copy(
     digest: &str,
     media_type: Option<&str>,
 ) -> Result<(), ArchiveError> {
-    let path = format!("blobs/{}", digest.replace(':', "/"));
-    let manifest = parsed(files, &path)?;
+    // Nothing can hold its own digest, so this ends.
+    let text = blob(files, digest)?;
+    let manifest: Value = serde_json::from_slice(text)
+        .map_err(|source| ArchiveError::Json { file: digest.to_owned(), source })?;
     for entry in manifest["manifests"].as_array().into_iter().flatten() {
         let digest = entry["digest"].as_str().unwrap_or_default();
         copy(store, files, repository, None, digest, entry["mediaType"].as_str())?;
     }
-    for blob in manifest.get("config").into_iter().chain(manifest["layers"].as_array().into_iter().flatten())
+    for entry in manifest.get("config").into_iter().chain(manifest["layers"].as_array().into_iter().flatten())
     {
-        let digest = blob["digest"].as_str().unwrap_or_default();
-        store.put_blob(file(files, &format!("blobs/{}", digest.replace(':', "/")))?)?;
+        store.put_blob(blob(files, entry["digest"].as_str().unwrap_or_default())?)?;
     }
     let media_type = manifest["mediaType"].as_str().or(media_type).unwrap_or(OCI_MANIFEST);
-    store.put_manifest(repository, tag, media_type, file(files, &path)?)?;
+    store.put_manifest(repository, tag, media_type, text)?;
     Ok(())
 }
 
@@ -188,7 +202,7 @@ pub(super) fn split(name: &str) -> Result<(String, String), ArchiveError> {
         Some(_) => ("docker.io", path.to_owned()),
         None => ("docker.io", format!("library/{path}")),
     };
-    if !is_name(&path) || !is_tag(tag) {
+    if !is_host(host) || !is_name(&path) || !is_tag(tag) {
         return Err(wrong());
     }
     Ok((format!("{}/{path}", host.to_ascii_lowercase()), tag.to_owned()))

@@ -75,13 +75,12 @@ async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -
         .unwrap_or_default()
         .to_owned();
     let bytes = kit::http::read(request.into_body(), MANIFEST_MAX_BYTES).await?;
-    let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(
-            StatusCode::BAD_REQUEST,
-            "MANIFEST_INVALID",
-            format!("the manifest is not JSON: {error}"),
-        )
-    })?;
+    let invalid = |why: String| Failure::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", why);
+    let manifest: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| invalid(format!("the manifest is not JSON: {error}")))?;
+    if !manifest.is_object() {
+        return Err(invalid("the manifest is not an object".to_owned()));
+    }
     if hex_of(reference).is_some() && super::store::digest(&bytes) != reference {
         return Err(Failure::digest("the manifest's digest is not the one it is put under"));
     }

@@ -4,6 +4,7 @@ use http::header;
 use kit::http::Request;
 
 use super::errors::Failure;
+use super::store::hex_of;
 
 const HOST_MAX_BYTES: usize = 253;
 const NAME_MAX_BYTES: usize = 255;
@@ -77,6 +78,13 @@ impl Route {
                     if !is_name(&name) {
                         return Err(name_invalid(&name));
                     }
+                    if let Some(object) = part.object().filter(|one| !is_tag(one) && hex_of(one).is_none()) {
+                        return Err(Failure::new(
+                            http::StatusCode::BAD_REQUEST,
+                            "TAG_INVALID",
+                            format!("`{object}` is not a tag"),
+                        ));
+                    }
                     (name, Asked::Acr(part))
                 }
                 None => below(path)?,
@@ -97,6 +105,11 @@ impl Route {
         Ok(route)
     }
 
+    /// The repository of another name in the same registry.
+    pub(super) fn sibling(&self, name: &str) -> String {
+        format!("{}{name}", self.repository.strip_suffix(&self.name).unwrap_or_default())
+    }
+
     /// A field of the query.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -104,7 +117,7 @@ impl Route {
 }
 
 /// Whether this can name a host. It becomes a directory's name: no label may be empty, so `..` is none.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     text.len() <= HOST_MAX_BYTES
         && text.bytes().all(is_host_byte)
         && text.split('.').all(|label| !label.is_empty())

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use kit::files::{FileError, Readers, make_dir, read, read_string, remove, write_atomic};
 use sha2::{Digest, Sha256};
 
+use super::route::is_tag;
+
 /// The store could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -213,6 +215,8 @@ impl Stored {
         let dir = self.repository(repository);
         let digest = match hex_of(reference) {
             Some(_) => reference.to_owned(),
+            // It becomes a file's name.
+            None if !is_tag(reference) => return Ok(None),
             None => match missing_is_none(read_string(&dir.join("_tags").join(reference)))? {
                 Some(digest) => digest,
                 None => return Ok(None),
@@ -229,6 +233,9 @@ impl Stored {
     pub(super) fn delete_manifest(&self, repository: &str, reference: &str) -> Result<bool, StoreError> {
         let dir = self.repository(repository);
         let Some(hex) = hex_of(reference) else {
+            if !is_tag(reference) {
+                return Ok(false);
+            }
             let path = dir.join("_tags").join(reference);
             let there = path.exists();
             remove(&path)?;

@@ -334,3 +334,83 @@ async fn a_node_pulls_from_a_registry_with_a_role_only() {
         }
     }
 }
+
+#[tokio::test]
+async fn no_name_of_a_tag_or_manifest_leads_to_another_file() {
+    let bench = bench();
+    push(&bench, "web", "v1", b"{}").await;
+    let key = bench.dir.join("token.key");
+    let absolute = key.display().to_string();
+    for below in ["_tags", "_manifests"] {
+        for out in ["../../../../token.key", absolute.as_str(), "v1/../v1", "."] {
+            for method in ["GET", "PATCH", "DELETE"] {
+                let path = format!("/acr/v1/web/{below}/{out}");
+                let (status, _, body) = bench.send(method, &path, "pusher", b"{}").await;
+                assert_eq!(status, 400, "{method} {path}: {}", String::from_utf8_lossy(&body));
+                assert!(key.is_file(), "{method} {path}");
+            }
+        }
+    }
+    // A manifest that names a file as if it were a manifest: it is not read.
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{"digest": "/dev/zero"}]}).to_string();
+    assert_eq!(bench.send("PUT", "/v2/web/manifests/v2", "pusher", index.as_bytes()).await.0, 400);
+    assert_eq!(bench.send("PUT", "/v2/web/manifests/v2", "pusher", b"5").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_blob_is_mounted_from_the_registry_that_is_pushed_to_only() {
+    let bench = bench();
+    let secret = push(&bench, "web", "v1", b"{\"secret\":1}").await;
+    // The client speaks to the first registry and pushes to the second.
+    let mount = format!("/v2/web/blobs/uploads/?ns=two.azurecr.io&mount={secret}&from=web");
+    assert_eq!(bench.send("POST", &mount, "pusher", b"").await.0, 202, "an upload begins instead");
+    let there = format!("/v2/web/blobs/{secret}?ns=two.azurecr.io");
+    assert_eq!(bench.send("GET", &there, "reader", b"").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_piece_whose_range_does_not_go_on_is_refused() {
+    let bench = bench();
+    let (_, headers, _) = bench.send("POST", "/v2/web/blobs/uploads/", "pusher", b"").await;
+    let location = headers["location"].to_str().unwrap();
+    for (range, expected) in
+        [("1-2", 416), ("x", 416), ("", 416), ("0-1", 202), ("bytes 2-3", 202), ("3-4", 416)]
+    {
+        let request = http::Request::patch(location).header("host", "one.azurecr.io");
+        let request = request.header("authorization", "Bearer pusher").header("content-range", range);
+        let answer = bench.registry.call(request.body(full("ab")).unwrap()).await;
+        assert_eq!(answer.status().as_u16(), expected, "{range}");
+    }
+}
+
+#[test]
+fn an_archive_that_holds_something_else_is_refused() {
+    let bench = bench();
+    let archive = |files: &[(&str, &str)]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, text) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_cksum();
+            tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    };
+    let named = |name: &str, digest: &str| {
+        serde_json::json!({"manifests": [{"digest": digest, "annotations": {"io.containerd.image.name": name}}]})
+            .to_string()
+    };
+    // An index that lists itself.
+    let circle = named("web:1", "sha256:a");
+    let files = [("index.json", circle.as_str()), ("blobs/sha256/a", circle.as_str())];
+    let refused = bench.registry.load_archive(&archive(&files), None);
+    assert!(matches!(refused, Err(ArchiveError::Digest(_))), "{refused:?}");
+    let digest = store::digest(b"{}");
+    let path = format!("blobs/{}", digest.replace(':', "/"));
+    for (name, fits) in [("one.azurecr.io/web:1", true), ("../web:1", false), ("a..b/web:1", false)] {
+        let index = named(name, &digest);
+        let files = [("index.json", index.as_str()), (path.as_str(), "{}")];
+        assert_eq!(bench.registry.load_archive(&archive(&files), None).is_ok(), fits, "{name}");
+    }
+    assert_eq!(bench.registry.images().unwrap(), ["one.azurecr.io/web:1"]);
+}

@@ -72,9 +72,7 @@ pub(super) async fn upload(
     match method {
         Method::GET => Ok(progress(route, &id, have, StatusCode::NO_CONTENT)),
         Method::PATCH => {
-            if let Some(first) = range_start(&request)
-                && first != have
-            {
+            if request.headers().contains_key(header::CONTENT_RANGE) && range_start(&request) != Some(have) {
                 return Err(Failure::new(
                     StatusCode::RANGE_NOT_SATISFIABLE,
                     "BLOB_UPLOAD_INVALID",
@@ -99,7 +97,8 @@ pub(super) async fn upload(
 async fn begin(store: &Stored, route: &Route, request: Request) -> Result<Response, Failure> {
     if let (Some(digest), Some(from)) = (route.field("mount"), route.field("from"))
         && super::route::is_name(from)
-        && store.has_blob(&format!("{}/{from}", route.host), digest)?
+        // Of the registry that is pushed to, whatever host the client speaks to: that is where it may read.
+        && store.has_blob(&route.sibling(from), digest)?
     {
         store.link_blob(&route.repository, hex_of(digest).unwrap_or_default())?;
         return Ok(created(route, digest));
