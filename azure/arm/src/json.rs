@@ -2,6 +2,35 @@
 
 use serde_json::{Map, Value};
 
+use crate::ArmError;
+
+/// Reads the body of a request; an empty one is null.
+///
+/// # Errors
+/// `InvalidRequestContent` when it is not JSON, or nested deeper than 127.
+pub fn read(body: &[u8]) -> Result<Value, ArmError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Null);
+    }
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(text).map_err(ArmError::invalid_content)
+}
+
+/// Refuses a body that is not an object.
+///
+/// # Errors
+/// `InvalidRequestContent`.
+pub fn as_object(value: Value) -> Result<Value, ArmError> {
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(ArmError::invalid_content(if value.is_null() {
+        "the body is empty"
+    } else {
+        "an object is expected"
+    }))
+}
+
 /// The text at a JSON pointer; an empty one counts as absent.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())

@@ -28,6 +28,7 @@ mod verify;
 
 pub use bootstrap::Bootstrap;
 pub use entra::{Config, Entra, EntraError, IssuerKeys, NoIssuers};
+pub use graph::Filter;
 pub use identities::{Federation, Identity, IssuedToken, PrincipalInfo};
 pub use jsonwebtoken::jwk::JwkSet;
 pub use verify::{Claims, VerifyError};

@@ -26,7 +26,7 @@ impl Scope {
             "lambdavariables" => self
                 .locals
                 .get(&arg(0).to_ascii_lowercase())
-                .cloned()
+                .map(|value| Value::clone(value))
                 .ok_or_else(|| Missing::Wrong(format!("The lambda variable '{}' is not found.", arg(0)))),
             "copyindex" => self.copy_index(a),
             "utcnow" => Ok(Value::from(instant(self.now, &arg(0)))),

@@ -57,8 +57,8 @@ pub(crate) struct Scope {
     pub loops: BTreeMap<String, i64>,
     /// The innermost loop.
     pub current: Option<String>,
-    /// Variables of the lambdas around.
-    pub locals: BTreeMap<String, Value>,
+    /// Variables of the lambdas around. Shared: each round of an inner lambda takes them along.
+    pub locals: BTreeMap<String, Arc<Value>>,
     pub now: jiff::Timestamp,
     /// How much has been spent on this template.
     pub meter: Arc<Meter>,

@@ -37,7 +37,7 @@ impl<'a> Lambda<'a> {
     fn run(&self, scope: &Scope, values: &[&Value]) -> Made {
         let mut inner = scope.clone();
         for (name, value) in self.names.iter().zip(values) {
-            inner.locals.insert(name.clone(), (*value).clone());
+            inner.locals.insert(name.clone(), (*value).clone().into());
         }
         inner.evaluate(self.body)
     }

@@ -28,13 +28,30 @@ impl Drop for Step<'_> {
     }
 }
 
-fn weight(value: &Value) -> u64 {
-    match value {
+/// Values nested deeper than this are not made: whoever reads or prints them goes down with them.
+const NESTING_MAX: u32 = 128;
+
+fn weight(value: &Value, left: u32) -> Result<u64, String> {
+    let left = || left.checked_sub(1).ok_or_else(too_deep);
+    Ok(match value {
         Value::String(text) => 1 + text.len() as u64 / 16,
-        Value::Array(list) => 1 + list.iter().map(weight).sum::<u64>(),
-        Value::Object(map) => 1 + map.iter().map(|(k, v)| k.len() as u64 / 16 + weight(v)).sum::<u64>(),
+        Value::Array(list) => {
+            let left = left()?;
+            list.iter().try_fold(1, |sum, one| Ok::<u64, String>(sum + weight(one, left)?))?
+        }
+        Value::Object(map) => {
+            let left = left()?;
+            let pair = |sum, (name, one): (&String, &Value)| {
+                Ok::<u64, String>(sum + name.len() as u64 / 16 + weight(one, left)?)
+            };
+            map.iter().try_fold(1, pair)?
+        }
         _ => 1,
-    }
+    })
+}
+
+fn too_deep() -> String {
+    "The template language expressions are nested too deeply, or refer to themselves".to_owned()
 }
 
 impl Meter {
@@ -42,9 +59,7 @@ impl Meter {
     pub(crate) fn step(&self) -> Result<Step<'_>, String> {
         let step = Step(self);
         if self.depth.fetch_add(1, Ordering::Relaxed) >= DEPTH_MAX {
-            return Err(
-                "The template language expressions are nested too deeply, or refer to themselves".to_owned()
-            );
+            return Err(too_deep());
         }
         self.pay(1)?;
         Ok(step)
@@ -64,7 +79,12 @@ impl Meter {
                 "The template language expression literal limit exceeded. Limit: '{TEXT_BYTES_MAX}'"
             ));
         }
-        self.pay(weight(&value))?;
+        self.pays(&value)?;
         Ok(value)
+    }
+
+    /// Pays for a value that is copied.
+    pub(crate) fn pays(&self, value: &Value) -> Result<(), String> {
+        self.pay(weight(value, NESTING_MAX)?)
     }
 }

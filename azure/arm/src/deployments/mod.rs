@@ -11,8 +11,11 @@ mod expression;
 mod functions;
 mod lambdas;
 mod meter;
+mod names;
 mod parameters;
 mod plan;
+mod preview;
+mod reading;
 mod record;
 mod run;
 mod what_if;
@@ -30,6 +33,9 @@ use crate::front::{Answer, Front};
 use crate::{ArmClient, ArmError, Resource, ResourceId};
 use plan::{Plan, invalid};
 use record::shown;
+
+pub use preview::{Planned, Preview, preview};
+pub use reading::{forgiving, read};
 
 pub(crate) const TYPE: &str = "Microsoft.Resources/deployments";
 
@@ -77,34 +83,9 @@ impl Mode {
     }
 }
 
-/// Nesting of a body that is read by the forgiving reader; the strict one has its own limit.
-const NESTING_MAX: usize = 128;
-
-/// Reads JSON with comments and bare names, as template files have them.
-fn forgiving(text: &str) -> Result<Value, ArmError> {
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > NESTING_MAX {
-            return Err(ArmError::invalid_content("the body is nested too deeply"));
-        }
-    }
-    json5::from_str(text).map_err(ArmError::invalid_content)
-}
-
-/// The body of a deployment. az sends templates as they are in the file, so comments and bare names must be read.
+/// The body of a deployment.
 fn read_body(asked: &Asked<'_>) -> Result<Value, ArmError> {
-    let strict = asked.incoming.object();
-    if strict.is_ok() || asked.incoming.body.is_empty() {
-        return strict;
-    }
-    let text = std::str::from_utf8(&asked.incoming.body).map_err(ArmError::invalid_content)?;
-    let value = forgiving(text)?;
-    if value.is_object() { Ok(value) } else { Err(ArmError::invalid_content("an object is expected")) }
+    reading::read(&asked.incoming.body)
 }
 
 impl Front {

@@ -10,10 +10,14 @@ use crate::ArmError;
 
 const SEE: &str = "Please see https://aka.ms/arm-parameter-definition for usage details.";
 
+/// More parameters than this in one template are refused, as in the public cloud.
+const PARAMETERS_MAX: usize = 256;
+
 /// Fills `scope.parameters`. A default may use other parameters, in any order.
 pub(super) fn fill(template: &Map<String, Value>, given: &Value, scope: &mut Scope) -> Result<(), ArmError> {
     let empty = Map::new();
     let declared = template.get("parameters").and_then(Value::as_object).unwrap_or(&empty);
+    super::plan::few("parameters", PARAMETERS_MAX, declared.len())?;
     let definitions = template.get("definitions").unwrap_or(&Value::Null);
     for name in given.as_object().into_iter().flat_map(Map::keys) {
         if !declared.keys().any(|d| d.eq_ignore_ascii_case(name)) {
@@ -212,7 +216,9 @@ fn elements(definitions: &Value, found: &Value, list: &[Value], path: &str) -> R
 }
 
 fn members(definitions: &Value, found: &Value, map: &Map<String, Value>, path: &str) -> Result<(), ArmError> {
-    if let Some(discriminator) = found.get("discriminator") {
+    let mut found = found;
+    for _ in 0..REFERENCES_MAX {
+        let Some(discriminator) = found.get("discriminator") else { break };
         let name = discriminator.get("propertyName").and_then(Value::as_str).unwrap_or("");
         let said = map.get(name).and_then(Value::as_str).unwrap_or("");
         let Some(declaration) = discriminator.get("mapping").and_then(|m| m.get(said)) else {
@@ -221,7 +227,7 @@ fn members(definitions: &Value, found: &Value, map: &Map<String, Value>, path: &
                 format_args!("The property '{name}' with the value '{said}' names no type"),
             ));
         };
-        return members(definitions, resolved(definitions, declaration), map, path);
+        found = resolved(definitions, declaration);
     }
     let empty = Map::new();
     let declared = found.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -313,6 +319,11 @@ mod tests {
                 _ => panic!("{declaration} {value}: {found:?}"),
             }
         }
+        // A type that is told apart into itself.
+        let choice =
+            json!({"discriminator": {"propertyName": "kind", "mapping": {"x": {"$ref": "#/definitions/a"}}}});
+        let again = json!({"a": choice});
+        assert!(check(&again, &json!({"$ref": "#/definitions/a"}), &json!({"kind": "x"}), "p").is_ok());
         let circle = json!({"a": {"$ref": "#/definitions/b"}, "b": {"$ref": "#/definitions/a"}});
         assert!(check(&circle, &json!({"$ref": "#/definitions/a"}), &json!({}), "p").is_ok());
     }

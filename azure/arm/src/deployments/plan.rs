@@ -1,16 +1,21 @@
 //! From a template to the list of resources it asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::evaluate::{Missing, Scope};
+use super::names::Names;
 use super::parameters;
 use crate::{ArmError, ResourceId};
 
 /// More resources than this in one template are refused, as in the public cloud.
 const RESOURCES_MAX: usize = 800;
+
+/// The same of variables and of outputs.
+const VARIABLES_MAX: usize = 256;
+const OUTPUTS_MAX: usize = 64;
 
 /// One resource to deploy.
 #[derive(Debug, Clone)]
@@ -20,30 +25,16 @@ pub(crate) struct Item {
     /// As written, without what only steers the deployment.
     pub raw: Map<String, Value>,
     pub scope: Scope,
-    /// Names, ids, symbols and loop names.
-    pub depends: Vec<String>,
+    /// Names, ids, symbols and loop names, as they are written.
+    pub depends: BTreeSet<String>,
+    /// Keys of the other resources that those mean.
+    pub needs: BTreeSet<String>,
     pub symbol: Option<String>,
     pub copy: Option<String>,
     /// Named only to be referred to.
     pub existing: bool,
     /// Its condition does not hold.
     pub skipped: bool,
-}
-
-impl Item {
-    /// Whether a `dependsOn` entry means this item.
-    pub(crate) fn is_called(&self, name: &str) -> bool {
-        let id = &self.id;
-        self.symbol.as_deref() == Some(name)
-            || self.symbol.as_deref().is_some_and(|s| {
-                name.strip_suffix(']').and_then(|n| n.split_once('[')).is_some_and(|(n, _)| n == s)
-            })
-            || self.copy.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(name))
-            || (name.starts_with('/') && ResourceId::parse(name).is_ok_and(|named| named == *id))
-            || id.full_name().eq_ignore_ascii_case(name)
-            || (!name.starts_with('/') && id.key().ends_with(&format!("/{}", name.to_ascii_lowercase())))
-            || format!("{}/{}", id.resource_type(), id.full_name()).eq_ignore_ascii_case(name)
-    }
 }
 
 /// What a template comes to.
@@ -88,6 +79,7 @@ pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<
     scope.functions = Arc::new(own_functions(object.get("functions")));
     parameters::fill(object, given, &mut scope)?;
     let variables = object.get("variables").and_then(Value::as_object);
+    few("variables", VARIABLES_MAX, variables.map_or(0, Map::len))?;
     scope.variables = Arc::new(variables.cloned().unwrap_or_default());
     let mut items = Vec::new();
     match object.get("resources") {
@@ -104,7 +96,7 @@ pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<
         None | Some(Value::Null) => {}
         Some(_) => return Err(invalid("the resources of the template are neither a list nor an object")),
     }
-    check_items(&items)?;
+    check_items(&mut items)?;
     name_resources(&mut scope, &items);
     for item in &mut items {
         item.scope.own = scope.own.clone();
@@ -113,6 +105,7 @@ pub(crate) fn plan(template: &Value, given: &Value, mut scope: Scope) -> Result<
     }
     items.retain(|item| !item.skipped);
     let outputs = object.get("outputs").and_then(Value::as_object).cloned().unwrap_or_default();
+    few("outputs", OUTPUTS_MAX, outputs.len())?;
     let definitions = object.get("definitions").cloned().unwrap_or_default();
     Ok(Plan { items, scope, outputs, definitions })
 }
@@ -149,17 +142,12 @@ fn name_resources(scope: &mut Scope, items: &[Item]) {
     scope.symbols = Arc::new(symbols);
 }
 
-/// Refuses too many resources, one resource twice, unknown dependencies and circles.
-fn check_items(items: &[Item]) -> Result<(), ArmError> {
-    let wanted: Vec<&Item> = items.iter().filter(|item| !item.existing && !item.skipped).collect();
-    if wanted.len() > RESOURCES_MAX {
-        return Err(invalid(format_args!(
-            "The number of template resources limit exceeded. Limit: '{RESOURCES_MAX}' and actual: '{}'. Please see https://aka.ms/arm-template/#resources for usage details",
-            wanted.len()
-        )));
-    }
-    let mut known: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
-    for item in &wanted {
+/// Refuses too many resources, one resource twice, unknown dependencies and circles; fills in what each resource needs.
+fn check_items(items: &mut [Item]) -> Result<(), ArmError> {
+    let wanted = || items.iter().filter(|item| !item.existing && !item.skipped);
+    few("resources", RESOURCES_MAX, wanted().count())?;
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for item in wanted() {
         if !known.insert(item.id.key()) {
             return Err(invalid(format_args!(
                 "The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details",
@@ -167,41 +155,62 @@ fn check_items(items: &[Item]) -> Result<(), ArmError> {
             )));
         }
     }
-    let mut needs: Vec<Vec<usize>> = Vec::with_capacity(wanted.len());
-    for item in &wanted {
-        let mut own = Vec::new();
+    let names = Names::of(items);
+    let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); items.len()];
+    for (item, needs) in items.iter().zip(&mut needs).filter(|(item, _)| !item.existing && !item.skipped) {
         for name in &item.depends {
-            if !items.iter().any(|other| other.is_called(name)) {
+            let called = names.called(name);
+            if called.is_empty() {
                 return Err(invalid(format_args!(
                     "The resource '{name}' is not defined in the template. Please see https://aka.ms/arm-syntax for usage details"
                 )));
             }
-            own.extend(
-                (0..wanted.len()).filter(|at| wanted[*at].id != item.id && wanted[*at].is_called(name)),
-            );
+            let others = called.into_iter().filter(|at| !items[*at].skipped && items[*at].id != item.id);
+            needs.extend(others);
         }
-        needs.push(own);
     }
-    circles(&wanted, &needs)
+    circles(items, &needs)?;
+    let keys: Vec<String> = items.iter().map(|item| item.id.key().to_owned()).collect();
+    for (item, needs) in items.iter_mut().zip(needs) {
+        item.needs = needs.into_iter().map(|at| keys[at].clone()).collect();
+    }
+    Ok(())
+}
+
+/// Refuses more of something than the public cloud takes in one template.
+pub(super) fn few(what: &str, limit: usize, actual: usize) -> Result<(), ArmError> {
+    if actual <= limit {
+        return Ok(());
+    }
+    Err(invalid(format_args!(
+        "The number of template {what} limit exceeded. Limit: '{limit}' and actual: '{actual}'. Please see https://aka.ms/arm-template/#{what} for usage details"
+    )))
 }
 
 /// Takes away, as long as there are any, the resources that need nothing more; what is left goes in a circle.
-fn circles(wanted: &[&Item], needs: &[Vec<usize>]) -> Result<(), ArmError> {
-    let mut done = vec![false; wanted.len()];
-    loop {
-        let mut moved = false;
-        for at in 0..wanted.len() {
-            if !done[at] && needs[at].iter().all(|other| done[*other]) {
-                done[at] = true;
-                moved = true;
-            }
-        }
-        if !moved {
-            break;
+fn circles(items: &[Item], needs: &[BTreeSet<usize>]) -> Result<(), ArmError> {
+    let mut missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
+    let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
+    for (at, needs) in needs.iter().enumerate() {
+        for other in needs {
+            needed_by[*other].push(at);
         }
     }
-    let left: Vec<String> =
-        (0..wanted.len()).filter(|at| !done[*at]).map(|at| wanted[at].id.to_string()).collect();
+    let mut free: Vec<usize> = (0..items.len()).filter(|at| missing[*at] == 0).collect();
+    while let Some(at) = free.pop() {
+        for waits in &needed_by[at] {
+            missing[*waits] -= 1;
+            if missing[*waits] == 0 {
+                free.push(*waits);
+            }
+        }
+    }
+    let left: Vec<String> = items
+        .iter()
+        .zip(missing)
+        .filter(|(_, missing)| *missing > 0)
+        .map(|(item, _)| item.id.to_string())
+        .collect();
     if left.is_empty() {
         return Ok(());
     }
@@ -281,10 +290,12 @@ fn one(
     let mut depends = depends
         .iter()
         .map(|d| scope.value(d).map(|v| v.as_str().unwrap_or("").to_owned()).map_err(wrong))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<BTreeSet<_>, _>>()?;
     if parent.is_some() {
         depends.extend(id.parent().map(|p| p.to_string()));
     }
+    // A loop copies it as often as it goes round.
+    scope.meter.pays(raw).map_err(invalid)?;
     let body = raw.as_object().into_iter().flatten();
     items.push(Item {
         version: need("apiVersion")?,
@@ -294,6 +305,7 @@ fn one(
             .collect(),
         scope: scope.clone(),
         depends,
+        needs: BTreeSet::new(),
         symbol: symbol.map(str::to_owned),
         copy: copy.map(str::to_owned),
         existing: raw.get("existing") == Some(&Value::Bool(true)),
@@ -429,6 +441,51 @@ mod tests {
             let error = plan(&template, &json!({}), scope).unwrap_err();
             assert!(error.message.contains(expected), "{}: {expected}", error.message);
         }
+    }
+
+    #[test]
+    fn a_template_holds_only_so_much() {
+        let scope = || Scope { target: ResourceId::of_group("s", "g"), ..Scope::default() };
+        let many = |count: usize| {
+            (0..count).map(|at| (format!("v{at}"), json!({"type": "int", "value": 1}))).collect()
+        };
+        for (part, count, fits) in [
+            ("variables", 256, true),
+            ("variables", 257, false),
+            ("parameters", 257, false),
+            ("outputs", 64, true),
+            ("outputs", 65, false),
+        ] {
+            let template = json!({part: Value::Object(many(count))});
+            let made = plan(&template, &json!({}), scope());
+            assert_eq!(made.is_ok(), fits, "{count} {part}");
+            if let Err(error) = made {
+                assert!(
+                    error.message.contains(&format!("The number of template {part} limit exceeded")),
+                    "{error}"
+                );
+            }
+        }
+        // A large resource in a loop is as large as often as the loop goes round.
+        let large: Vec<u32> = (0..20_000).collect();
+        let copied = json!({"type": "A.B/c", "apiVersion": "1", "name": "[format('x{0}', copyIndex())]",
+            "copy": {"name": "all", "count": 800}, "properties": large});
+        let error = plan(&json!({"resources": [copied]}), &json!({}), scope()).unwrap_err();
+        assert!(error.message.contains("exceeds the limit"), "{error}");
+    }
+
+    #[test]
+    fn resources_may_name_each_other_as_often_as_they_like() {
+        // Every one needs all before it, by each way to call them.
+        let resources: Vec<Value> = (0..300)
+            .map(|at| {
+                let before = (0..at).flat_map(|n| [format!("n{n}"), format!("A.B/c/N{n}"), format!("c/n{n}")]);
+                json!({"type": "A.B/c", "apiVersion": "1", "name": format!("n{at}"), "dependsOn": before.collect::<Vec<_>>()})
+            })
+            .collect();
+        let scope = Scope { target: ResourceId::of_group("s", "g"), ..Scope::default() };
+        let made = plan(&json!({"resources": resources}), &json!({}), scope).unwrap();
+        assert!(made.items.iter().enumerate().all(|(at, item)| item.needs.len() == at));
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn dependencies(plan: &Plan) -> Vec<Value> {
         let needed: Vec<Value> = plan
             .items
             .iter()
-            .filter(|other| other.id != item.id && item.depends.iter().any(|name| other.is_called(name)))
+            .filter(|other| item.needs.contains(other.id.key()))
             .map(|other| told(&other.id))
             .collect();
         let mut shown = told(&item.id);

@@ -49,6 +49,19 @@ pub(super) fn body(item: &Item, scope: &Scope) -> Result<Value, Missing> {
     Ok(Value::Object(made))
 }
 
+/// The value of an output; nothing when its condition does not hold.
+pub(super) fn output(scope: &Scope, declared: &Value) -> Result<Option<Value>, Missing> {
+    if let Some(condition) = declared.get("condition")
+        && scope.value(condition)? != Value::Bool(true)
+    {
+        return Ok(None);
+    }
+    match declared.get("copy") {
+        Some(copy) => scope.copied(copy).map(|(_, list)| Some(list)),
+        None => scope.value(declared.get("value").unwrap_or(&Value::Null)).map(Some),
+    }
+}
+
 /// Fetches what a key of [`Scope::states`] names.
 async fn fetch(arm: &ArmClient, key: &str) -> Result<Value, ArmError> {
     let words: Vec<&str> = key.split('|').collect();
@@ -139,12 +152,8 @@ impl Run<'_> {
     async fn all(&mut self, mut pending: Vec<Item>) -> Result<(), ArmError> {
         while !pending.is_empty() {
             let waiting: BTreeSet<String> = pending.iter().map(|i| i.id.key().to_owned()).collect();
-            let blocked: Vec<bool> = pending
-                .iter()
-                .map(|item| {
-                    item.depends.iter().any(|d| pending.iter().any(|o| o.id != item.id && o.is_called(d)))
-                })
-                .collect();
+            let blocked: Vec<bool> =
+                pending.iter().map(|item| item.needs.iter().any(|key| waiting.contains(key))).collect();
             let (mut moved, mut left) = (false, Vec::new());
             for (item, blocked) in pending.into_iter().zip(blocked) {
                 if *self.cancel.borrow() {
@@ -171,17 +180,7 @@ impl Run<'_> {
     async fn outputs(&mut self, declared: &Map<String, Value>, definitions: &Value) -> Result<(), ArmError> {
         let none = BTreeSet::new();
         for (name, raw) in declared {
-            let evaluate = |s: &Scope| {
-                if let Some(condition) = raw.get("condition")
-                    && s.value(condition)? != Value::Bool(true)
-                {
-                    return Ok(None);
-                }
-                match raw.get("copy") {
-                    Some(copy) => s.copied(copy).map(|(_, list)| Some(list)),
-                    None => s.value(raw.get("value").unwrap_or(&Value::Null)).map(Some),
-                }
-            };
+            let evaluate = |s: &Scope| output(s, raw);
             let Some(Some(value)) = settle(self.arm, &mut self.scope, &none, evaluate).await? else {
                 continue;
             };

@@ -4,15 +4,18 @@ use crate::{ArmError, Resource};
 
 /// One comparison, or a function call (`op` is the function's name then).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clause {
+pub struct Clause {
+    /// What is compared; a function's first argument.
     pub field: String,
+    /// `eq`, `ne`, `ge`, `le`, `gt` or `lt`, or the function's name, in lower case.
     pub op: String,
+    /// With what; a function's second argument.
     pub value: String,
 }
 
 impl Clause {
     /// Whether an `eq` or `ne` holds for this text, without case.
-    pub(super) fn is(&self, text: &str) -> bool {
+    pub fn is(&self, text: &str) -> bool {
         let same = self.value.eq_ignore_ascii_case(text);
         if self.op == "ne" { !same } else { same }
     }
@@ -76,8 +79,15 @@ fn invalid(text: &str) -> ArmError {
     )
 }
 
+fn is_comparison(word: &str) -> bool {
+    ["eq", "ne", "ge", "le", "gt", "lt"].iter().any(|op| op.eq_ignore_ascii_case(word))
+}
+
 /// Reads a filter; none is an empty list.
-pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
+///
+/// # Errors
+/// `InvalidFilterInQueryString`.
+pub fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(Vec::new()) };
     let mut clauses = Vec::new();
     let mut rest = words(text)?.into_iter().filter(|w| !matches!(w, Word::Sign(','))).peekable();
@@ -86,7 +96,7 @@ pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
             Word::Text(t) if t.eq_ignore_ascii_case("and") => {}
             Word::Sign(_) => {}
             Word::Text(name) => match rest.next() {
-                Some(Word::Sign('(')) => {
+                Some(Word::Sign('(')) if !is_comparison(&name) => {
                     let mut arguments = Vec::new();
                     for word in rest.by_ref() {
                         match word {
@@ -101,10 +111,7 @@ pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
                     clauses.push(Clause { field, op: name.to_ascii_lowercase(), value });
                 }
                 Some(Word::Text(op)) => match rest.next() {
-                    Some(Word::Text(value) | Word::Quoted(value))
-                        if ["eq", "ne", "ge", "le", "gt", "lt"]
-                            .contains(&op.to_ascii_lowercase().as_str()) =>
-                    {
+                    Some(Word::Text(value) | Word::Quoted(value)) if is_comparison(&op) => {
                         clauses.push(Clause { field: name, op: op.to_ascii_lowercase(), value });
                     }
                     _ => return Err(invalid(text)),
@@ -118,7 +125,7 @@ pub(super) fn parse(text: Option<&str>) -> Result<Vec<Clause>, ArmError> {
 }
 
 /// `tagName eq 'a' and tagValue eq 'b'`.
-pub(super) fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
+pub fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
     let get =
         |name: &str| clauses.iter().find(|c| c.field.eq_ignore_ascii_case(name)).map(|c| c.value.as_str());
     let Some(name) = get("tagName") else { return true };
@@ -130,7 +137,7 @@ pub(super) fn tags_match(clauses: &[Clause], resource: &Resource) -> bool {
 }
 
 /// A time as filters write it; one without a zone is UTC.
-pub(super) fn time(text: &str) -> Option<jiff::Timestamp> {
+pub fn time(text: &str) -> Option<jiff::Timestamp> {
     // A plus sign that nobody encoded arrives as a blank.
     let text = text.trim().replace(' ', "+");
     text.parse::<jiff::Timestamp>()
@@ -140,7 +147,7 @@ pub(super) fn time(text: &str) -> Option<jiff::Timestamp> {
 }
 
 /// Compares an RFC 3339 time with a clause.
-pub(super) fn compare_time(clause: &Clause, at: &str) -> bool {
+pub fn compare_time(clause: &Clause, at: &str) -> bool {
     let (Some(bound), Ok(at)) = (time(&clause.value), at.parse::<jiff::Timestamp>()) else { return false };
     match clause.op.as_str() {
         "ge" => at >= bound,
@@ -181,7 +188,9 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse(Some(text)).unwrap(), expected, "{text}");
         }
-        assert!(parse(Some("name eq")).is_err());
+        for wrong in ["name eq", "eq(name, 'x')", "name is 'x'", "'x'", "name eq 'x"] {
+            assert!(parse(Some(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

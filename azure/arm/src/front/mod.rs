@@ -9,7 +9,7 @@ mod builder;
 mod crud;
 mod definition;
 mod features;
-mod filter;
+pub mod filter;
 mod generic;
 mod groups;
 mod health;

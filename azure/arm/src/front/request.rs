@@ -15,7 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Front;
 use crate::activity::Cause;
-use crate::{ArmError, Caller, ResourceId};
+use crate::{ArmError, Caller, ResourceId, json};
 
 /// Bodies larger than this are refused (ARM's own limit is 4 MiB).
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -113,24 +113,12 @@ impl Incoming {
 
     /// The body as JSON; an empty one is null.
     pub(crate) fn json(&self) -> Result<Value, ArmError> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Value::Null);
-        }
-        let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
-        serde_json::from_slice(text).map_err(ArmError::invalid_content)
+        json::read(&self.body)
     }
 
     /// The body as a JSON object.
     pub(crate) fn object(&self) -> Result<Value, ArmError> {
-        let value = self.json()?;
-        if value.is_object() {
-            return Ok(value);
-        }
-        Err(ArmError::invalid_content(if value.is_null() {
-            "the body is empty"
-        } else {
-            "an object is expected"
-        }))
+        self.json().and_then(json::as_object)
     }
 
     /// Notes what this request does, for the activity log. Reading is nothing to log.

@@ -10,6 +10,8 @@ use super::Fault;
 
 /// An expression may nest so deep.
 const DEPTH_MAX: usize = 32;
+/// So many `any` may stand inside one another: each goes through its whole list for every entry of the one around it.
+const ANY_MAX: usize = 2;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Expression {
@@ -24,7 +26,7 @@ enum Expression {
 
 /// A filter that was read.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Filter {
+pub struct Filter {
     expression: Option<Expression>,
     /// What it asks about, for a check against the kind's properties.
     pub properties: Vec<String>,
@@ -158,6 +160,9 @@ impl Parser {
 
     fn call(&mut self, word: &str) -> Option<Expression> {
         if let Some(list) = word.strip_suffix("/any") {
+            if self.bound.len() >= ANY_MAX {
+                return None;
+            }
             let list = self.field(list);
             let Token::Word(name) = self.tokens.next()? else { return None };
             self.take(&Token::Colon)?;
@@ -294,6 +299,11 @@ fn member<'a>(object: &'a Value, name: &str) -> &'a Value {
 }
 
 impl Filter {
+    /// Reads a filter; nothing when it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        Self::parse(Some(text)).ok()
+    }
+
     /// Reads a filter; none lets everything through.
     pub(super) fn parse(text: Option<&str>) -> Result<Self, Fault> {
         let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(Self::default()) };
@@ -309,7 +319,7 @@ impl Filter {
     }
 
     /// Whether an object, as it is shown, fits.
-    pub(super) fn fits(&self, object: &Value) -> bool {
+    pub fn fits(&self, object: &Value) -> bool {
         let mut scope = Scope { object, bound: Vec::new() };
         self.expression.as_ref().is_none_or(|expression| scope.fits(expression))
     }
@@ -353,6 +363,7 @@ mod tests {
     fn what_is_no_filter_is_refused() {
         let deep = format!("{}a eq 1{}", "(".repeat(5_000), ")".repeat(5_000));
         let nots = format!("{}a eq 1", "not ".repeat(5_000));
+        let loops = format!("{}a eq 1{}", "a/any(x:".repeat(20), ")".repeat(20));
         for text in [
             "nonsense",
             "a eq",
@@ -364,6 +375,7 @@ mod tests {
             "f(a,'x')",
             &deep,
             &nots,
+            &loops,
         ] {
             assert!(Filter::parse(Some(text)).is_err(), "{text}");
         }

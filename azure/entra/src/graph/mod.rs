@@ -13,6 +13,8 @@ mod read;
 mod shapes;
 mod write;
 
+pub use filter::Filter;
+
 use http::{Method, StatusCode, header};
 use kit::http::Response;
 use serde_json::{Value, json};

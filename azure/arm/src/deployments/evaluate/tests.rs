@@ -164,3 +164,18 @@ fn a_template_cannot_cause_endless_work() {
     };
     assert!(why.contains("exceeds the limit"), "{why}");
 }
+
+#[test]
+fn values_are_nested_only_so_deep() {
+    let nested = "[reduce(range(0, 500), 0, lambda('a', 'b', createArray(lambdaVariables('a'))))]";
+    let Err(Missing::Wrong(why)) = scope().value(&json!(nested)) else { panic!("it was evaluated") };
+    assert!(why.contains("nested too deeply"), "{why}");
+}
+
+#[test]
+fn rounds_of_a_lambda_do_not_copy_what_they_see() {
+    // Ten thousand rounds that each see a list of ten thousand.
+    let seen =
+        "[length(map(createArray(range(0, 10000)), lambda('x', map(range(0, 10000), lambda('y', 1)))))]";
+    assert_eq!(scope().value(&json!(seen)), Ok(json!(1)));
+}

@@ -1,5 +1,7 @@
 //! Functions on lists and objects.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{Arguments, Made, list, text};
@@ -48,13 +50,9 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>, deep: bool) {
 
 fn union(a: &Arguments<'_>) -> Value {
     if a.get(0).is_array() {
-        let mut made: Vec<Value> = Vec::new();
-        for value in a.0.iter().flat_map(list) {
-            if !made.contains(&value) {
-                made.push(value);
-            }
-        }
-        return Value::Array(made);
+        let all = a.0.iter().filter_map(Value::as_array).flatten();
+        let mut seen = HashSet::new();
+        return Value::Array(all.filter(|value| seen.insert(*value)).cloned().collect());
     }
     let mut made = Map::new();
     for map in a.0.iter().filter_map(Value::as_object) {
@@ -71,8 +69,10 @@ fn intersection(a: &Arguments<'_>) -> Value {
         let kept = first.iter().filter(|(name, value)| everywhere(name, value));
         return Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect());
     }
-    let others: Vec<Vec<Value>> = a.0.iter().skip(1).map(list).collect();
-    Value::Array(list(a.get(0)).into_iter().filter(|v| others.iter().all(|l| l.contains(v))).collect())
+    let sets = a.0.iter().skip(1).map(|other| other.as_array().into_iter().flatten().collect());
+    let sets: Vec<HashSet<&Value>> = sets.collect();
+    let first = a.get(0).as_array().into_iter().flatten();
+    Value::Array(first.filter(|value| sets.iter().all(|set| set.contains(value))).cloned().collect())
 }
 
 fn range(a: &Arguments<'_>) -> Made {

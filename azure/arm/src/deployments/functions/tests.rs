@@ -132,6 +132,15 @@ fn functions_answer_as_the_language_says() {
 }
 
 #[test]
+fn lists_of_any_length_are_united_in_one_pass() {
+    let long: Vec<Value> = (0..200_000).map(Value::from).collect();
+    let both = [Value::Array(long.clone()), Value::Array(long.iter().rev().cloned().collect())];
+    for name in ["union", "intersection"] {
+        assert_eq!(call(name, &both), Some(Ok(Value::Array(long.clone()))), "{name}");
+    }
+}
+
+#[test]
 fn what_has_no_answer_is_an_error_and_never_a_panic() {
     let table = [
         ("div", json!([1, 0])),
@@ -160,6 +169,8 @@ fn what_has_no_answer_is_an_error_and_never_a_panic() {
         ("cidrHost", json!(["10.0.0.0/30", 9])),
         ("parseCidr", json!(["10.0.0.0/33"])),
         ("replace", json!(["a".repeat(5_000), "a", "b".repeat(5_000)])),
+        ("join", json!([(0..5_000).collect::<Vec<_>>(), "b".repeat(5_000)])),
+        ("split", json!(["a".repeat(1 << 20), (0..100).collect::<Vec<_>>()])),
         ("concat", json!([])),
         ("fail", json!(["on purpose"])),
     ];

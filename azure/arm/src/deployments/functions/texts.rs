@@ -102,19 +102,33 @@ fn replace(a: &Arguments<'_>) -> Result<String, String> {
     if grows > TEXT_BYTES_MAX { Err(too_long()) } else { Ok(whole.replace(&old, &new)) }
 }
 
-fn split(a: &Arguments<'_>) -> Value {
+fn join(a: &Arguments<'_>) -> Result<String, String> {
+    let (list, sign) = (a.get(0).as_array().map_or(&[][..], Vec::as_slice), a.text(1));
+    if list.len().saturating_sub(1).saturating_mul(sign.len()) > TEXT_BYTES_MAX {
+        return Err(too_long());
+    }
+    Ok(list.iter().map(text).collect::<Vec<_>>().join(&sign))
+}
+
+/// Most bytes that are looked through for the signs to split at, one sign after the other.
+const SPLIT_BYTES_MAX: usize = 16 * TEXT_BYTES_MAX;
+
+fn split(a: &Arguments<'_>) -> Made {
     let signs: Vec<String> = match a.get(1) {
         Value::Array(list) => list.iter().map(text).collect(),
         other => vec![text(other)],
     };
     let mut pieces = vec![a.text(0)];
+    if signs.len().saturating_mul(pieces[0].len()) > SPLIT_BYTES_MAX {
+        return Err("The text to split is too long for so many delimiters".to_owned());
+    }
     for sign in signs.iter().filter(|sign| !sign.is_empty()) {
         pieces = pieces
             .iter()
             .flat_map(|p| p.split(sign.as_str()).map(str::to_owned).collect::<Vec<_>>())
             .collect();
     }
-    json!(pieces)
+    Ok(json!(pieces))
 }
 
 fn index_of(a: &Arguments<'_>, last: bool) -> Value {
@@ -174,10 +188,8 @@ pub(super) fn call(name: &str, a: &Arguments<'_>) -> Option<Made> {
         "trim" => Ok(Value::from(one().trim())),
         "string" => Ok(Value::from(one())),
         "replace" => replace(a).map(Value::from),
-        "split" => Ok(split(a)),
-        "join" => Ok(Value::from(
-            a.get(0).as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(&a.text(1)),
-        )),
+        "split" => split(a),
+        "join" => join(a).map(Value::from),
         "startswith" => {
             let (whole, piece) = starts(a);
             Ok(Value::from(whole.starts_with(&piece)))
