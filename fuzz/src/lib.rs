@@ -3,6 +3,8 @@
 //! Bytes that are changed at random are hardly ever an object of some kind, so most targets make objects by the kind's schema: each byte
 //! chooses a field, a length, a text from a small alphabet, now and then something wrong. The same bytes always make the same value.
 
+pub mod door;
+
 use api_model::schema::{ListType, NodeId, NodeKind, Scalar, Types};
 use api_model::{Model, Resource};
 use serde_json::{Map, Value, json};

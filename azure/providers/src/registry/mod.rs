@@ -78,7 +78,11 @@ impl Registry {
         };
         let connection = request.extensions().get::<Connection>().cloned();
         self.auth.check(request.headers(), connection.as_ref(), &route, action).await?;
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match route.asked.clone() {
+            Asked::Version | Asked::Catalog | Asked::Tags | Asked::Referrers(_) if !reads => {
+                Err(Failure::unsupported())
+            }
             Asked::Version => Ok(kit::http::json(StatusCode::OK, &serde_json::json!({}))),
             Asked::Catalog => manifests::catalog(&self.store, &route),
             Asked::Tags => manifests::tags(&self.store, &route),

@@ -112,6 +112,8 @@ async fn what_is_wrong_is_refused_in_the_native_form() {
         ("GET", "/v2/../x/manifests/1", "reader", 400, "NAME_INVALID"),
         ("GET", "/v2/web/manifests/..", "reader", 400, "TAG_INVALID"),
         ("GET", "/v2/web/blobs/sha256:12", "reader", 400, "DIGEST_INVALID"),
+        ("DELETE", "/v2/", "reader", 405, "UNSUPPORTED"),
+        ("POST", "/v2/web/tags/list", "pusher", 405, "UNSUPPORTED"),
         ("PATCH", "/v2/web/blobs/uploads/none", "pusher", 404, "BLOB_UPLOAD_UNKNOWN"),
     ] {
         let (status, _, body) = bench.send(method, path, who, b"x").await;
