@@ -3,7 +3,7 @@
 //! Guarantees: the same states in the same order as the real one; a machine's exit code is the task's.
 //! Does not: enforce security rules, isolate anything or carry packets between machines.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -197,8 +197,9 @@ impl Fabric for SimulatedFabric {
         }
         let mut steps = Vec::new();
         let gone: Vec<MachineId> = {
+            let staying: HashSet<&MachineId> = wanted.machines.iter().map(|machine| &machine.id).collect();
             let running = self.shared.running.lock();
-            running.keys().filter(|id| !wanted.machines.iter().any(|m| m.id == **id)).cloned().collect()
+            running.keys().filter(|id| !staying.contains(id)).cloned().collect()
         };
         for id in gone {
             steps.push(format!("delete machine {id}"));

@@ -12,7 +12,7 @@ pub mod wanted;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arm::Resources;
 use fabric::{Fabric, Machine, MachineState, Machines, Power, Wanted};
@@ -23,6 +23,11 @@ use crate::compute::instances::{self, Phase};
 /// Names that machines resolve, beside those of their own network.
 pub type Names = Vec<(String, Ipv4Addr)>;
 
+/// Whose changes can change a wish. A cluster is one of them for its name, which private endpoints lead to.
+const NAMESPACES: [&str; 3] = ["Microsoft.Network", "Microsoft.Compute", "Microsoft.ContainerService"];
+/// After a wish was made, the next waits as long as that took, but not longer than this: what changes meanwhile is one wish,
+/// and making wishes takes at most half of a processor however many resources there are.
+const BREATH_MAX: Duration = Duration::from_millis(200);
 /// Pause before a refused wish is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 /// After this many refusals in a row, instances that wait are told.
@@ -33,6 +38,8 @@ struct Driver {
     fabric: Arc<dyn Fabric>,
     names: watch::Receiver<Names>,
     applied: Option<Wanted>,
+    /// What the resources were when the wish that holds was made of them.
+    seen: Option<u64>,
     refusals: u32,
 }
 
@@ -43,7 +50,7 @@ pub fn start(
     names: watch::Receiver<Names>,
     tasks: &kit::Tasks,
 ) {
-    let driver = Driver { resources, fabric, names, applied: None, refusals: 0 };
+    let driver = Driver { resources, fabric, names, applied: None, seen: None, refusals: 0 };
     tasks.spawn("fabric driver", driver.run());
 }
 
@@ -52,10 +59,13 @@ impl Driver {
         let mut resources = self.resources.watch();
         let mut machines = self.fabric.machines();
         let mut names = self.names.clone();
+        let mut named = true;
         loop {
             resources.mark_unchanged();
-            names.mark_unchanged();
-            let settled = self.apply().await;
+            let begun = Instant::now();
+            let settled = self.apply(named).await;
+            named = false;
+            let took = begun.elapsed();
             let seen = machines.borrow_and_update().clone();
             self.report(&seen).await;
             let pause = async {
@@ -67,18 +77,25 @@ impl Driver {
             tokio::select! {
                 changed = resources.changed() => if changed.is_err() { return },
                 changed = machines.changed() => if changed.is_err() { return },
-                Ok(()) = names.changed() => {}
+                Ok(()) = names.changed() => named = true,
                 () = pause => {}
             }
+            tokio::time::sleep(took.min(BREATH_MAX)).await;
         }
     }
 
     /// Applies the present wish if it differs from the one that holds. False: it must be tried again.
-    async fn apply(&mut self) -> bool {
+    async fn apply(&mut self, named: bool) -> bool {
+        let seen = self.resources.changes_of(&NAMESPACES);
+        if !named && self.applied.is_some() && self.seen == Some(seen) {
+            return true;
+        }
+        self.seen = None;
         let mut wanted = wanted::wanted(&self.resources, &self.names.borrow());
         if let Some(applied) = &self.applied {
             wanted.generation = applied.generation;
             if *applied == wanted {
+                self.seen = Some(seen);
                 return true;
             }
         }
@@ -93,6 +110,7 @@ impl Driver {
             Ok(report) => {
                 tracing::debug!(generation = report.generation, steps = report.steps.len(), "fabric applied");
                 self.applied = Some(wanted);
+                self.seen = Some(seen);
                 self.refusals = 0;
                 true
             }

@@ -63,14 +63,7 @@ fn protocol(rule: &Value) -> Option<Protocol> {
 fn one_rule(world: &World<'_>, balancer: &Resource, rule: &Value) -> Option<BalancerRule> {
     let port = |pointer: &str| number(rule, pointer).and_then(|port| u16::try_from(port).ok());
     let pool = reference(rule, "/properties/backendAddressPool/id").ok().flatten();
-    let backends = world
-        .instances
-        .iter()
-        .filter(|instance| {
-            instance.private.on && pool.as_ref().is_some_and(|pool| instance.pools.contains(pool))
-        })
-        .map(|instance| instance.machine())
-        .collect();
+    let backends = pool.iter().flat_map(|pool| world.running(pool)).map(Instance::machine).collect();
     let probe = reference(rule, "/properties/probe/id").ok().flatten().and_then(|id| {
         list(&balancer.properties, "/probes").iter().find(|probe| uses::is(probe, "/id", &id))
     });
@@ -96,7 +89,7 @@ fn one_rule(world: &World<'_>, balancer: &Resource, rule: &Value) -> Option<Bala
 /// A range of frontend ports, one for each machine of a pool.
 fn inbound_nat(world: &World<'_>, rule: &Value) -> Vec<BalancerRule> {
     let Ok(Some(pool)) = reference(rule, "/properties/backendAddressPool/id") else { return Vec::new() };
-    port_each(rule, world.instances.iter().filter(|i| i.pools.contains(&pool)))
+    port_each(rule, world.running(&pool))
 }
 
 /// The same for the scale sets whose interfaces name a pool of inbound NAT rules.

@@ -7,8 +7,9 @@ mod networks;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use arm::{ResourceId, Resources};
+use arm::{Resource, ResourceId, Resources};
 use base64::Engine;
 use fabric::{Machine, NetworkId, Power, SecurityRule, Wanted};
 use serde_json::Value;
@@ -23,13 +24,23 @@ struct World<'a> {
     resources: &'a Resources,
     names: &'a [(String, Ipv4Addr)],
     instances: Vec<Instance>,
+    /// The members of each backend pool, as places in `instances`.
+    members: HashMap<ResourceId, Vec<usize>>,
     /// What every security group means.
     groups: HashMap<ResourceId, Vec<SecurityRule>>,
     /// Pools with what their members leave with.
     exits: Vec<(ResourceId, exits::Exit)>,
+    /// The private endpoints of each network.
+    endpoints: HashMap<ResourceId, Vec<Arc<Resource>>>,
 }
 
 impl World<'_> {
+    /// The running members of a backend pool, in the order of instances.
+    fn running(&self, pool: &ResourceId) -> impl Iterator<Item = &Instance> {
+        let members = self.members.get(pool).into_iter().flatten();
+        members.filter_map(|at| self.instances.get(*at)).filter(|instance| instance.private.on)
+    }
+
     fn group(&self, id: Option<&ResourceId>) -> Vec<SecurityRule> {
         id.and_then(|id| self.groups.get(id)).cloned().unwrap_or_default()
     }
@@ -39,13 +50,24 @@ impl World<'_> {
 pub fn wanted(resources: &Resources, names: &[(String, Ipv4Addr)]) -> Wanted {
     let instances: Vec<Instance> =
         instances::all(resources).into_iter().filter(|instance| !instance.deleting).collect();
+    let mut members = HashMap::<ResourceId, Vec<usize>>::new();
+    for (at, instance) in instances.iter().enumerate() {
+        for pool in &instance.pools {
+            let members = members.entry(pool.clone()).or_default();
+            // An interface may name a pool twice.
+            if members.last() != Some(&at) {
+                members.push(at);
+            }
+        }
+    }
     let groups = uses::all(resources, "Microsoft.Network/networkSecurityGroups");
     let groups = groups.iter().map(|group| {
         (group.id.clone(), rules::effective(resources, &security_groups::shown(resources, group)))
     });
     let balancers = uses::all(resources, "Microsoft.Network/loadBalancers");
     let exits = exits::all(resources, &balancers, &instances);
-    let world = World { resources, names, instances, groups: groups.collect(), exits };
+    let endpoints = networks::endpoints_by_network(resources);
+    let world = World { resources, names, instances, members, groups: groups.collect(), exits, endpoints };
     let networks = uses::all(resources, "Microsoft.Network/virtualNetworks");
     let mut made = Wanted {
         generation: 0,

@@ -1,6 +1,8 @@
 //! Networks: subnets with their groups, routes and NAT gateways; peerings; private endpoints.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use arm::{Resource, ResourceId, Resources};
 use fabric::{Endpoint, Idle, Network, NetworkId, NextHop, Peering, Route, Subnet, Translation};
@@ -102,13 +104,21 @@ fn peering(resources: &Resources, peering: &Resource) -> Option<Peering> {
     })
 }
 
+/// Private endpoints, by the network that they are in.
+pub(super) fn endpoints_by_network(resources: &Resources) -> HashMap<ResourceId, Vec<Arc<Resource>>> {
+    let mut found = HashMap::<ResourceId, Vec<Arc<Resource>>>::new();
+    for endpoint in uses::all(resources, private_link::ENDPOINTS) {
+        if let Ok(Some(subnet)) = reference(&endpoint.properties, "/subnet/id") {
+            found.entry(subnet.top()).or_default().push(endpoint);
+        }
+    }
+    found
+}
+
 /// Approved endpoints in a network whose service has an address.
 fn endpoints(world: &World<'_>, network: &ResourceId) -> Vec<Endpoint> {
     let resources = world.resources;
-    let all = uses::all(resources, private_link::ENDPOINTS);
-    let here = all.iter().filter(|endpoint| {
-        reference(&endpoint.properties, "/subnet/id").ok().flatten().is_some_and(|s| s.top() == *network)
-    });
+    let here = world.endpoints.get(network).into_iter().flatten();
     here.filter_map(|endpoint| {
         let connection = private_link::connections(endpoint).find(|c| private_link::approved(c))?;
         let to = private_link::target(connection)?;
