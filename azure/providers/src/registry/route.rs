@@ -129,24 +129,29 @@ fn is_host_byte(byte: u8) -> bool {
 
 fn below(path: &str) -> Result<(String, Asked), Failure> {
     let rest = path.strip_prefix("/v2/").ok_or_else(Failure::unsupported)?;
-    let split = |marker: &str| {
-        let at = rest.rfind(marker)?;
-        Some((&rest[..at], &rest[at + marker.len()..]))
-    };
+    // From the end: a repository may be called `web/manifests`, a tag or digest holds no slash.
     let (name, asked) = if let Some(name) = rest.strip_suffix("/tags/list") {
         (name, Asked::Tags)
-    } else if let Some((name, id)) = split("/blobs/uploads/") {
-        (name, Asked::Upload((!id.is_empty()).then(|| id.to_owned())))
-    } else if let Some(name) = rest.strip_suffix("/blobs/uploads") {
+    } else if let Some(name) = rest.trim_end_matches('/').strip_suffix("/blobs/uploads") {
         (name, Asked::Upload(None))
-    } else if let Some((name, digest)) = split("/referrers/") {
-        (name, Asked::Referrers(digest.to_owned()))
-    } else if let Some((name, reference)) = split("/manifests/") {
-        (name, Asked::Manifest(reference.to_owned()))
-    } else if let Some((name, digest)) = split("/blobs/") {
-        (name, Asked::Blob(digest.to_owned()))
     } else {
-        return Err(Failure::unsupported());
+        let (before, last) = rest.rsplit_once('/').ok_or_else(Failure::unsupported)?;
+        let (name, kind) = match before.strip_suffix("/blobs/uploads") {
+            Some(name) => (name, "uploads"),
+            None => before
+                .rsplit_once('/')
+                .filter(|(_, kind)| *kind != "uploads")
+                .ok_or_else(Failure::unsupported)?,
+        };
+        let last = last.to_owned();
+        let asked = match kind {
+            "uploads" => Asked::Upload(Some(last)),
+            "referrers" => Asked::Referrers(last),
+            "manifests" => Asked::Manifest(last),
+            "blobs" => Asked::Blob(last),
+            _ => return Err(Failure::unsupported()),
+        };
+        (name, asked)
     };
     if !is_name(name) {
         return Err(name_invalid(name));

@@ -207,6 +207,20 @@ async fn a_blob_is_only_there_where_it_was_put_or_mounted() {
 }
 
 #[tokio::test]
+async fn a_repository_may_be_called_like_a_part_of_a_path() {
+    let bench = bench();
+    for name in ["web/manifests", "web/blobs", "web/tags", "referrers", "a/blobs/uploads/b"] {
+        let digest = push(&bench, name, "v1", name.as_bytes()).await;
+        for path in ["manifests/v1", "tags/list", &format!("blobs/{digest}"), &format!("referrers/{digest}")]
+        {
+            let (status, _, body) = bench.send("GET", &format!("/v2/{name}/{path}"), "reader", b"").await;
+            assert_eq!(status, 200, "{name} {path}: {}", String::from_utf8_lossy(&body));
+        }
+    }
+    assert_eq!(bench.send("GET", "/v2/web/others/v1", "reader", b"").await.0, 405);
+}
+
+#[tokio::test]
 async fn lists_come_in_pages() {
     let bench = bench();
     for tag in ["a", "b", "c", "d", "e"] {
