@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arm::{Front, FrontConfig};
 use entra::{Bootstrap, Entra};
-use fabric::{Fabric, SimulatedFabric};
+use fabric::SimulatedFabric;
 use kit::Tasks;
 use kit::pki::{Authority, Leaf, Usage};
 use tokio::net::TcpListener;

@@ -23,6 +23,8 @@ const GROUP_IN_RULE: &str = "Microsoft.Network/applicationSecurityGroups/joinNet
 const INTERFACE: &str = "Microsoft.Network/networkInterfaces/join/action";
 const ZONE: &str = "Microsoft.Network/privateDnsZones/join/action";
 const NAT_POOL: &str = "Microsoft.Network/loadBalancers/inboundNatPools/join/action";
+const BALANCED_NETWORK: &str = "Microsoft.Network/virtualNetworks/joinLoadBalancer/action";
+const BALANCED_SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets/joinLoadBalancer/action";
 const PROBE: &str = "Microsoft.Network/loadBalancers/probes/join/action";
 const ENDPOINT_POLICY: &str = "Microsoft.Network/serviceEndpointPolicies/join/action";
 const BY_ENDPOINT: &str = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action";
@@ -76,6 +78,32 @@ const LINKS: &[(&str, &str, &str)] = &[
     ("Microsoft.Network/loadBalancers", "frontendIPConfigurations/*/properties/subnet/id", SUBNET),
     ("Microsoft.Network/loadBalancers", "frontendIPConfigurations/*/properties/publicIPAddress/id", ADDRESS),
     ("Microsoft.Network/loadBalancers", "frontendIPConfigurations/*/properties/publicIPPrefix/id", PREFIX),
+    (
+        "Microsoft.Network/loadBalancers",
+        "backendAddressPools/*/properties/virtualNetwork/id",
+        BALANCED_NETWORK,
+    ),
+    (
+        "Microsoft.Network/loadBalancers",
+        "backendAddressPools/*/properties/loadBalancerBackendAddresses/*/properties/virtualNetwork/id",
+        BALANCED_NETWORK,
+    ),
+    (
+        "Microsoft.Network/loadBalancers",
+        "backendAddressPools/*/properties/loadBalancerBackendAddresses/*/properties/subnet/id",
+        BALANCED_SUBNET,
+    ),
+    ("Microsoft.Network/loadBalancers/backendAddressPools", "virtualNetwork/id", BALANCED_NETWORK),
+    (
+        "Microsoft.Network/loadBalancers/backendAddressPools",
+        "loadBalancerBackendAddresses/*/properties/virtualNetwork/id",
+        BALANCED_NETWORK,
+    ),
+    (
+        "Microsoft.Network/loadBalancers/backendAddressPools",
+        "loadBalancerBackendAddresses/*/properties/subnet/id",
+        BALANCED_SUBNET,
+    ),
     ("Microsoft.Network/natGateways", "publicIpAddresses/*/id", ADDRESS),
     ("Microsoft.Network/natGateways", "publicIpPrefixes/*/id", PREFIX),
     ("Microsoft.Network/privateEndpoints", "subnet/id", SUBNET),

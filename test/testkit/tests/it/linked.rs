@@ -16,6 +16,11 @@ const FREE: &[(&str, &str, &str)] = &[
         "userAssignedIdentities",
         "assigned already: checked when it is new",
     ),
+    (
+        "Microsoft.Network/loadBalancers/inboundNatRules",
+        "frontendIPConfiguration",
+        "a part of the balancer that the rule is a part of too",
+    ),
     ("Microsoft.OperationsManagement/solutions", "workspaceResourceId", "the provider looks it up"),
     ("Microsoft.Insights/metricAlerts", "scopes", "an alert watches what anybody may name"),
     ("Microsoft.Insights/metricAlerts", "actionGroupId", "an alert calls any group"),
