@@ -99,6 +99,11 @@ impl Lab {
         Ok(Some(lab))
     }
 
+    /// A laboratory without a service and without clients: the test starts the one and is the other.
+    pub fn without_clients(fabric: Fabric) -> Result<Option<Self>> {
+        Self::new(fabric, &[])
+    }
+
     fn new(fabric: Fabric, programs: &[&str]) -> Result<Option<Self>> {
         for tool in programs {
             if which(tool).is_none() {
@@ -125,6 +130,11 @@ impl Lab {
     /// The service's state directory.
     pub fn state(&self) -> PathBuf {
         self.dir.path().join("state")
+    }
+
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// A path in the laboratory for a test's own files.

@@ -23,6 +23,7 @@ mod proxy;
 mod router;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -98,15 +99,16 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let (ends, api_address) = (sockets.ends()?, sockets.api.local_addr()?);
     let front_address = ends.front;
 
+    whole::check(state)?;
     let authority = client_files::authority(state)?;
     let issuers = Arc::new(issuers::ClusterIssuers::default());
     let entra = adapters::open_entra(state, clock.clone(), issuers.clone(), tasks).await?;
     client_files::write(state, &authority, &entra, front_address).await?;
     let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
 
-    let image = make_image(state, tasks)?;
     let machines = machines::open(serve.fabric, sockets.nodes.local_addr()?, state, tasks).await?;
     let fabric = machines.fabric.clone();
+    let image = make_image(fabric.kind(), state, tasks)?;
     let certificates = kit::tls::Certificates::new();
     let shared = hosting::Shared {
         dir: state.join("clusters"),
@@ -294,8 +296,12 @@ async fn listen_inside(
     Ok(())
 }
 
-/// Makes Lazurite's own image in the background; the receiver turns true when it is there.
-fn make_image(state: &State, tasks: &Tasks) -> Result<watch::Receiver<bool>> {
+/// Makes Lazurite's own image in the background; the receiver turns true when it is there. Simulated machines have no
+/// disk that it would be on.
+fn make_image(kind: FabricKind, state: &State, tasks: &Tasks) -> Result<watch::Receiver<bool>> {
+    if kind == FabricKind::Simulated {
+        return Ok(watch::Sender::new(true).subscribe());
+    }
     let program = std::env::current_exe().context("failed to find this program")?;
     let images = state.join("images");
     let made = watch::Sender::new(false);

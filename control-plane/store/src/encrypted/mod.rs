@@ -143,6 +143,24 @@ impl Opener {
     }
 }
 
+/// Whether a store holds a value that is sealed: without its keys such a store is lost, and new ones would only hide that.
+///
+/// # Errors
+/// When the store fails.
+pub async fn holds_sealed(store: &dyn Store) -> Result<bool, StoreError> {
+    let mut range = Range { prefix: "/registry/".into(), limit: RESEAL_PAGE, ..Range::default() };
+    loop {
+        let page = store.range(range.clone()).await?;
+        if page.items.iter().any(|kv| seal::key_id(&kv.value).is_some()) {
+            return Ok(true);
+        }
+        range.start_after = page.items.last().map(|kv| kv.key.to_string());
+        if page.remaining == 0 || page.items.is_empty() {
+            return Ok(false);
+        }
+    }
+}
+
 /// Keys read at once when values are sealed anew.
 const RESEAL_PAGE: usize = 500;
 

@@ -3,9 +3,14 @@
 mod az;
 mod crash;
 mod entra;
+mod hostile;
+mod kill;
+mod lost_keys;
+mod many;
 mod quickstart;
 mod refusals;
 mod registry;
+mod restart;
 mod sdks;
 mod simulated;
 mod without_az;

@@ -12,7 +12,8 @@ use kit::pki::Authority;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-const KEYS: &str = "keys.json";
+/// Their file in a cluster's directory.
+pub(super) const KEYS: &str = "keys.json";
 const SPEC: &str = "spec.json";
 
 /// AKS's cluster authorities live 30 years.

@@ -225,6 +225,13 @@ impl ControlPlanes for Hosting {
         let dir = self.dir(&spec.cluster);
         let keys = match keys::Keys::read_complete(&dir).map_err(failed("read a control plane's keys"))? {
             Some(keys) => keys,
+            // New ones would cut off its nodes and make its tokens worthless, and nobody would know why.
+            None if storage::store_file(&dir).exists() => {
+                return Err(failed("read a control plane's keys")(format!(
+                    "`{}` is missing though the cluster's store is there; put it back from a backup, then restart",
+                    dir.join(keys::KEYS).display()
+                )));
+            }
             None => {
                 // An RSA key takes its time: not on a thread that others wait for, and not in a turn.
                 let made = tokio::task::spawn_blocking(keys::Keys::make).await;
@@ -283,6 +290,8 @@ impl ControlPlanes for Hosting {
         let turn = self.turn(cluster);
         let _turn = turn.lock().await;
         self.halt(cluster).await;
+        // First, so that what a crash leaves of the rest is never started again.
+        keys::forget_spec(&self.dir(cluster)).map_err(failed("delete a control plane's settings"))?;
         match tokio::fs::remove_dir_all(self.dir(cluster)).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(failed("delete a control plane's state")(error))

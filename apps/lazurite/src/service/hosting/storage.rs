@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use container_service::ControlPlaneError;
 use kit::Tasks;
-use store::encrypted::{Configuration, Encrypted, FileKeys, KeySource};
+use store::encrypted::{Configuration, Encrypted, FileKeys, KeySource, Keyring};
 use store::upkeep::{self, Schedule};
 use store::{Embedded, Store};
 
@@ -43,10 +43,6 @@ impl Storage {
         etcd: Option<&etcd::Options>,
         tasks: &Tasks,
     ) -> Result<Self, ControlPlaneError> {
-        let keyring = FileKeys::new(dir.join(KEYS))
-            .load()
-            .await
-            .map_err(failed("load the cluster's encryption keys"))?;
         let (embedded, below): (_, Arc<dyn Store>) = match etcd {
             Some(options) => {
                 let id = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -63,6 +59,7 @@ impl Storage {
                 (Some(embedded.clone()), embedded)
             }
         };
+        let keyring = keyring(&dir.join(KEYS), below.as_ref()).await?;
         let encrypted = Encrypted::new(below, Configuration::seal(ENCRYPTED), &keyring);
         let resealed = encrypted.clone();
         tasks.spawn("store encryption", async move {
@@ -89,6 +86,19 @@ impl Storage {
             embedded.close().await;
         }
     }
+}
+
+/// The cluster's keys. New ones are made for a store in which nothing is sealed; where something is, the file has to be there.
+async fn keyring(path: &Path, store: &dyn Store) -> Result<Keyring, ControlPlaneError> {
+    let sealed =
+        async || store::encrypted::holds_sealed(store).await.map_err(failed("read the cluster's store"));
+    if !path.exists() && sealed().await? {
+        return Err(failed("load the cluster's encryption keys")(format!(
+            "`{}` is missing and the cluster's Secrets are sealed with the keys in it; put it back from a backup, then restart",
+            path.display()
+        )));
+    }
+    FileKeys::new(path).load().await.map_err(failed("load the cluster's encryption keys"))
 }
 
 /// What a file needs and etcd does itself.
