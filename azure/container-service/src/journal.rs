@@ -51,7 +51,15 @@ impl Journal for FileJournal {
     }
 
     fn forget(&self, id: &str) -> Result<(), JournalError> {
-        files::remove(&self.path(id)).map_err(failed("write", id))
+        files::remove(&self.path(id)).map_err(failed("write", id))?;
+        // An earlier run of the service may have ended in the middle of a write.
+        let cut_short = format!(".{id}.json.");
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&cut_short) {
+                files::remove(&entry.path()).map_err(failed("write", id))?;
+            }
+        }
+        Ok(())
     }
 
     fn unfinished(&self) -> Result<Vec<(String, Entry)>, JournalError> {
@@ -84,6 +92,8 @@ mod tests {
             std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".runs.json.1f", "runs.json"]);
+        journal.forget("runs").unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "what was cut short goes with the end");
         FileJournal(dir.path().join("not-made-yet")).sweep(|_| false).unwrap();
     }
 }

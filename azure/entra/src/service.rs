@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use http_body_util::BodyExt;
-use kit::http::{Request, Response, Service};
+use kit::http::{BodyError, Request, Response, Service};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -29,17 +28,8 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    async fn read(request: Request) -> Result<Self, StatusCode> {
-        let (parts, mut body) = request.into_parts();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() {
-                if whole.len().saturating_add(data.len()) > BODY_BYTES_MAX {
-                    return Err(StatusCode::PAYLOAD_TOO_LARGE);
-                }
-                whole.extend_from_slice(&data);
-            }
-        }
+    /// All of a request but its body.
+    fn of(parts: http::request::Parts) -> Self {
         let host = parts
             .headers
             .get(header::HOST)
@@ -48,14 +38,20 @@ impl Incoming {
             .or_else(|| parts.uri.authority().map(|a| a.to_string()))
             .unwrap_or_else(|| "login.microsoftonline.com".to_owned());
         let decode = |s: &str| percent_decode_str(s).decode_utf8_lossy().into_owned();
-        Ok(Self {
+        Self {
             method: parts.method,
             segments: parts.uri.path().split('/').filter(|s| !s.is_empty()).map(decode).collect(),
             query: form(parts.uri.query().unwrap_or("").as_bytes()),
             headers: parts.headers,
             base: format!("https://{host}"),
-            body: whole.freeze(),
-        })
+            body: Bytes::new(),
+        }
+    }
+
+    /// Whether Graph is meant, and not sign-in.
+    fn is_graph(&self) -> bool {
+        let version = self.segments.first().map(String::as_str).unwrap_or_default();
+        ["v1.0", "beta"].iter().any(|known| version.eq_ignore_ascii_case(known))
     }
 
     /// The body as a form.
@@ -73,11 +69,15 @@ pub(crate) struct Door(pub Arc<Entra>);
 #[async_trait]
 impl Service for Door {
     async fn call(&self, request: Request) -> Response {
-        let incoming = match Incoming::read(request).await {
-            Ok(incoming) => incoming,
-            Err(status) => return kit::http::status(status),
+        let (parts, body) = request.into_parts();
+        let mut incoming = Incoming::of(parts);
+        let mut response = match kit::http::read(body, BODY_BYTES_MAX).await {
+            Ok(body) => {
+                incoming.body = body;
+                self.0.route(&incoming).await
+            }
+            Err(error) => self.0.unread(&incoming, &error),
         };
-        let mut response = self.0.route(&incoming).await;
         response
             .headers_mut()
             .insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store, no-cache"));
@@ -86,14 +86,30 @@ impl Service for Door {
 }
 
 impl Entra {
+    /// A body that is too large, or of which the rest never came.
+    fn unread(&self, incoming: &Incoming, error: &BodyError) -> Response {
+        let status = match error {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        if incoming.is_graph() {
+            return self.graph_unread(status, error);
+        }
+        let refused =
+            Refused::new("invalid_request", 90_014, format!("The request cannot be read: {error}."));
+        Refused { status, ..refused }.response(self.now(), &incoming.base)
+    }
+
     async fn route(&self, incoming: &Incoming) -> Response {
         let lower: Vec<String> = incoming.segments.iter().map(|s| s.to_ascii_lowercase()).collect();
         let words: Vec<&str> = lower.iter().map(String::as_str).collect();
         let base = incoming.base.as_str();
         let get = incoming.method == Method::GET;
         let ok = |body: &serde_json::Value| kit::http::json(StatusCode::OK, body);
+        if incoming.is_graph() {
+            return self.graph(incoming).await;
+        }
         match words[..] {
-            ["v1.0" | "beta", ..] => return self.graph(incoming).await,
             ["common", "userrealm", _] if get => return ok(&self.user_realm(&incoming.segments[2], base)),
             ["common", "discovery", "instance"] if get => return ok(&self.instance_discovery(base)),
             ["devicelogin"] => return self.device_page(incoming).await,

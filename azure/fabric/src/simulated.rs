@@ -3,9 +3,10 @@
 //! Guarantees: the same states in the same order as the real one; a machine's exit code is the task's.
 //! Does not: enforce security rules, isolate anything or carry packets between machines.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ use crate::wanted::{Machine, Power, Wanted};
 
 const LOG_LINES_MAX: usize = 2000;
 const LAST_LINES: usize = 20;
+/// How long a machine that is deleted may take to let go of its disk.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a machine finds on its disk at boot.
 #[derive(Debug, Clone)]
@@ -64,6 +67,15 @@ impl Booted {
 pub trait MachineStarter: Send + Sync + 'static {
     /// Runs the machine; the result is the exit code of its boot. Does not return while the machine is up.
     async fn run(&self, files: MachineFiles, report: Booted) -> i32;
+
+    /// Deletes the disks of all machines but these. Called at the first wish, since a disk may be left of a machine that was
+    /// deleted while the power failed, and at each that deletes a machine, once that has ended.
+    ///
+    /// # Errors
+    /// When a disk cannot be deleted; the wish then counts as not fulfilled.
+    async fn keep_disks(&self, _of: &BTreeSet<MachineId>) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Shared {
@@ -171,6 +183,37 @@ impl SimulatedFabric {
     }
 }
 
+impl SimulatedFabric {
+    /// Ends the machines that nobody wants any more and deletes their disks; at the first wish also those that none is left of.
+    async fn delete_all_but(&self, wanted: &Wanted, first: bool) -> Result<Vec<String>, FabricError> {
+        let there: BTreeSet<MachineId> = wanted.machines.iter().map(|machine| machine.id.clone()).collect();
+        let gone: Vec<MachineId> = {
+            let running = self.shared.running.lock();
+            running.keys().filter(|id| !there.contains(id)).cloned().collect()
+        };
+        let mut steps = Vec::new();
+        for id in &gone {
+            steps.push(format!("delete machine {id}"));
+            let run = self.shared.running.lock().remove(id);
+            if let Some(run) = run {
+                run.tasks.drain(END_LIMIT).await;
+            }
+            self.shared.logs.lock().remove(id);
+        }
+        if first || !gone.is_empty() {
+            let failed = |source: std::io::Error| FabricError::Host {
+                deed: "delete the disks of machines that are gone".to_owned(),
+                source: source.into(),
+            };
+            self.starter.keep_disks(&there).await.map_err(failed)?;
+        }
+        for id in &gone {
+            self.shared.put(id, None);
+        }
+        Ok(steps)
+    }
+}
+
 /// The content of `/var/lib/waagent/machine.json`.
 pub fn machine_json(wanted: &Wanted, machine: &Machine) -> Value {
     let subnet = wanted
@@ -195,20 +238,7 @@ impl Fabric for SimulatedFabric {
         if wanted.generation < applied {
             return Err(FabricError::Stale { asked: wanted.generation, applied });
         }
-        let mut steps = Vec::new();
-        let gone: Vec<MachineId> = {
-            let staying: HashSet<&MachineId> = wanted.machines.iter().map(|machine| &machine.id).collect();
-            let running = self.shared.running.lock();
-            running.keys().filter(|id| !staying.contains(id)).cloned().collect()
-        };
-        for id in gone {
-            steps.push(format!("delete machine {id}"));
-            if let Some(run) = self.shared.running.lock().remove(&id) {
-                run.tasks.stop();
-            }
-            self.shared.logs.lock().remove(&id);
-            self.shared.put(&id, None);
-        }
+        let mut steps = self.delete_all_but(&wanted, applied == 0).await?;
         for machine in &wanted.machines {
             let seen = self.shared.running.lock().get(&machine.id).map(|run| (run.generation, run.power));
             if seen == Some((machine.generation, machine.power)) {
@@ -276,17 +306,25 @@ mod tests {
     use crate::ids::NetworkId;
     use crate::wanted::Translation;
 
-    struct Told;
+    /// Remembers whose disks are there.
+    #[derive(Default)]
+    struct Told(Mutex<BTreeSet<MachineId>>);
 
     #[async_trait]
     impl MachineStarter for Told {
         async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
             report.log("hello");
+            self.0.lock().insert(files.id);
             if files.custom_data == b"fail" {
                 return 51;
             }
             report.booted();
             std::future::pending().await
+        }
+
+        async fn keep_disks(&self, of: &BTreeSet<MachineId>) -> std::io::Result<()> {
+            self.0.lock().retain(|id| of.contains(id));
+            Ok(())
         }
     }
 
@@ -317,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn machines_run_fail_stop_and_go() {
-        let fabric = SimulatedFabric::new(Arc::new(Told), kit::Tasks::new());
+        let fabric = SimulatedFabric::new(Arc::new(Told::default()), kit::Tasks::new());
         let mut wanted = Wanted { generation: 1, ..Wanted::default() };
         wanted.machines = vec![machine("a", b""), machine("b", b"fail")];
         fabric.apply(wanted.clone()).await.unwrap();
@@ -337,8 +375,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_disk_goes_with_its_machine_and_at_the_first_wish_where_none_is_left() {
+        let (a, b, old) = (MachineId::of("a"), MachineId::of("b"), MachineId::of("old"));
+        let told = Arc::new(Told(Mutex::new(BTreeSet::from([a.clone(), old]))));
+        let fabric = SimulatedFabric::new(told.clone(), kit::Tasks::new());
+        let mut wanted = Wanted { generation: 1, ..Wanted::default() };
+        wanted.machines = vec![machine("a", b""), machine("b", b"")];
+        fabric.apply(wanted.clone()).await.unwrap();
+        let mut states = fabric.machines();
+        states.wait_for(|all| all.values().all(|one| *one == MachineState::Running)).await.unwrap();
+        assert_eq!(*told.0.lock(), BTreeSet::from([a.clone(), b]));
+        wanted.generation = 2;
+        wanted.machines.pop();
+        fabric.apply(wanted).await.unwrap();
+        assert_eq!(*told.0.lock(), BTreeSet::from([a]));
+    }
+
+    #[tokio::test]
     async fn listeners_are_found_by_their_address() {
-        let fabric = SimulatedFabric::new(Arc::new(Told), kit::Tasks::new());
+        let fabric = SimulatedFabric::new(Arc::new(Told::default()), kit::Tasks::new());
         let address = SocketAddrV4::new(Ipv4Addr::new(20, 1, 0, 4), 443);
         assert!(fabric.connect(Place::Internet, address).await.is_err());
         let (real, listener) =

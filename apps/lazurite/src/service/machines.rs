@@ -1,5 +1,6 @@
 //! What machines are made of here: the fabric, chosen at start.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use container_service::{ContainerService, ControlPlanes, RegistryMirror, Settings, Size, Sizes};
 use fabric::linux::{LinuxConfig, LinuxFabric};
-use fabric::{Booted, Fabric, ImdsTokens, MachineFiles, MachineStarter, SimulatedFabric};
+use fabric::{Booted, Fabric, ImdsTokens, MachineFiles, MachineId, MachineStarter, SimulatedFabric};
 use kit::Tasks;
 
 use crate::cli::{FabricChoice, why_only_simulated};
@@ -129,5 +130,44 @@ impl MachineStarter for SimulatedMachines {
         let log = report.clone();
         node_agent::simulated::run(machine, move |line| log.log(line), move || report.booted(), &self.tasks)
             .await
+    }
+
+    async fn keep_disks(&self, of: &BTreeSet<MachineId>) -> std::io::Result<()> {
+        let (dir, of) = (self.dir.clone(), of.clone());
+        tokio::task::spawn_blocking(move || keep_disks(&dir, &of)).await?
+    }
+}
+
+/// Deletes the disks in `dir` that are of none of these machines.
+fn keep_disks(dir: &Path, of: &BTreeSet<MachineId>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let id = entry.file_name().to_str().and_then(MachineId::parse);
+        if id.is_some_and(|id| !of.contains(&id)) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_disks_of_machines_that_are_gone_are_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, gone) = (MachineId::of("kept"), MachineId::of("gone"));
+        keep_disks(&dir.path().join("none"), &BTreeSet::new()).unwrap();
+        for name in [kept.as_str(), gone.as_str(), "something-else"] {
+            std::fs::create_dir_all(dir.path().join(name).join("kubelet")).unwrap();
+        }
+        keep_disks(dir.path(), &BTreeSet::from([kept.clone()])).unwrap();
+        assert!(dir.path().join(kept.as_str()).exists() && dir.path().join("something-else").exists());
+        assert!(!dir.path().join(gone.as_str()).exists());
     }
 }

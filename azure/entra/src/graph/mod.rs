@@ -16,7 +16,7 @@ mod write;
 pub use filter::Filter;
 
 use http::{Method, StatusCode, header};
-use kit::http::Response;
+use kit::http::{BodyError, Response};
 use serde_json::{Value, json};
 
 use crate::entra::{Entra, EntraError};
@@ -168,6 +168,15 @@ impl Entra {
             Some(body) => kit::http::json(status, &body),
             None => kit::http::status(status),
         }
+    }
+
+    /// Answers a request to Graph whose body cannot be read.
+    pub(crate) fn graph_unread(&self, status: StatusCode, error: &BodyError) -> Response {
+        let code =
+            if status == StatusCode::PAYLOAD_TOO_LARGE { "RequestEntityTooLarge" } else { "BadRequest" };
+        let message = format!("The request cannot be read: {error}.");
+        let (status, body) = self.told(&Fault { status, code, message });
+        kit::http::json(status, &body)
     }
 
     /// What one request is answered, alone or in a batch.

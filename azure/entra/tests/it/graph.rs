@@ -336,3 +336,18 @@ async fn a_batch_is_answered_as_its_requests_would_be_alone() {
     }
     assert_eq!(bench.graph("", "POST", "/$batch", json!({"requests": []})).await.0, 401);
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_as_each_plane_says_it() {
+    let (bench, ..) = Bench::administered().await;
+    for (path, code, words) in [
+        ("/v1.0/users", "/error/code", "/error/message"),
+        ("/common/oauth2/v2.0/token", "/error", "/error_description"),
+    ] {
+        let request = http::Request::post(path).body("x".repeat(2 << 20)).unwrap();
+        let (status, body) = bench.send(request).await;
+        assert_eq!(status, 413, "{body}");
+        assert!(body.pointer(code).is_some_and(Value::is_string), "{path}: {body}");
+        assert!(body.pointer(words).and_then(Value::as_str).is_some_and(|t| t.contains("1048576")), "{body}");
+    }
+}

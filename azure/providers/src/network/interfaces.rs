@@ -124,11 +124,13 @@ impl ResourceType for Interfaces {
         Ok(Written::Done(ctx.resources.save(interface).await?))
     }
 
-    async fn delete(&self, _: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
+    async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
         for (pointer, what) in
             [("/privateEndpoint/id", "private endpoint"), ("/privateLinkService/id", "private link service")]
         {
-            if let Some(owner) = text(&existing.properties, pointer) {
+            let owner = reference(&existing.properties, pointer)?;
+            // One whose owner is gone is in nobody's use.
+            if let Some(owner) = owner.filter(|owner| ctx.resources.exists(owner)) {
                 return Err(ArmError::bad_request(
                     "NicInUseWithPrivateEndpoint",
                     format!(

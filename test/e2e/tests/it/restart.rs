@@ -55,7 +55,8 @@ async fn put(session: &Session, path: String, body: Value) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_service_with_many_resources_answers_again_soon() -> Result<()> {
     kit::tls::install_provider();
-    let many = std::env::var("LAZURITE_MANY_RESOURCES").ok().and_then(|n| n.parse().ok()).unwrap_or(USUAL);
+    let asked = std::env::var("LAZURITE_MANY_RESOURCES").ok().and_then(|n| n.parse().ok());
+    let many = asked.unwrap_or(USUAL);
     let Some(mut cloud) = Cloud::new()? else { return Ok(()) };
     cloud.spawn()?;
     let (session, _) = cloud.sign_in().await?;
@@ -71,10 +72,15 @@ async fn a_killed_service_with_many_resources_answers_again_soon() -> Result<()>
     cloud.kill()?;
     cloud.spawn()?;
     let (session, took) = cloud.sign_in().await?;
+    let worked = cloud.processor_time()?;
     let listed =
         session.list(&format!("/subscriptions/{}/resources?$top=1000", session.subscription)).await?;
-    eprintln!("{many} resources made in {filled:?}; after the kill the first answer came in {took:?}");
+    eprintln!(
+        "{many} resources made in {filled:?}; after the kill the first answer came in {took:?}, with {worked:?} of processor"
+    );
     ensure!(listed.len() == many, "{} of {many} are there", listed.len());
-    ensure!(took < START_LIMIT, "the first answer came after {took:?}");
+    // Beside other tests the clock says little, the processor time all.
+    let judged = if asked.is_some() { took } else { worked };
+    ensure!(judged < START_LIMIT, "the first answer came after {took:?}, with {worked:?} of processor");
     cloud.finish()
 }

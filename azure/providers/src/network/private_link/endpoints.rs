@@ -161,7 +161,8 @@ impl ResourceType for Endpoints {
         let interface = interface(ctx, &endpoint, request.existing)?;
         set(&mut endpoint.properties, &["networkInterfaces"], json!([{ "id": interface.id }]));
         if ctx.resources.get(&interface.id).is_none_or(|old| !old.says_the_same_as(&interface)) {
-            ctx.resources.save(interface).await?;
+            // In one step: an interface without its endpoint would hold its address for ever.
+            ctx.resources.save_all(vec![interface, endpoint.clone()]).await?;
         }
         Ok(Written::Done(endpoint))
     }

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::cloud::Session;
 use super::is_final;
+
+const DISK_LIMIT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
 
 fn text<'a>(value: &'a Value, place: &str) -> &'a str {
     value.pointer(place).and_then(Value::as_str).unwrap_or_default()
@@ -30,7 +34,7 @@ pub async fn nothing_is_left_over(session: &Session, state: &Path) -> Result<()>
     addresses(session, &resources).await?;
     identities(session, &resources, &groups).await?;
     assignments(session, &subscription).await?;
-    on_disk(state, clusters.len(), instances)
+    on_disk(state, clusters.len(), instances).await
 }
 
 async fn states(session: &Session, groups: &[Value], resources: &[Value]) -> Result<()> {
@@ -155,11 +159,22 @@ async fn assignments(session: &Session, subscription: &str) -> Result<()> {
     Ok(())
 }
 
-/// A directory for each control plane and each machine, and no journal of a saga that is over.
-fn on_disk(state: &Path, clusters: usize, machines: usize) -> Result<()> {
-    let count = |dir: &str| std::fs::read_dir(state.join(dir)).map(Iterator::count).unwrap_or(0);
-    ensure!(count("clusters") == clusters, "{} control planes for {clusters} clusters", count("clusters"));
-    ensure!(count("sagas") == 0, "{} journals are left over", count("sagas"));
-    ensure!(count("machines") <= machines, "{} disks for {machines} machines", count("machines"));
-    Ok(())
+/// A directory for each control plane and each machine, and no journal of a saga that is over. What goes with the end of an
+/// operation may be gone a moment after that is told.
+async fn on_disk(state: &Path, clusters: usize, machines: usize) -> Result<()> {
+    let names = |dir: &str| -> Vec<_> {
+        std::fs::read_dir(state.join(dir)).into_iter().flatten().flatten().map(|e| e.file_name()).collect()
+    };
+    let begun = Instant::now();
+    loop {
+        let (planes, journals, disks) = (names("clusters").len(), names("sagas"), names("machines").len());
+        if planes == clusters && journals.is_empty() && disks <= machines {
+            return Ok(());
+        }
+        ensure!(
+            begun.elapsed() < DISK_LIMIT,
+            "on the disk are {planes} control planes for {clusters} clusters, the journals {journals:?}, {disks} disks for {machines} machines"
+        );
+        tokio::time::sleep(PAUSE).await;
+    }
 }

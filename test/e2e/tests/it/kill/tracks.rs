@@ -98,13 +98,13 @@ fn space(prefix: &str) -> Value {
     }})
 }
 
-fn cluster_body(version: &str, mark: &str) -> Value {
+fn cluster_body(version: &str, pool: &str, mark: &str) -> Value {
     json!({
         "location": "eastus", "tags": { "mark": mark }, "identity": { "type": "SystemAssigned" }, "sku": { "name": "Base", "tier": "Free" },
         "properties": {
             "kubernetesVersion": version, "dnsPrefix": "killed", "enableRBAC": true,
             "agentPoolProfiles": [{ "name": "nodepool1", "mode": "System", "type": "VirtualMachineScaleSets", "count": 1,
-                                    "vmSize": "Standard_D2s_v3", "orchestratorVersion": version, "osType": "Linux" }],
+                                    "vmSize": "Standard_D2s_v3", "orchestratorVersion": pool, "osType": "Linux" }],
             "networkProfile": { "loadBalancerSku": "standard", "outboundType": "loadBalancer" },
         },
     })
@@ -115,14 +115,15 @@ fn pool(count: u32, version: &str) -> Value {
                             "osType": "Linux", "orchestratorVersion": version } })
 }
 
-/// A cluster and a pool through their lives; every other time the group is what is deleted.
+/// A cluster and a pool through their lives, the control plane also to a newer version; every other time the group is what is
+/// deleted.
 fn cluster(subscription: &str) -> Track {
     let (rg, made) = group(subscription, "rg-cluster");
     let c = format!("{rg}/providers/Microsoft.ContainerService/managedClusters/killed");
     let p = format!("{c}/agentPools/second");
     let (old, new) = ("1.34.9", "1.35.6");
-    let first =
-        Step::put(&c, cluster_body(old, "first")).holds("/properties/currentKubernetesVersion", json!(old));
+    let first = Step::put(&c, cluster_body(old, old, "first"))
+        .holds("/properties/currentKubernetesVersion", json!(old));
     Track::new(
         "cluster",
         vec![
@@ -130,13 +131,13 @@ fn cluster(subscription: &str) -> Track {
             first.clone(),
             Step::put(&p, pool(1, old)).holds("/properties/count", json!(1)),
             Step::put(&p, pool(3, old)).holds("/properties/count", json!(3)),
-            Step::put(&c, cluster_body(new, "second"))
+            Step::put(&c, cluster_body(new, old, "second"))
                 .holds("/properties/currentKubernetesVersion", json!(new)),
-            Step::put(&p, pool(2, new)).holds("/properties/currentOrchestratorVersion", json!(new)),
+            Step::put(&p, pool(2, old)).holds("/properties/count", json!(2)),
             Step::post(&c, "stop", Value::Null).holds("/properties/powerState/code", json!("Stopped")),
             Step::post(&c, "start", Value::Null).holds("/properties/powerState/code", json!("Running")),
             Step::delete(&p),
-            Step::put(&c, cluster_body(new, "third")).holds("/tags/mark", json!("third")),
+            Step::put(&c, cluster_body(new, old, "third")).holds("/tags/mark", json!("third")),
             Step::delete(&c),
             first,
             Step::put(&p, pool(1, old)),
