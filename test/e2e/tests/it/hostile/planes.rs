@@ -179,6 +179,37 @@ fn arm(dice: &mut Dice, ground: &Ground, owner: bool) -> Asked {
     }
 }
 
+/// What a form to the sign-in plane may hold.
+const FORM: &[(&str, &[&str])] = &[
+    ("client_id", &["04b07795-8ddb-461a-bbee-02f9e1bf7b46", "x", "00000000-0000-0000-0000-000000000000"]),
+    ("client_secret", &["wrong", "", "\u{0}"]),
+    (
+        "scope",
+        &[
+            "https://management.azure.com/.default",
+            "openid offline_access",
+            "https://x/.default",
+            "",
+            "a b c d",
+        ],
+    ),
+    ("resource", &["https://management.azure.com/", "x"]),
+    (
+        "client_assertion",
+        &["e30.e30.", "x.y.z", "eyJhbGciOiJub25lIn0.e30.", "", "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA"],
+    ),
+    ("client_assertion_type", &["urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "x"]),
+    ("refresh_token", &["x", "1.2.3", ""]),
+    ("code", &["x", ""]),
+    ("device_code", &["x", ""]),
+    ("code_verifier", &["x"]),
+    ("redirect_uri", &["http://localhost", "javascript:alert(1)", "https://evil.example/"]),
+    ("response_type", &["code", "token", "id_token token", "x"]),
+    ("state", &["\"><script>alert(1)</script>"]),
+    ("username", &["a@b", "admin"]),
+    ("password", &["x"]),
+];
+
 fn tokens(dice: &mut Dice, ground: &Ground) -> Asked {
     let tenant =
         dice.pick(&[ground.tenant.as_str(), &ground.other_tenant, "common", "organizations", "x", "%00"]);
@@ -212,44 +243,7 @@ fn tokens(dice: &mut Dice, ground: &Ground) -> Asked {
             "x",
         ]),
     );
-    for (name, values) in [
-        (
-            "client_id",
-            &["04b07795-8ddb-461a-bbee-02f9e1bf7b46", "x", "00000000-0000-0000-0000-000000000000"][..],
-        ),
-        ("client_secret", &["wrong", "", "\u{0}"]),
-        (
-            "scope",
-            &[
-                "https://management.azure.com/.default",
-                "openid offline_access",
-                "https://x/.default",
-                "",
-                "a b c d",
-            ],
-        ),
-        ("resource", &["https://management.azure.com/", "x"]),
-        (
-            "client_assertion",
-            &[
-                "e30.e30.",
-                "x.y.z",
-                "eyJhbGciOiJub25lIn0.e30.",
-                "",
-                "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA",
-            ],
-        ),
-        ("client_assertion_type", &["urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "x"]),
-        ("refresh_token", &["x", "1.2.3", ""]),
-        ("code", &["x", ""]),
-        ("device_code", &["x", ""]),
-        ("code_verifier", &["x"]),
-        ("redirect_uri", &["http://localhost", "javascript:alert(1)", "https://evil.example/"]),
-        ("response_type", &["code", "token", "id_token token", "x"]),
-        ("state", &["\"><script>alert(1)</script>"]),
-        ("username", &["a@b", "admin"]),
-        ("password", &["x"]),
-    ] {
+    for (name, values) in FORM {
         if dice.once_in(2) {
             say(name, dice.pick(values));
         }
