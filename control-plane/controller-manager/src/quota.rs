@@ -33,6 +33,8 @@ const OF_DEVICE_CLASS: &str = ".deviceclass.resource.k8s.io/";
 const STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 /// How often everything is counted anew.
 const RECOUNT: Duration = Duration::from_secs(300);
+/// When new limits are counted a second time: the informers of what is counted may have been behind that of the quotas.
+const SETTLED: Duration = Duration::from_secs(3);
 /// When somebody else was faster.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -262,6 +264,6 @@ impl Controller {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Some(RECOUNT))
+        Ok(Some(if has_new_limits(&quota) { SETTLED } else { RECOUNT }))
     }
 }
