@@ -10,17 +10,19 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::cluster_shape;
-use crate::json::{remove, set, text};
+use crate::json::{number, remove, set, text};
+use crate::saga::nodes;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, POOLS, PRIVATE, PoolPrivate};
-use crate::{clusters, machines, names, pool, settled, versions};
+use crate::{abort, clusters, machines, names, pool, settled, versions};
 
 /// `Microsoft.ContainerService/managedClusters/agentPools`.
 pub struct AgentPools(pub(crate) Arc<Shared>);
 
 const POWER: &str = "/powerState/code";
 
-/// The state a written pool goes into: `Creating`, `Scaling` where only the count differs, else `Updating`.
+/// The state a written pool goes into: `Creating`, `Upgrading` where the version differs, `Scaling` where only the count
+/// does, else `Updating`.
 pub(crate) fn next_state(new: &Value, old: Option<&Resource>) -> &'static str {
     let Some(old) = old else { return "Creating" };
     let strip = |value: &Value| {
@@ -30,6 +32,9 @@ pub(crate) fn next_state(new: &Value, old: Option<&Resource>) -> &'static str {
         }
         value
     };
+    if new["currentOrchestratorVersion"] != old.properties["currentOrchestratorVersion"] {
+        return "Upgrading";
+    }
     if new["count"] != old.properties["count"] && strip(new) == strip(&old.properties) {
         return "Scaling";
     }
@@ -63,6 +68,14 @@ fn deed(new: &Value, old: Option<&Resource>) -> Result<Deed, ArmError> {
     }
 }
 
+/// A pool as it is shown.
+pub(crate) fn shown(pool: &Resource) -> Value {
+    let mut shown = pool.to_json();
+    remove(&mut shown, &["properties", PRIVATE]);
+    set(&mut shown, &["properties", "eTag"], pool.etag.clone());
+    shown
+}
+
 /// Writes a pool's state.
 pub(crate) async fn mark(ctx: &Ctx, pool: &ResourceId, state: &str) -> Result<(), ArmError> {
     ctx.resources
@@ -93,6 +106,83 @@ impl AgentPools {
         cluster_shape::check_capacity(cluster, others.into_iter().chain([&properties]))?;
         Ok(properties)
     }
+}
+
+impl AgentPools {
+    /// Starts a deed on a pool that is idle and on.
+    async fn begin(
+        &self,
+        ctx: &Ctx,
+        cluster: &Resource,
+        pool: &Resource,
+        (deed, state): (Deed, &'static str),
+        change: impl FnOnce(&mut Resource, &mut PoolPrivate) + Send,
+    ) -> Result<Acted, ArmError> {
+        let location = cluster.location.as_deref().unwrap_or("eastus");
+        let operation = ctx.operations.create_action(&pool.id, deed.name(), location).await?;
+        ctx.resources
+            .modify(&pool.id, |pool| {
+                let Some(mut private) = state::pool_private(pool) else { return false };
+                operation.id().clone_into(&mut private.operation);
+                change(pool, &mut private);
+                state::set_private(pool, &private);
+                pool.set_provisioning_state(state);
+                true
+            })
+            .await?;
+        let name = Some(pool.name.clone());
+        Ok(Acted::Accepted(self.0.attach(ctx, &cluster.id, name, deed, operation)))
+    }
+
+    async fn delete_machines(
+        &self,
+        ctx: &Ctx,
+        cluster: &Resource,
+        pool: &Resource,
+        body: &Value,
+    ) -> Result<Acted, ArmError> {
+        check_idle(ctx, cluster, Some(pool))?;
+        check_running(cluster, "deleting machines")?;
+        check_pool_on(pool, "deleting machines")?;
+        let work = self.0.work(ctx, &cluster.id, Some(pool.name.clone()));
+        let there = nodes::instances(&work, pool).await?;
+        let leaving = machines::leaving(body, pool, &there)?;
+        let deed = (Deed::DeleteMachines, "DeletingMachines");
+        self.begin(ctx, cluster, pool, deed, |pool, private| {
+            let count = number(&pool.properties, "/count").unwrap_or(0);
+            let left = count.saturating_sub(i64::try_from(leaving.len()).unwrap_or(i64::MAX));
+            set(&mut pool.properties, &["count"], left);
+            private.leaving = leaving;
+        })
+        .await
+    }
+
+    /// Nodes from this version's image. Those that have it already are left alone.
+    async fn upgrade_image(&self, ctx: &Ctx, cluster: &Resource, pool: &Resource) -> Result<Acted, ArmError> {
+        check_idle(ctx, cluster, Some(pool))?;
+        check_running(cluster, "upgrading")?;
+        check_pool_on(pool, "upgrading")?;
+        let old = text(&pool.properties, "/nodeImageVersion") != Some(pool::NODE_IMAGE);
+        let state = if old { "UpgradingNodeImageVersion" } else { "Updating" };
+        self.begin(ctx, cluster, pool, (Deed::UpgradeImage, state), |pool, private| {
+            set(&mut pool.properties, &["nodeImageVersion"], pool::NODE_IMAGE);
+            private.rolling |= old;
+        })
+        .await
+    }
+}
+
+fn check_pool_on(pool: &Resource, verb: &str) -> Result<(), ArmError> {
+    if !state::is_stopped(pool) {
+        return Ok(());
+    }
+    Err(ArmError::conflict(
+        "OperationNotAllowed",
+        format!(
+            "agent pool '{}' is in Power State(Stopped), {verb} cannot be performed. Start the agent pool first.",
+            pool.name
+        ),
+    ))
 }
 
 #[async_trait]
@@ -129,9 +219,9 @@ impl ResourceType for AgentPools {
         made.tags = None;
         let location = cluster.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create(request.id, name, location).await?;
-        let suffix = request.existing.and_then(state::pool_private).map(|private| private.suffix);
-        let suffix = suffix.unwrap_or_else(|| names::pool_suffix(&mut rand::rng()));
-        state::set_private(&mut made, &PoolPrivate { suffix, operation: operation.id().to_owned() });
+        let suffix = || names::pool_suffix(&mut rand::rng());
+        let private = PoolPrivate::next(request.existing, &made.properties, operation.id(), suffix);
+        state::set_private(&mut made, &private);
         made.set_provisioning_state(state);
         let pool = Some(made.name.clone());
         let operation = self.0.attach(ctx, &cluster.id, pool, deed, operation);
@@ -161,8 +251,23 @@ impl ResourceType for AgentPools {
         Ok(Deleted::Accepted(self.0.attach(ctx, &cluster.id, pool, Deed::Delete, operation)))
     }
 
-    async fn action(&self, _: &Ctx, _: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
-        Err(ArmError::not_implemented(format_args!("The action '{POOLS}/{name}'")))
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
+        let cluster = cluster_of(ctx, &existing.id)?;
+        match name.to_ascii_lowercase().as_str() {
+            "abort" => {
+                let location = cluster.location.as_deref().unwrap_or("eastus");
+                abort::abort(&self.0, ctx, existing, location).await
+            }
+            "deletemachines" => self.delete_machines(ctx, &cluster, existing, &body).await,
+            "upgradenodeimageversion" => self.upgrade_image(ctx, &cluster, existing).await,
+            _ => Err(ArmError::not_implemented(format_args!("The action '{POOLS}/{name}'"))),
+        }
     }
 
     async fn read(&self, ctx: &Ctx, existing: &Resource, path: &[String]) -> Result<Acted, ArmError> {
@@ -199,10 +304,7 @@ impl ResourceType for AgentPools {
     }
 
     fn present(&self, _: &Ctx, resource: &Resource) -> Value {
-        let mut shown = resource.to_json();
-        remove(&mut shown, &["properties", PRIVATE]);
-        set(&mut shown, &["properties", "eTag"], resource.etag.clone());
-        shown
+        shown(resource)
     }
 
     async fn resume(
@@ -217,6 +319,9 @@ impl ResourceType for AgentPools {
                 "The service was restarted. Repeat the request.",
             ));
         };
+        if record.name == abort::NAME {
+            return Err(abort::interrupted());
+        }
         let name = Some(pool.name.clone());
         let _ = self.0.attach(ctx, &pool.id.top(), name, Deed::named(&record.name), operation);
         Ok(())

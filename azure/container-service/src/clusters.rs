@@ -20,7 +20,7 @@ use crate::json::{flag, remove, set, text};
 use crate::saga::plane_error;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, CLUSTERS, PRIVATE, PoolPrivate};
-use crate::{aad_profile, names, pool, settled, versions};
+use crate::{aad_profile, abort, names, pool, settled, versions};
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
@@ -89,12 +89,12 @@ impl ManagedClusters {
         for (name, properties) in pools {
             let id = cluster.child("agentPools", &name);
             let old = ctx.resources.get(&id);
+            let suffix = || names::pool_suffix(&mut rand::rng());
+            let private = PoolPrivate::next(old.as_deref(), &properties, operation.id(), suffix);
             let state = agent_pools::next_state(&properties, old.as_deref());
             let mut pool = old.map_or_else(|| Resource::new(id), |old| (*old).clone());
-            let suffix = state::pool_private(&pool).map(|private| private.suffix);
-            let suffix = suffix.unwrap_or_else(|| names::pool_suffix(&mut rand::rng()));
             pool.properties = properties;
-            state::set_private(&mut pool, &PoolPrivate { suffix, operation: operation.id().to_owned() });
+            state::set_private(&mut pool, &private);
             pool.set_provisioning_state(state);
             ctx.resources.save(pool).await?;
         }
@@ -202,7 +202,14 @@ impl ResourceType for ManagedClusters {
             // Pools that a crash left without their cluster.
             ctx.resources.remove(request.id).await?;
         }
-        let (name, state) = if made { ("update", "Updating") } else { ("create", "Creating") };
+        let version =
+            |cluster: &Resource| text(&cluster.properties, "/currentKubernetesVersion").map(str::to_owned);
+        let upgraded = request.existing.is_some_and(|existing| version(existing) != version(&cluster));
+        let (name, state) = match (made, upgraded) {
+            (true, true) => ("update", "Upgrading"),
+            (true, false) => ("update", "Updating"),
+            (false, _) => ("create", "Creating"),
+        };
         let operation = ctx.operations.create(request.id, name, location(&cluster)).await?;
         self.save_pools(ctx, request.id, pools, &operation).await?;
         note(ctx, &mut cluster, &operation);
@@ -254,6 +261,7 @@ impl ResourceType for ManagedClusters {
             ["accessprofiles", _, "listcredential"] => {
                 self.access_profile(existing, name.split('/').nth(1).unwrap_or_default()).await
             }
+            ["abort"] => abort::abort(&self.0, ctx, existing, location(existing)).await,
             ["stop"] => self.power(ctx, existing, Deed::Stop).await,
             ["start"] => self.power(ctx, existing, Deed::Start).await,
             _ => Err(ArmError::not_implemented(format_args!("The action '{CLUSTERS}/{name}'"))),
@@ -313,6 +321,9 @@ impl ResourceType for ManagedClusters {
                 "The service was restarted. Repeat the request.",
             ));
         };
+        if record.name == abort::NAME {
+            return Err(abort::interrupted());
+        }
         let deed = Deed::named(&record.name);
         if deed == Deed::Write && cluster.provisioning_state() == Some("Deleting") {
             return Err(ArmError::conflict(

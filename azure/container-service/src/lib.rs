@@ -14,6 +14,7 @@
 //! Reading order: [`clusters`], [`cluster_shape`], [`pool`], [`saga`], [`control_planes`].
 
 pub mod aad_profile;
+mod abort;
 pub mod agent_pools;
 pub mod authorized_ranges;
 pub mod bootstrap;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use arm::{ArmError, Resource};
 use serde_json::{Value, json};
 
+use crate::fault::Fault;
 use crate::json::{list, text};
+use crate::saga::nodes::Instance;
 use crate::saga::{COMPUTE, Work, pools};
 
 /// Every machine of a pool.
@@ -27,6 +29,33 @@ pub async fn of_pool(work: &Work, pool: &Resource) -> Result<Vec<Value>, ArmErro
         })
         .collect();
     Ok(listed.iter().filter_map(|machine| shown(pool, machine, &addresses)).collect())
+}
+
+/// The machines that a body of `deleteMachines` names; all of them are there, and enough stay.
+pub fn leaving(body: &Value, pool: &Resource, there: &[Instance]) -> Result<Vec<String>, Fault> {
+    let mut leaving: Vec<String> = Vec::new();
+    for name in list(body, "/machineNames") {
+        let name = name.as_str().unwrap_or_default();
+        let found = there.iter().find(|machine| machine.node.eq_ignore_ascii_case(name));
+        let found = found.ok_or_else(|| {
+            Fault::parameter("machineNames", format!("agent pool '{}' has no machine '{name}'", pool.name))
+        })?;
+        if !leaving.contains(&found.node) {
+            leaving.push(found.node.clone());
+        }
+    }
+    if leaving.is_empty() {
+        return Err(Fault::parameter("machineNames", "no machine is named"));
+    }
+    let least = usize::from(text(&pool.properties, "/mode") == Some("System"));
+    if there.len().saturating_sub(leaving.len()) < least {
+        return Err(Fault::bad_request(
+            "OperationNotAllowed",
+            format!("A system agent pool must keep a node; '{}' would have none.", pool.name),
+        )
+        .target("machineNames"));
+    }
+    Ok(leaving)
 }
 
 fn shown(pool: &Resource, machine: &Value, addresses: &BTreeMap<String, &str>) -> Option<Value> {

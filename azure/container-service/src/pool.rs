@@ -100,18 +100,42 @@ fn check_version(pool: &mut Value, existing: Option<&Value>, cluster: &str) -> R
             ),
         ));
     }
-    let current = existing.and_then(|pool| text(pool, "/currentOrchestratorVersion"));
-    if let Some(current) = current.filter(|current| *current != version) {
+    if let Some(existing) = existing {
+        check_upgrade(existing, version)?;
+        if text(existing, "/currentOrchestratorVersion") != Some(version) {
+            // New nodes are of the newest image, as on AKS.
+            set(pool, &["nodeImageVersion"], NODE_IMAGE);
+        }
+    }
+    set(pool, &["orchestratorVersion"], wish);
+    set(pool, &["currentOrchestratorVersion"], version);
+    Ok(())
+}
+
+/// Nodes go up by one minor version at a time, and only while they are on.
+fn check_upgrade(existing: &Value, version: &str) -> Result<(), Fault> {
+    let Some(current) = text(existing, "/currentOrchestratorVersion").filter(|now| *now != version) else {
+        return Ok(());
+    };
+    if !versions::upgrades(current).contains(&version) {
+        let allowed = versions::upgrades(current).join(", ");
         return Err(Fault::bad_request(
-            "NotImplemented",
+            "OperationNotAllowed",
             format!(
-                "Upgrading an agent pool from {current} to {version} is not implemented by this service yet."
+                "Upgrading Kubernetes version {current} to {version} is not allowed. Available upgrades: [{allowed}]. \
+                 Please see https://aka.ms/aks-supported-k8s-ver for version details."
             ),
         )
         .target("agentPoolProfile.orchestratorVersion"));
     }
-    set(pool, &["orchestratorVersion"], wish);
-    set(pool, &["currentOrchestratorVersion"], version);
+    if text(existing, "/powerState/code") == Some("Stopped") {
+        return Err(Fault::new(
+            409,
+            "OperationNotAllowed",
+            "An agent pool in Power State(Stopped) cannot be upgraded. Start the agent pool first.",
+        )
+        .target("agentPoolProfile.orchestratorVersion"));
+    }
     Ok(())
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Deed {
     Delete,
     Stop,
     Start,
+    DeleteMachines,
+    UpgradeImage,
 }
 
 impl Deed {
@@ -48,7 +50,21 @@ impl Deed {
             "delete" => Deed::Delete,
             "stop" => Deed::Stop,
             "start" => Deed::Start,
+            "deleteMachines" => Deed::DeleteMachines,
+            "upgradeNodeImageVersion" => Deed::UpgradeImage,
             _ => Deed::Write,
+        }
+    }
+
+    /// The name of its operation, of those that are actions.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Deed::Write => "update",
+            Deed::Delete => "delete",
+            Deed::Stop => "stop",
+            Deed::Start => "start",
+            Deed::DeleteMachines => "deleteMachines",
+            Deed::UpgradeImage => "upgradeNodeImageVersion",
         }
     }
 
@@ -62,6 +78,8 @@ impl Deed {
             (Deed::Stop, true) => saga::stop_pool(),
             (Deed::Start, false) => saga::start(),
             (Deed::Start, true) => saga::start_pool(),
+            (Deed::DeleteMachines, _) => saga::delete_machines(),
+            (Deed::UpgradeImage, _) => saga::write_pool(),
         }
     }
 }
@@ -122,11 +140,20 @@ impl Shared {
         if deed == Deed::Delete && pool.is_none() {
             lane.preempt();
         }
-        let work = self.work(ctx, cluster, pool);
+        let work = Work { cut: lane.enter(operation.id()), ..self.work(ctx, cluster, pool) };
         let progress = Progress::new(ctx, &operation, self.inject.clone(), work.cut.clone());
         let run =
             Run { shared: self.clone(), work, deed, operation: operation.id().to_owned(), lane, progress };
-        operation.work(run.until_end())
+        if deed != Deed::UpgradeImage {
+            return operation.work(run.until_end());
+        }
+        // The one action whose end is the pool, as AKS has it.
+        let (resources, pools) = (run.work.resources.clone(), run.work.pools());
+        operation.work_with_result(async move {
+            run.until_end().await?;
+            let pool = pools.first().and_then(|pool| resources.get(&pool.id));
+            Ok(pool.map(|pool| crate::agent_pools::shown(&pool)))
+        })
     }
 }
 
@@ -136,17 +163,32 @@ impl Run {
         if let Err(error) = self.shared.journal.forget(&self.operation) {
             tracing::error!(error = %kit::Chain(&error), "failed to forget a journal");
         }
-        self.finish(outcome.is_ok()).await?;
+        let state = match &outcome {
+            Ok(()) => "Succeeded",
+            Err(error) if self.is_aborted(error) => "Canceled",
+            Err(_) => "Failed",
+        };
+        self.finish(state).await?;
+        if state == "Canceled" {
+            self.progress.operation.cancel(Some(saga::aborted())).await?;
+        }
         outcome
     }
 
+    /// Whether it was cut short, and not by a deletion of the cluster.
+    fn is_aborted(&self, error: &ArmError) -> bool {
+        let cluster = self.work.cluster().ok();
+        let deleting = cluster.is_none_or(|cluster| cluster.provisioning_state() == Some("Deleting"));
+        error.code == saga::PREEMPTED && !deleting
+    }
+
     /// Writes the end into the cluster and its pools. A deletion that cut in has the last word.
-    async fn finish(&self, well: bool) -> Result<(), ArmError> {
+    async fn finish(&self, state: &str) -> Result<(), ArmError> {
+        let well = state == "Succeeded";
         if well && self.deed == Deed::Delete {
             return Ok(());
         }
         let resources = &self.work.resources;
-        let state = if well { "Succeeded" } else { "Failed" };
         for pool in self.work.pools() {
             end(resources, &pool.id, state, self.deed, None).await?;
         }
@@ -155,6 +197,12 @@ impl Run {
             end(resources, &self.work.cluster, state, self.deed, made).await?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.lane.leave(&self.operation);
     }
 }
 

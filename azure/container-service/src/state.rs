@@ -42,6 +42,34 @@ pub struct PoolPrivate {
     pub suffix: String,
     /// The latest operation.
     pub operation: String,
+    /// Whether its nodes are to be made anew from the present model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolling: bool,
+    /// Names of machines that are to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<String>,
+}
+
+impl PoolPrivate {
+    /// What is kept of a pool that is written now by this operation, after what was kept before.
+    pub fn next(
+        old: Option<&Resource>,
+        new: &Value,
+        operation: &str,
+        suffix: impl FnOnce() -> String,
+    ) -> Self {
+        let before = old.and_then(pool_private);
+        let differs = |property: &str| old.is_some_and(|old| old.properties[property] != new[property]);
+        Self {
+            rolling: before.as_ref().is_some_and(|before| before.rolling)
+                || differs("currentOrchestratorVersion")
+                || differs("nodeImageVersion"),
+            suffix: before.map_or_else(suffix, |before| before.suffix),
+            operation: operation.to_owned(),
+            // A write says how many there shall be, not which.
+            leaving: Vec::new(),
+        }
+    }
 }
 
 /// The private part of a cluster.

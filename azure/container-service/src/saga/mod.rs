@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! write:  reserve ▶ control-plane ▶ node-group ▶ role ▶ kubelet-identity ▶ security-group ▶ route-table
-//!         ▶ virtual-network ▶ outbound-address ▶ load-balancer ▶ scale-down ▶ scale-sets ▶ nodes-ready
+//!         ▶ virtual-network ▶ outbound-address ▶ load-balancer ▶ scale-down ▶ scale-sets ▶ roll ▶ nodes-ready
 //! delete: the same steps' undo, last first
 //! ```
 //!
@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod plane;
 pub mod pools;
 pub mod power;
+pub mod roll;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +62,17 @@ pub struct Work {
     pub cut: watch::Receiver<u64>,
 }
 
+/// The code of what [`preempted`] says.
+pub const PREEMPTED: &str = "AKSOperationPreemptedByDelete";
+
+/// The end of an operation that was aborted.
+pub fn aborted() -> ArmError {
+    ArmError::conflict("OperationAborted", "The operation was aborted by a request to abort it.")
+}
+
 /// The end of an operation that a deletion cut short.
 pub fn preempted() -> ArmError {
-    ArmError::conflict(
-        "AKSOperationPreemptedByDelete",
-        "This operation has been preempted by Deleting operation.",
-    )
+    ArmError::conflict(PREEMPTED, "This operation has been preempted by Deleting operation.")
 }
 
 impl Work {
@@ -174,6 +180,7 @@ fn write_steps() -> Vec<ClusterStep> {
         Arc::new(network::LoadBalancer),
         Arc::new(pools::ScaleDown),
         Arc::new(pools::ScaleSets),
+        Arc::new(roll::Roll),
         Arc::new(nodes::NodesReady),
     ]
 }
@@ -186,8 +193,12 @@ pub fn delete() -> Saga<Work, ArmError> {
 
 /// Adds, scales, repairs one pool.
 pub fn write_pool() -> Saga<Work, ArmError> {
-    let steps: Vec<ClusterStep> =
-        vec![Arc::new(pools::ScaleDown), Arc::new(pools::ScaleSets), Arc::new(nodes::NodesReady)];
+    let steps: Vec<ClusterStep> = vec![
+        Arc::new(pools::ScaleDown),
+        Arc::new(pools::ScaleSets),
+        Arc::new(roll::Roll),
+        Arc::new(nodes::NodesReady),
+    ];
     Saga { kind: "pool-write", steps, on_failure: OnFailure::Keep }
 }
 
@@ -196,6 +207,12 @@ pub fn delete_pool() -> Saga<Work, ArmError> {
     let steps: Vec<ClusterStep> =
         vec![Arc::new(pools::DrainPool), Arc::new(Undo(Arc::new(pools::ScaleSets)))];
     Saga { kind: "pool-delete", steps, on_failure: OnFailure::Keep }
+}
+
+/// Drains the machines of one pool that are to go, and deletes them.
+pub fn delete_machines() -> Saga<Work, ArmError> {
+    let steps: Vec<ClusterStep> = vec![Arc::new(pools::Retire), Arc::new(nodes::NodesReady)];
+    Saga { kind: "pool-delete-machines", steps, on_failure: OnFailure::Keep }
 }
 
 /// Drains one pool and turns its machines off; they are kept.

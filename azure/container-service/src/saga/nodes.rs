@@ -9,7 +9,7 @@ use reconcile::saga::{Memo, Step};
 use serde_json::Value;
 
 use super::{COMPUTE, Work, plane_error, pools};
-use crate::json::text;
+use crate::json::{flag, text};
 use crate::state;
 
 /// Every machine of the pools is a ready node.
@@ -24,6 +24,8 @@ pub struct Instance {
     pub node: String,
     /// `provisioningState`.
     pub state: String,
+    /// Whether it was made from the scale set's present model.
+    pub latest: bool,
 }
 
 /// The instances of a pool, by number; those on their way out are left out.
@@ -44,6 +46,7 @@ fn read(instance: &Value) -> Option<Instance> {
         number: text(instance, "/instanceId")?.parse().ok()?,
         node: text(instance, "/properties/osProfile/computerName")?.to_owned(),
         state: text(instance, "/properties/provisioningState").unwrap_or_default().to_owned(),
+        latest: flag(instance, "/properties/latestModelApplied"),
     })
 }
 
@@ -72,34 +75,39 @@ impl Step<Work, ArmError> for NodesReady {
         for pool in work.pools().iter().filter(|pool| !(cluster_runs && state::is_stopped(pool))) {
             expected.extend(instances(work, pool).await?.into_iter().map(|instance| instance.node));
         }
-        let mut changed = work.planes.watch_nodes(&work.cluster.to_string());
-        let limit = work.settings.nodes_ready_deadline;
-        let ready = async {
-            loop {
-                changed.mark_unchanged();
-                if missing(work, &expected).await?.is_empty() {
-                    return Ok(());
-                }
-                if changed.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
+        ready(work, &expected).await
+    }
+}
+
+/// Waits until these nodes are ready.
+pub(super) async fn ready(work: &Work, expected: &BTreeSet<String>) -> Result<(), ArmError> {
+    let mut changed = work.planes.watch_nodes(&work.cluster.to_string());
+    let limit = work.settings.nodes_ready_deadline;
+    let ready = async {
+        loop {
+            changed.mark_unchanged();
+            if missing(work, expected).await?.is_empty() {
+                return Ok(());
             }
-        };
-        match tokio::time::timeout(limit, work.unless_cut(ready)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let missing = missing(work, &expected).await?;
-                Err(ArmError::conflict(
-                    "NodesNotReady",
-                    format!(
-                        "{} of {} nodes did not become ready within {} seconds: {}.",
-                        missing.len(),
-                        expected.len(),
-                        limit.as_secs(),
-                        missing.join(", ")
-                    ),
-                ))
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
             }
+        }
+    };
+    match tokio::time::timeout(limit, work.unless_cut(ready)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let missing = missing(work, expected).await?;
+            Err(ArmError::conflict(
+                "NodesNotReady",
+                format!(
+                    "{} of {} nodes did not become ready within {} seconds: {}.",
+                    missing.len(),
+                    expected.len(),
+                    limit.as_secs(),
+                    missing.join(", ")
+                ),
+            ))
         }
     }
 }

@@ -23,6 +23,8 @@ const BOOT_FAILED: &str = "VMExtensionProvisioningError";
 pub struct ScaleDown;
 /// Every pool has its scale set with as many machines as its count.
 pub struct ScaleSets;
+/// Machines that were named to go are gone.
+pub struct Retire;
 /// Every node of a pool that goes is drained.
 pub struct DrainPool;
 
@@ -32,11 +34,11 @@ pub fn scale_set_id(work: &Work, pool: &Resource) -> Result<ResourceId, ArmError
     work.in_node_group(SETS, &names::scale_set(&pool.name, &private.suffix))
 }
 
-fn count(pool: &Resource) -> usize {
+pub(super) fn count(pool: &Resource) -> usize {
     number(&pool.properties, "/count").and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
 }
 
-async fn drain_node(work: &Work, node: &str) -> Result<(), ArmError> {
+pub(super) async fn drain_node(work: &Work, node: &str) -> Result<(), ArmError> {
     let cluster = work.cluster.to_string();
     work.unless_cut(async { work.planes.drain(&cluster, node).await.map_err(plane_error) }).await
 }
@@ -70,16 +72,64 @@ impl Step<Work, ArmError> for ScaleDown {
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         for pool in work.pools() {
-            let set = scale_set_id(work, &pool)?;
-            let mut there = nodes::instances(work, &pool).await?;
-            while there.len() > count(&pool) {
-                let Some(last) = there.pop() else { break };
-                // A machine that never came up has nothing to drain.
-                retire(work, &set, &last, last.state == "Succeeded").await?;
-            }
+            scale_down(work, &pool).await?;
         }
         Ok(())
     }
+}
+
+/// The highest machines above a pool's count go, drained.
+pub(super) async fn scale_down(work: &Work, pool: &Resource) -> Result<(), ArmError> {
+    let set = scale_set_id(work, pool)?;
+    let mut there = nodes::instances(work, pool).await?;
+    while there.len() > count(pool) {
+        let Some(last) = there.pop() else { break };
+        // A machine that never came up has nothing to drain.
+        retire(work, &set, &last, last.state == "Succeeded").await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for Retire {
+    fn name(&self) -> &'static str {
+        "retire"
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(1800)
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        for pool in work.pools() {
+            let leaving = state::pool_private(&pool).map(|private| private.leaving).unwrap_or_default();
+            let set = scale_set_id(work, &pool)?;
+            for instance in nodes::instances(work, &pool).await? {
+                if leaving.contains(&instance.node) {
+                    retire(work, &set, &instance, instance.state == "Succeeded").await?;
+                }
+            }
+            note(work, &pool, |private| private.leaving.clear()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Changes what is kept of a pool.
+pub(super) async fn note(
+    work: &Work,
+    pool: &Resource,
+    change: impl FnOnce(&mut state::PoolPrivate) + Send,
+) -> Result<(), ArmError> {
+    work.resources
+        .modify(&pool.id, |pool| {
+            let Some(mut private) = state::pool_private(pool) else { return false };
+            change(&mut private);
+            state::set_private(pool, &private);
+            true
+        })
+        .await?;
+    Ok(())
 }
 
 #[async_trait]
@@ -96,7 +146,10 @@ impl Step<Work, ArmError> for ScaleSets {
         let status = plane::ensure(work).await?;
         let pools = work.pools();
         // All of them to their end, even if one fails: a write that began is not dropped.
-        join_all(pools.iter().map(|pool| ensure(work, pool, &status))).await.into_iter().collect()
+        join_all(pools.iter().map(|pool| ensure(work, pool, &status, count(pool))))
+            .await
+            .into_iter()
+            .collect()
     }
 
     async fn undo(&self, work: &Work, _: &Memo) -> Result<(), ArmError> {
@@ -137,10 +190,17 @@ impl Step<Work, ArmError> for DrainPool {
     }
 }
 
-async fn ensure(work: &Work, pool: &Resource, plane: &ControlPlaneStatus) -> Result<(), ArmError> {
+/// The scale set of a pool is there with so many machines.
+pub(super) async fn ensure(
+    work: &Work,
+    pool: &Resource,
+    plane: &ControlPlaneStatus,
+    capacity: usize,
+) -> Result<(), ArmError> {
     let id = scale_set_id(work, pool)?;
     let client = work.as_cluster()?;
-    let body = body(work, pool, &id, plane)?;
+    let mut body = body(work, pool, &id, plane)?;
+    set(&mut body, &["sku", "capacity"], json!(capacity));
     let failed: Vec<String> = nodes::instances(work, pool)
         .await?
         .into_iter()
@@ -193,7 +253,7 @@ fn body(
         "location": location,
         "tags": tags(&cluster, pool, id),
         "identity": { "type": "UserAssigned", "userAssignedIdentities": { kubelet: {} } },
-        "sku": { "name": size.name, "tier": "Standard", "capacity": count(pool) },
+        "sku": { "name": size.name, "tier": "Standard" },
         "properties": {
             "orchestrationMode": "Uniform",
             "upgradePolicy": { "mode": "Manual" },

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::world::{AKS, World, az_body, cluster, wait_for};
 
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "reserve",
     "control-plane",
     "node-group",
@@ -18,6 +18,7 @@ const STEPS: [&str; 13] = [
     "load-balancer",
     "scale-down",
     "scale-sets",
+    "roll",
     "nodes-ready",
 ];
 

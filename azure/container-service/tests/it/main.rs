@@ -5,4 +5,5 @@
 mod access;
 mod lifecycle;
 mod refusals;
+mod upgrades;
 mod world;

@@ -100,3 +100,69 @@ async fn what_is_fixed_at_create_stays() {
     }
     assert_eq!(world.show("c1").await["properties"]["provisioningState"], "Succeeded");
 }
+
+/// For each group of what AKS has and this service has not: the answer names it.
+#[tokio::test]
+async fn what_is_not_built_says_so_by_its_name() {
+    let world = World::new().await;
+    let shown = world.create("c1", az_body("c1", 1)).await.unwrap();
+    let owner = world.owner();
+    let c1 = cluster("c1");
+    let body = || json!({ "location": "eastus", "properties": {} });
+    for kind in [
+        "trustedAccessRoleBindings",
+        "identityBindings",
+        "managedNamespaces",
+        "meshMemberships",
+        "loadBalancers",
+        "jwtAuthenticators",
+    ] {
+        let put = owner.put(format!("{c1}/{kind}/x").as_str(), AKS, body()).await.unwrap_err();
+        let listed = owner.get(format!("{c1}/{kind}"), AKS).await.unwrap_err();
+        for error in [put, listed] {
+            assert_eq!(
+                (error.status.as_u16(), error.code.as_str()),
+                (501, "NotImplemented"),
+                "{kind}: {error}"
+            );
+            assert!(error.to_string().contains(kind), "{error}");
+        }
+    }
+    for action in [
+        "runCommand",
+        "rotateClusterCertificates",
+        "rotateServiceAccountSigningKeys",
+        "resetServicePrincipalProfile",
+        "resetAADProfile",
+    ] {
+        let error = owner.post(format!("{c1}/{action}"), AKS, json!({})).await.unwrap_err();
+        assert_eq!(
+            (error.status.as_u16(), error.code.as_str()),
+            (501, "NotImplemented"),
+            "{action}: {error}"
+        );
+        assert!(error.to_string().contains(action), "{error}");
+    }
+    let error = owner.get(format!("{c1}/meshUpgradeProfiles"), AKS).await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code.as_str()), (501, "NotImplemented"), "{error}");
+    for (pointer, value, names) in [
+        ("/properties/serviceMeshProfile", json!({ "mode": "Istio" }), "serviceMeshProfile.mode"),
+        ("/properties/ingressProfile", json!({ "webAppRouting": { "enabled": true } }), "webAppRouting"),
+        (
+            "/properties/addonProfiles",
+            json!({ "azurepolicy": { "enabled": true } }),
+            "addonProfiles.azurepolicy",
+        ),
+        ("/properties/agentPoolProfiles/0/enableAutoScaling", json!(true), "enableAutoScaling"),
+    ] {
+        let mut body = shown.clone();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[name] = value;
+        let error = world.create("c1", body).await.unwrap_err();
+        assert_eq!(error.code, "NotImplemented", "{pointer}: {error}");
+        assert!(error.to_string().contains(names), "{error}");
+    }
+    let manual = json!({ "properties": { "type": "VirtualMachines", "count": 1 } });
+    let error = owner.put(format!("{c1}/agentPools/x").as_str(), AKS, manual).await.unwrap_err();
+    assert_eq!(error.code, "NotImplemented", "{error}");
+}

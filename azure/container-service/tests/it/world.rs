@@ -99,6 +99,10 @@ impl ControlPlanes for Planes {
 pub struct Machines {
     pub planes: Arc<Planes>,
     pub exit_code: Mutex<Option<i32>>,
+    /// Machines boot, and are no nodes.
+    pub silent: Mutex<bool>,
+    /// What each boot was told: the node's name and its bootstrap document.
+    pub boots: Mutex<Vec<(String, Value)>>,
 }
 
 #[async_trait]
@@ -114,6 +118,11 @@ impl MachineStarter for Machines {
         let pool =
             document["labels"]["kubernetes.azure.com/agentpool"].as_str().unwrap_or_default().to_owned();
         let name = files.machine_json["hostname"].as_str().unwrap_or_default().to_owned();
+        self.boots.lock().push((name.clone(), document.clone()));
+        if *self.silent.lock() {
+            report.booted();
+            return std::future::pending().await;
+        }
         if let Some(nodes) =
             cluster.and_then(|c| self.planes.made.lock().get_mut(&c).map(|n| n.insert(name, pool)))
         {
@@ -181,7 +190,12 @@ impl World {
         directory: Arc<FakeDirectory>,
     ) -> Self {
         let tasks = kit::Tasks::new();
-        let machines = Arc::new(Machines { planes: planes.clone(), exit_code: Mutex::new(None) });
+        let machines = Arc::new(Machines {
+            planes: planes.clone(),
+            exit_code: Mutex::new(None),
+            silent: Mutex::new(false),
+            boots: Mutex::default(),
+        });
         let fabric = Arc::new(SimulatedFabric::new(machines.clone(), tasks.clone()));
         let faults = Arc::new(Faults::default());
         let sizes = providers::compute::sizes::SIZES

@@ -1,0 +1,154 @@
+//! Nodes made anew: by an upgrade; machines that are deleted by name; operations that are aborted.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::world::{AKS, World, az_body, cluster, wait_for};
+
+fn pool(name: &str) -> String {
+    format!("{}/agentPools/{name}", cluster("c1"))
+}
+
+async fn action(world: &World, of: String, name: &str, body: Value) -> Result<Value, arm::ArmError> {
+    world.owner().post(format!("{of}/{name}"), AKS, body).await?.done().await
+}
+
+fn nodes(world: &World) -> BTreeSet<String> {
+    world.planes.made.lock()[&cluster("c1").to_ascii_lowercase()].keys().cloned().collect()
+}
+
+/// What each node was told at its last boot.
+fn told(world: &World, member: &str) -> Vec<(String, String)> {
+    let boots = world.machines.boots.lock();
+    let last = |name: &String| boots.iter().rfind(|(booted, _)| booted == name);
+    let text = |document: &Value| document[member].as_str().unwrap_or_default().to_owned();
+    nodes(world).iter().filter_map(last).map(|(name, document)| (name.clone(), text(document))).collect()
+}
+
+#[tokio::test]
+async fn an_upgrade_makes_every_node_anew_behind_a_surge() {
+    let world = World::new().await;
+    let shown = world.create("c1", az_body("c1", 3)).await.unwrap();
+    let before = nodes(&world);
+    // As az sends it without `--control-plane-only`.
+    let mut body = shown;
+    body["properties"]["kubernetesVersion"] = json!("1.36");
+    body["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!("1.36");
+    let accepted = world.owner().put(cluster("c1"), AKS, body).await.unwrap();
+    assert_eq!(accepted.body["properties"]["provisioningState"], "Upgrading");
+    let upgraded = accepted.done().await.unwrap();
+    let pool = &upgraded["properties"]["agentPoolProfiles"][0];
+    assert_eq!(upgraded["properties"]["currentKubernetesVersion"], "1.36.3");
+    assert_eq!(pool["currentOrchestratorVersion"], "1.36.3");
+    assert_eq!((pool["count"].clone(), pool["provisioningState"].clone()), (json!(3), json!("Succeeded")));
+    assert_eq!(nodes(&world), before);
+    assert!(told(&world, "kubernetesVersion").iter().all(|(_, version)| version == "1.36.3"));
+    // One machine more for the time of it, and every old one drained before it went; then the one more.
+    let booted: BTreeSet<String> = world.machines.boots.lock().iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(booted.len(), 4);
+    assert_eq!(world.planes.drained.lock().iter().cloned().collect::<BTreeSet<_>>(), booted);
+    // The same again does nothing.
+    let boots = world.machines.boots.lock().len();
+    world.create("c1", world.show("c1").await).await.unwrap();
+    assert_eq!(world.machines.boots.lock().len(), boots);
+}
+
+#[tokio::test]
+async fn a_pool_goes_up_one_minor_version_after_its_control_plane() {
+    let world = World::new().await;
+    let mut body = az_body("c1", 1);
+    body["properties"]["kubernetesVersion"] = json!("1.34");
+    world.create("c1", body).await.unwrap();
+    for (version, code) in
+        [("1.35", "NodePoolMcVersionIncompatible"), ("1.20", "AgentPoolK8sVersionNotSupported")]
+    {
+        let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+        wish["properties"]["orchestratorVersion"] = json!(version);
+        let error = world.owner().put(pool("nodepool1"), AKS, wish).await.unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+    }
+    for version in ["1.35", "1.36"] {
+        let mut shown = world.show("c1").await;
+        shown["properties"]["kubernetesVersion"] = json!(version);
+        world.create("c1", shown).await.unwrap();
+    }
+    let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+    wish["properties"]["orchestratorVersion"] = json!("1.36");
+    let error = world.owner().put(pool("nodepool1"), AKS, wish.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("Available upgrades: [1.35.6]"), "{error}");
+    wish["properties"]["orchestratorVersion"] = json!("1.35.6");
+    let upgraded = world.owner().put(pool("nodepool1"), AKS, wish).await.unwrap().done().await.unwrap();
+    assert_eq!(upgraded["properties"]["currentOrchestratorVersion"], "1.35.6");
+    assert_eq!(told(&world, "kubernetesVersion")[0].1, "1.35.6");
+    // Nodes of the newest image are left alone.
+    let boots = world.machines.boots.lock().len();
+    action(&world, pool("nodepool1"), "upgradeNodeImageVersion", Value::Null).await.unwrap();
+    assert_eq!(world.machines.boots.lock().len(), boots);
+}
+
+#[tokio::test]
+async fn an_interrupted_upgrade_goes_on_with_the_rest() {
+    let world = World::new().await;
+    let mut body = world.create("c1", az_body("c1", 2)).await.unwrap();
+    body["properties"]["kubernetesVersion"] = json!("1.36");
+    body["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!("1.36");
+    *world.faults.at.lock() = Some(("roll".to_owned(), false));
+    assert_eq!(world.create("c1", body.clone()).await.unwrap_err().code, "Injected");
+    assert!(told(&world, "kubernetesVersion").iter().all(|(_, version)| version == "1.35.6"));
+    world.create("c1", world.show("c1").await).await.unwrap();
+    assert!(told(&world, "kubernetesVersion").iter().all(|(_, version)| version == "1.36.3"));
+}
+
+#[tokio::test]
+async fn machines_go_by_name() {
+    let world = World::new().await;
+    world.create("c1", az_body("c1", 3)).await.unwrap();
+    let all: Vec<String> = nodes(&world).into_iter().collect();
+    for (names, says) in [
+        (json!([]), "no machine is named"),
+        (json!(["nobody"]), "has no machine 'nobody'"),
+        (json!(all), "must keep a node"),
+    ] {
+        let body = json!({ "machineNames": names });
+        let error = action(&world, pool("nodepool1"), "deleteMachines", body).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    // The first one, which a lower count would have left.
+    let body = json!({ "machineNames": [all[0].to_uppercase()] });
+    action(&world, pool("nodepool1"), "deleteMachines", body).await.unwrap();
+    assert_eq!(nodes(&world).into_iter().collect::<Vec<_>>(), all[1..]);
+    assert_eq!(*world.planes.drained.lock(), all[..1]);
+    let shown = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+    assert_eq!(
+        (&shown["properties"]["count"], &shown["properties"]["provisioningState"]),
+        (&json!(2), &json!("Succeeded"))
+    );
+}
+
+#[tokio::test]
+async fn an_operation_that_waits_is_aborted_and_its_write_can_be_repeated() {
+    let world = World::new().await;
+    world.create("c1", az_body("c1", 1)).await.unwrap();
+    for of in [cluster("c1"), pool("nodepool1")] {
+        let error = action(&world, of, "abort", Value::Null).await.unwrap_err();
+        assert_eq!(error.code, "OperationNotAllowed", "{error}");
+    }
+    *world.machines.silent.lock() = true;
+    let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+    wish["properties"]["count"] = json!(2);
+    let scaling = world.owner().put(pool("nodepool1"), AKS, wish.clone()).await.unwrap();
+    wait_for(|| world.machines.boots.lock().len() == 2).await;
+    action(&world, pool("nodepool1"), "abort", Value::Null).await.unwrap();
+    let error = scaling.done().await.unwrap_err();
+    assert_eq!(error.code, "OperationAborted", "{error}");
+    let state = || async {
+        world.owner().get(pool("nodepool1"), AKS).await.unwrap()["properties"]["provisioningState"].clone()
+    };
+    assert_eq!(state().await, "Canceled");
+    *world.machines.silent.lock() = false;
+    wish["properties"]["count"] = json!(1);
+    world.owner().put(pool("nodepool1"), AKS, wish).await.unwrap().done().await.unwrap();
+    assert_eq!(state().await, "Succeeded");
+    assert_eq!(nodes(&world).len(), 1);
+}
