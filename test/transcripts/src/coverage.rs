@@ -2,8 +2,8 @@
 //!
 //! A list has a command a line, without options: `az network lb rule create`. A command that no transcript runs has its
 //! reason behind a colon: `az aks browse: it prints an address of the portal`. A reason that is no longer true is a
-//! fault too, except for those that begin with `elsewhere` (something runs it that is no transcript) or `open` (nothing
-//! does yet).
+//! fault too, except for those that begin with `elsewhere` (something runs it that is no transcript). To be answered
+//! with `NotImplemented` is not to be run: such a command's reason says `not built`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,12 @@ pub struct Coverage {
     /// What the list says of each command: nothing, or why no transcript runs it.
     listed: BTreeMap<String, Option<String>>,
     run: BTreeSet<String>,
+    /// Answered with [`NOT_BUILT`] somewhere.
+    refused: BTreeSet<String>,
 }
+
+/// The code of what the service does not do.
+const NOT_BUILT: &str = "NotImplemented";
 
 impl Coverage {
     /// Reads a list. A command that is listed twice is an error.
@@ -37,7 +42,7 @@ impl Coverage {
             ensure!(reason.as_deref() != Some(""), "`{command}` has a colon and no reason");
             ensure!(listed.insert(command.to_owned(), reason).is_none(), "`{command}` is listed twice");
         }
-        Ok(Self { listed, run: BTreeSet::new() })
+        Ok(Self { listed, ..Self::default() })
     }
 
     /// Takes in the transcripts of a folder.
@@ -67,13 +72,14 @@ impl Coverage {
             if fails.is_some_and(|rest| !rest.contains(' ') && rest != "3") {
                 continue;
             }
+            let not_built = fails.is_some_and(|rest| rest.ends_with(NOT_BUILT));
             for words in line.split("az ").skip(1) {
-                self.note(words);
+                self.note(words, not_built);
             }
         }
     }
 
-    fn note(&mut self, words: &str) {
+    fn note(&mut self, words: &str, not_built: bool) {
         let is_word =
             |word: &&str| word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let words = words.split_whitespace().take_while(|word| !word.starts_with('-')).take_while(is_word);
@@ -81,7 +87,8 @@ impl Coverage {
         for word in words {
             command = format!("{command} {word}");
             if self.listed.contains_key(&command) {
-                self.run.insert(command.clone());
+                let noted = if not_built { &mut self.refused } else { &mut self.run };
+                noted.insert(command.clone());
             }
         }
     }
@@ -93,13 +100,20 @@ impl Coverage {
 
     /// What does not hold, a line each.
     pub fn faults(&self) -> Vec<String> {
-        let fault = |(command, reason): (&String, &Option<String>)| match (self.run.contains(command), reason)
-        {
-            (false, None) => Some(format!("`{command}` is run by no transcript and has no reason")),
-            (true, Some(reason)) if !["elsewhere", "open"].iter().any(|word| reason.starts_with(word)) => {
-                Some(format!("`{command}` is run by a transcript; its reason can go: {reason}"))
+        let fault = |(command, reason): (&String, &Option<String>)| {
+            let said = reason.as_deref().unwrap_or_default();
+            match (self.run.contains(command), self.refused.contains(command)) {
+                (true, _) if reason.is_some() && !said.starts_with("elsewhere") => {
+                    Some(format!("`{command}` is run by a transcript; its reason can go: {said}"))
+                }
+                (false, true) if !said.contains("not built") => {
+                    Some(format!("`{command}` is answered with {NOT_BUILT}; its reason is `not built`"))
+                }
+                (false, false) if reason.is_none() => {
+                    Some(format!("`{command}` is run by no transcript and has no reason"))
+                }
+                _ => None,
             }
-            _ => None,
         };
         self.listed.iter().filter_map(fault).collect()
     }
@@ -111,19 +125,21 @@ mod tests {
 
     #[test]
     fn a_command_is_run_or_has_a_reason() {
-        let list = "# of groups\naz group show\naz group create\naz group list: lists\naz group wait: waits\naz vm list: elsewhere, in a test";
+        let list = "# of groups\naz group show\naz group create\naz group list: lists\naz group wait: waits\naz vm list: elsewhere, in a test\naz vm start: not built\naz vm stop";
         let mut coverage = Coverage::parse(list).unwrap();
         coverage.transcript(
-            "$ az group show -n none\n! 3 ResourceGroupNotFound\n$ az group create\n! 2\nX=$(az group list -o tsv)\n$ az vm list\n[]",
+            "$ az group show -n none\n! 3 ResourceGroupNotFound\n$ az group create\n! 2\nX=$(az group list -o tsv)\n$ az vm list\n[]\n\
+             $ az vm start\n! 1 NotImplemented\n$ az vm stop\n! 1 NotImplemented",
         );
         assert_eq!(
             coverage.faults(),
             [
                 "`az group create` is run by no transcript and has no reason",
                 "`az group list` is run by a transcript; its reason can go: lists",
+                "`az vm stop` is answered with NotImplemented; its reason is `not built`",
             ]
         );
-        assert_eq!(coverage.counts(), (3, 5));
+        assert_eq!(coverage.counts(), (3, 7));
     }
 
     #[test]
