@@ -16,6 +16,8 @@ use crate::{Resource, ResourceId};
 
 const RESOURCES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("resources");
 const ENTRIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("entries");
+/// What of the file is kept in memory: little, since it is read once and then only written. The library's own measure is 1 GiB.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +79,8 @@ impl Database {
             kit::files::make_dir(dir)?;
         }
         owner_only(path)?;
-        let database = redb::Database::create(path).map_err(failed("open"))?;
+        let database =
+            redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed("open"))?;
         let txn = database.begin_write().map_err(failed("open"))?;
         txn.open_table(RESOURCES).map_err(failed("open"))?;
         txn.open_table(ENTRIES).map_err(failed("open"))?;

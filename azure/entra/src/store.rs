@@ -15,6 +15,8 @@ use crate::model::{
 };
 
 const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
+/// What of the file is kept in memory: little, since it is read once and then only written. The library's own measure is 1 GiB.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Everything, by id.
 #[derive(Debug, Default)]
@@ -157,7 +159,7 @@ impl Store {
         if let Some(dir) = path.parent() {
             kit::files::make_dir(dir)?;
         }
-        let database = redb::Database::create(path).map_err(failed)?;
+        let database = redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
         // Keys and hashes live here.
         kit_owner_only(path)?;
         let txn = database.begin_write().map_err(failed)?;

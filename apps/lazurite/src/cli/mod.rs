@@ -105,7 +105,7 @@ enum Command {
     Node(crate::inside::Node),
     /// Programs of kube-system
     #[command(subcommand, hide = true)]
-    Addon(crate::inside::Addon),
+    Addon(addons::program::Addon),
 }
 
 /// How the service runs.

@@ -1,4 +1,4 @@
-//! Lazurite's own image: this static binary as pause container, add-ons and sample, in one OCI archive.
+//! Lazurite's own image: the static program of the add-ons as pause container, DNS and sample, in one OCI archive.
 //!
 //! The archive has one uncompressed layer shared by both names, so a node unpacks it once. It is made
 //! again only when the program changes, and its bytes depend on nothing but the program.
@@ -17,6 +17,16 @@ pub(crate) fn system_image() -> String {
 
 /// The sample workload, the same layer under another command.
 pub(crate) const SAMPLE_IMAGE: &str = "lazurite.azurecr.io/hello:1";
+
+/// What stands beside this program for containers.
+const FOR_CONTAINERS: &str = "lazurite-addons";
+
+/// The program to put into the image: the one for containers beside `this`, else `this`, which is that too but five times
+/// as large, for who copied one file.
+pub(crate) fn program(this: &Path) -> PathBuf {
+    let beside = this.with_file_name(FOR_CONTAINERS);
+    if beside.is_file() { beside } else { this.to_owned() }
+}
 
 /// Makes the archive in `images` unless the one of this very program is there; removes older ones.
 pub(crate) fn ensure(program: &Path, images: &Path) -> Result<PathBuf> {

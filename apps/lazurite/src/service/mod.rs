@@ -302,7 +302,7 @@ fn make_image(kind: FabricKind, state: &State, tasks: &Tasks) -> Result<watch::R
     if kind == FabricKind::Simulated {
         return Ok(watch::Sender::new(true).subscribe());
     }
-    let program = std::env::current_exe().context("failed to find this program")?;
+    let program = image::program(&std::env::current_exe().context("failed to find this program")?);
     let images = state.join("images");
     let made = watch::Sender::new(false);
     let receiver = made.subscribe();

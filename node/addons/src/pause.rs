@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 /// Waits for SIGTERM or SIGINT; reaps children that other containers of the pod left behind.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
