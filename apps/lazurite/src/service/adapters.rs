@@ -306,9 +306,10 @@ impl Gate for RegistryGate {
         self.front.access().principal_may(&principal.object_id, &groups, action, &scope)
     }
 
-    /// Machines speak to the address that only they reach. What belongs to a registry of the subscription is pulled with a role only.
+    /// Machines speak to the registries' address, which only they reach. What belongs to a registry of the subscription is pulled with a role only.
     fn is_open_to(&self, connection: &Connection, repository: &str) -> bool {
-        connection.local.ip() == std::net::IpAddr::V4(super::FRONT_ADDRESS)
+        connection.local.ip()
+            == std::net::IpAddr::V4(providers::network::platform::CONTAINER_REGISTRY.address())
             && registry_of(self.front.resources(), repository).is_none()
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use entra::Entra;
 use kit::files::{Readers, read_string, write_atomic};
 use kit::pki::{Authority, Leaf, Usage};
+use providers::network::platform;
 
 use crate::place::{Credentials, Home, State};
 
@@ -16,17 +17,8 @@ const AUTHORITY_VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
 const FRONT_VALID: Duration = Duration::from_secs(397 * 86_400);
 const APPLICATION: &str = "lazurite-cli";
 
-/// Names the front door's certificate is for.
-const FRONT_NAMES: [&str; 8] = [
-    "localhost",
-    "management.azure.com",
-    "login.microsoftonline.com",
-    "sts.windows.net",
-    "graph.microsoft.com",
-    "*.azurecr.io",
-    "*.vault.azure.net",
-    "lazurite",
-];
+/// Names of the front door on the host.
+const OWN_NAMES: [&str; 2] = ["localhost", "lazurite"];
 
 /// This installation's authority; made at the first start.
 pub(super) fn authority(state: &State) -> Result<Authority> {
@@ -40,13 +32,15 @@ pub(super) fn authority(state: &State) -> Result<Authority> {
     Ok(made)
 }
 
-/// The front door's TLS set-up, with a new certificate.
+/// The front door's TLS set-up, with a new certificate: for the host's names and all the platform's services.
 pub(super) fn front_tls(authority: &Authority) -> Result<Arc<rustls::ServerConfig>> {
+    let names = OWN_NAMES.into_iter().chain(platform::names().map(|(name, _)| name));
+    let addresses = platform::answering().map(|service| IpAddr::V4(service.address()));
     let issued = authority.issue(&Leaf {
         common_name: "localhost".into(),
         organizations: Vec::new(),
-        dns_names: FRONT_NAMES.iter().map(|name| (*name).to_owned()).collect(),
-        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(super::FRONT_ADDRESS)],
+        dns_names: names.map(str::to_owned).collect(),
+        addresses: std::iter::once(IpAddr::V4(Ipv4Addr::LOCALHOST)).chain(addresses).collect(),
         usage: Usage::Server,
         valid: FRONT_VALID,
     })?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fabric::names::Names;
 use fabric::{NetworkId, Wanted, dns};
 use kit::Tasks;
+use providers::network::platform;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
@@ -63,7 +64,7 @@ fn reached(listener: SocketAddr) -> Option<Ipv4Addr> {
 
 fn names(ends: Ends, clusters: &[(String, Ipv4Addr)]) -> Names {
     let front = reached(ends.front).into_iter();
-    let own = front.flat_map(|at| super::OWN_NAMES.iter().map(move |name| ((*name).to_owned(), at)));
+    let own = front.flat_map(|at| platform::names().map(move |(name, _)| (name.to_owned(), at)));
     let api = reached(ends.api);
     let clusters = clusters.iter().filter_map(|(name, _)| Some((name.clone(), api?)));
     let wanted = Wanted { names: own.chain(clusters).collect(), ..Wanted::default() };

@@ -37,14 +37,13 @@ use fabric::{Fabric, FabricKind, Place};
 use kit::Tasks;
 use kit::files::{Readers, write_atomic};
 use kit::http::BoxService;
+use providers::network::platform;
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, watch};
 
 use crate::cli::Serve;
 use crate::place::{ServiceFile, State, start_ticks};
 
-/// The front door's address on the machines' internet.
-pub(crate) const FRONT_ADDRESS: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 10);
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const WORKERS_MAX: usize = 4;
 
@@ -255,20 +254,11 @@ async fn build_front(
     Ok(front)
 }
 
-/// The front door's names.
-const OWN_NAMES: [&str; 5] = [
-    "management.azure.com",
-    "login.microsoftonline.com",
-    "graph.microsoft.com",
-    "*.azurecr.io",
-    "*.vault.azure.net",
-];
-
 /// The names machines resolve: this cloud's own, and each cluster's.
 fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Receiver<Vec<(String, Ipv4Addr)>> {
     let mut clusters = hosting.names();
     let all = move |clusters: &[(String, Ipv4Addr)]| {
-        let own = OWN_NAMES.iter().map(|name| ((*name).to_owned(), FRONT_ADDRESS));
+        let own = platform::names().map(|(name, address)| (name.to_owned(), address));
         own.chain(clusters.iter().cloned()).collect::<Vec<_>>()
     };
     let names = watch::Sender::new(all(&clusters.borrow_and_update()));
@@ -281,18 +271,22 @@ fn machine_names(hosting: &Arc<hosting::Hosting>, tasks: &Tasks) -> watch::Recei
     receiver
 }
 
-/// The front door on the machines' internet.
+/// The platform's services on the machines' internet, each at its address and for its own names only.
 async fn listen_inside(
     fabric: &Arc<dyn Fabric>,
     authority: &kit::pki::Authority,
     router: BoxService,
     tasks: &Tasks,
 ) -> Result<()> {
-    let listener = fabric
-        .listen(Place::Internet, SocketAddrV4::new(FRONT_ADDRESS, 443))
-        .await
-        .context("failed to listen where machines find the front door")?;
-    kit::serve::tls(listener, client_files::front_tls(authority)?, router, tasks);
+    let tls = client_files::front_tls(authority)?;
+    for service in platform::answering() {
+        let listener = fabric
+            .listen(Place::Internet, SocketAddrV4::new(service.address(), 443))
+            .await
+            .with_context(|| format!("failed to listen where machines find {}", service.tag))?;
+        let only = Arc::new(router::Only { service, router: router.clone() });
+        kit::serve::tls(listener, tls.clone(), only, tasks);
+    }
     Ok(())
 }
 

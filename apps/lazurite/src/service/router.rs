@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use http::StatusCode;
 use kit::http::{BoxService, Request, Response, Service};
+use providers::network::platform;
 
 /// Which part answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +42,7 @@ pub(crate) struct Router {
 #[async_trait]
 impl Service for Router {
     async fn call(&self, request: Request) -> Response {
-        let host = request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-            .or_else(|| request.headers().get(http::header::HOST)?.to_str().ok())
-            .unwrap_or_default();
-        let part = part(host, request.uri().path());
+        let part = part(asked_host(&request), request.uri().path());
         match part {
             Part::Arm => self.arm.call(request).await,
             Part::Entra => self.entra.call(request).await,
@@ -56,21 +51,47 @@ impl Service for Router {
             Part::Portal => self.portal.call(request).await,
             Part::Own => self.own.call(request).await,
             Part::Health => kit::http::bytes_response(StatusCode::OK, "text/plain", "ok"),
-            Part::Nobody => kit::http::bytes_response(
-                StatusCode::NOT_FOUND,
-                "text/plain",
-                "no part of Lazurite answers for this host\n",
-            ),
+            Part::Nobody => nobody(),
         }
     }
 }
 
+fn nobody() -> Response {
+    let text = "no part of Lazurite answers for this host\n";
+    kit::http::bytes_response(StatusCode::NOT_FOUND, "text/plain", text)
+}
+
+/// One service of the platform at its own address: who is kept from another by a rule finds no way around over this one.
+pub(super) struct Only {
+    pub(super) service: &'static platform::Service,
+    pub(super) router: BoxService,
+}
+
+#[async_trait]
+impl Service for Only {
+    async fn call(&self, request: Request) -> Response {
+        let host = without_port(asked_host(&request)).to_ascii_lowercase();
+        match self.service.answers_for(&host) {
+            true => self.router.call(request).await,
+            false => nobody(),
+        }
+    }
+}
+
+fn asked_host(request: &Request) -> &str {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let header = || request.headers().get(http::header::HOST)?.to_str().ok();
+    authority.or_else(header).unwrap_or_default()
+}
+
+fn without_port(host: &str) -> &str {
+    host.rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host })
+}
+
 /// The part for a host and path.
 pub(crate) fn part(host: &str, path: &str) -> Part {
-    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
-    });
-    let host = host.to_ascii_lowercase();
+    let host = without_port(host).to_ascii_lowercase();
     match host.as_str() {
         "management.azure.com" => Part::Arm,
         "login.microsoftonline.com" | "sts.windows.net" | "graph.microsoft.com" => Part::Entra,
@@ -127,6 +148,33 @@ mod tests {
             ("example.org", "/", Part::Nobody),
         ] {
             assert_eq!(part(host, path), expected, "{host}{path}");
+        }
+    }
+
+    struct Fine;
+
+    #[async_trait]
+    impl Service for Fine {
+        async fn call(&self, _: Request) -> Response {
+            kit::http::bytes_response(StatusCode::OK, "text/plain", "fine")
+        }
+    }
+
+    #[tokio::test]
+    async fn every_name_of_the_platform_has_a_part_and_is_answered_at_its_own_address_only() {
+        for (name, address) in platform::names() {
+            let host = name.replace('*', "one");
+            assert_ne!(part(&host, "/"), Part::Nobody, "{host}");
+            for service in platform::answering() {
+                let only = Only { service, router: std::sync::Arc::new(Fine) };
+                let request = http::Request::builder().uri("/").header("host", format!("{host}:443"));
+                let answer = only.call(request.body(kit::http::empty()).unwrap()).await;
+                assert_eq!(
+                    answer.status().is_success(),
+                    service.address() == address,
+                    "{host} at {service:?}"
+                );
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use kit::files::{Readers, write_atomic};
 use super::{LinuxFabric, blocking, host, image, links};
 use crate::fabric::FabricError;
 use crate::ids::{MachineId, NetworkId};
-use crate::plan::{FabricPlan, RouterConfig, Step};
+use crate::plan::{FabricPlan, RouterConfig, Step, replacement};
 use crate::state::MachineState;
 use crate::wanted::{Machine, Wanted};
 
@@ -55,8 +55,8 @@ fn network_step(config: &super::LinuxConfig, step: &Step) -> Result<(), FabricEr
         Step::MakeNamespace(id) => links::make_namespace(config, id),
         Step::Link(network, facts) => links::link(config, network, facts),
         Step::Unlink(network, facts) => links::unlink(config, network, facts),
-        Step::Rules(network, body) => rules(config, network, RULES, body),
-        Step::Balancing(network, body) => rules(config, network, BALANCING, body),
+        Step::Rules(network, body) => rules(config, network, RULES, |held| &held.rules, body),
+        Step::Balancing(network, body) => rules(config, network, BALANCING, |held| &held.balancing, body),
         Step::DeleteRouter(id) => {
             config.router(id).delete().map_err(host(format!("delete router {id}")))?;
             forget_router(config, id)
@@ -73,17 +73,31 @@ fn rules(
     config: &super::LinuxConfig,
     network: &NetworkId,
     table: &str,
+    text: impl Fn(&RouterConfig) -> &String,
     body: &str,
 ) -> Result<(), FabricError> {
-    let script = match body.is_empty() {
-        true => ::linux::nft::remove_table("ip", table),
-        false => ::linux::nft::replace_table("ip", table, body),
-    };
     let (router, deed) = (config.router(network), format!("replace rules of {network}"));
     // Rules are for what is routed. Where the kernel also shows them what passes a bridge, a translated packet would be
     // sent on within the bridge, whose ports are isolated from each other. The module may have come since the last time.
     router.sysctl_if_there("bridge/bridge-nf-call-iptables", "0").map_err(host(deed.clone()))?;
-    ::linux::nft::apply(&router, &script).map_err(host(deed))
+    let held = recorded(config, network);
+    let keeping = held.and_then(|held| replacement::keeping(table, text(&held), body));
+    if let Some(script) = keeping {
+        match ::linux::nft::apply(&router, &script) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                // A table of an older version, or one that was replaced before a service died.
+                tracing::info!(%network, table, error = %kit::Chain(&error), "rules begin to count anew");
+            }
+        }
+    }
+    ::linux::nft::apply(&router, &replacement::anew(table, body)).map_err(host(deed))
+}
+
+/// What a router was last recorded to hold.
+pub(super) fn recorded(config: &super::LinuxConfig, network: &NetworkId) -> Option<RouterConfig> {
+    let text = std::fs::read(config.network_file(network)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn record_routers(
@@ -109,7 +123,9 @@ pub(super) async fn rebalance(
 ) -> Result<(), FabricError> {
     let (config, routers) = (fabric.config.clone(), changed.clone());
     blocking(move || {
-        routers.iter().try_for_each(|(id, router)| rules(&config, id, BALANCING, &router.balancing))
+        routers.iter().try_for_each(|(id, router)| {
+            rules(&config, id, BALANCING, |held| &held.balancing, &router.balancing)
+        })
     })
     .await?;
     record_routers(fabric, &changed)

@@ -142,8 +142,7 @@ impl LinuxFabric {
             let Some(id) = name.to_str().and_then(|n| NetworkId::parse(n.strip_suffix(".json")?)) else {
                 continue;
             };
-            let stored: Option<RouterConfig> =
-                std::fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            let stored = execute::recorded(&self.config, &id);
             if let (true, Some(stored)) = (self.config.router(&id).exists(), stored) {
                 routers.insert(id, stored);
             }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::hops;
 use super::idle;
+use super::routing;
 use super::{ENDPOINT_MARK, comment, machine_mark};
 use crate::ids::MachineId;
 use crate::wanted::{Balancer, BalancerRule, Distribution, Machine, Network, Probe, Protocol, Wanted};
@@ -45,6 +46,7 @@ pub(super) fn in_order(balancer: &Balancer) -> Vec<&BalancerRule> {
 #[derive(Default)]
 struct Lines {
     idle: BTreeSet<u32>,
+    bypass: Vec<String>,
     steer: Vec<String>,
     translate: Vec<String>,
 }
@@ -55,7 +57,16 @@ pub(super) fn compile(wanted: &Wanted, network: &Network, health: &Health) -> St
     for endpoint in &network.endpoints {
         let (address, target) = (endpoint.address, endpoint.target);
         let name = comment(&endpoint.name);
-        lines.steer.push(format!("ip daddr {address} meta mark set {ENDPOINT_MARK:#x}"));
+        let past = routing::past(network, endpoint).join(", ");
+        let from = match past.is_empty() {
+            true => String::new(),
+            false => format!("iifname != {{ {past} }} "),
+        };
+        if !past.is_empty() {
+            // What an appliance passes on has the same addresses: it is a connection there, and here not yet.
+            lines.bypass.push(format!("iifname {{ {past} }} ip daddr {address} notrack"));
+        }
+        lines.steer.push(format!("{from}ip daddr {address} meta mark set {ENDPOINT_MARK:#x}"));
         lines
             .translate
             .push(format!("ip daddr {address} counter dnat to {target} comment \"endpoint {name}\""));
@@ -75,8 +86,15 @@ pub(super) fn compile(wanted: &Wanted, network: &Network, health: &Health) -> St
     ));
     lines.steer.extend(hops.entrances);
     let block = |lines: &[String]| lines.iter().map(|line| format!("\t\t{line}\n")).collect::<String>();
+    let bypass = match lines.bypass.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\tchain bypass {{\n\t\ttype filter hook prerouting priority -300; policy accept;\n{}\t}}\n",
+            block(&lines.bypass)
+        ),
+    };
     format!(
-        "{}{}\tchain steer {{
+        "{}{}{bypass}\tchain steer {{
 \t\ttype filter hook prerouting priority -150; policy accept;
 {}\t}}
 \tchain translate {{

@@ -20,7 +20,7 @@ pub enum Checkpoint {
     Network,
 }
 
-/// Packets that one rule has judged since the rules were last changed.
+/// Packets that one rule has judged since it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counter {
@@ -38,30 +38,34 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// Reads what `nft` lists as JSON. Rules of one name at one place count together.
+/// Reads what `nft` lists as JSON. Rules of one name and verdict at one place count together, in one object of the table.
 pub fn counters(wanted: &Wanted, network: &Network, listed: &[Value]) -> Vec<Counter> {
     let groups = rules::groups(wanted, network);
     let mut sums: BTreeMap<(String, String, bool), (u64, u64)> = BTreeMap::new();
     let mut order = Vec::new();
+    let objects: BTreeMap<(&str, &str), &Value> = listed
+        .iter()
+        .filter_map(|entry| entry.get("counter"))
+        .filter_map(|object| Some(((object.get("table")?.as_str()?, object.get("name")?.as_str()?), object)))
+        .collect();
     for rule in listed.iter().filter_map(|entry| entry.get("rule")) {
         let Some(comment) = rule.get("comment").and_then(Value::as_str) else { continue };
-        let chain = rule.get("chain").and_then(Value::as_str).unwrap_or_default();
+        let word = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
         let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let Some(counter) = expressions.iter().find_map(|e| e.get("counter")) else { continue };
+        let name = expressions.iter().find_map(|e| e.get("counter")?.as_str());
+        let Some(counter) = name.and_then(|name| objects.get(&(word("table"), name))) else { continue };
         let number = |name: &str| counter.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let dropped = expressions.iter().any(|e| e.get("drop").is_some());
-        let key = (chain.to_owned(), comment.to_owned(), dropped);
-        if !sums.contains_key(&key) {
-            order.push(key.clone());
+        let stops = expressions.iter().any(|e| e.get("drop").is_some() || e.get("reject").is_some());
+        let key = (word("chain").to_owned(), comment.to_owned(), stops);
+        if sums.insert(key.clone(), (number("packets"), number("bytes"))).is_none() {
+            order.push(key);
         }
-        let sum = sums.entry(key).or_default();
-        *sum = (sum.0 + number("packets"), sum.1 + number("bytes"));
     }
     order
         .into_iter()
         .map(|key| {
             let (packets, bytes) = sums.get(&key).copied().unwrap_or_default();
-            let (chain, rule, dropped) = key;
+            let (chain, rule, stops) = key;
             let group = groups.get(&chain);
             Counter {
                 checkpoint: group.map_or(Checkpoint::Network, |(_, checkpoint)| checkpoint.clone()),
@@ -70,7 +74,7 @@ pub fn counters(wanted: &Wanted, network: &Network, listed: &[Value]) -> Vec<Cou
                     false => Direction::Outbound,
                 }),
                 rule,
-                access: if dropped { Access::Deny } else { Access::Allow },
+                access: if stops { Access::Deny } else { Access::Allow },
                 packets,
                 bytes,
             }

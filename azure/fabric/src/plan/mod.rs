@@ -9,6 +9,7 @@ mod facts;
 mod flow;
 mod hops;
 mod idle;
+pub(crate) mod replacement;
 mod routing;
 mod rules;
 mod security;

@@ -11,7 +11,7 @@ use super::facts::{Fact, Hop, bridge_name, number};
 use super::hops;
 use super::security::elements;
 use crate::ids::NetworkId;
-use crate::wanted::{Network, NextHop, Subnet, Wanted};
+use crate::wanted::{Endpoint, Network, NextHop, Subnet, Wanted};
 
 /// Where a route comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum HopType {
     VnetPeering(NetworkId),
     /// To a private endpoint.
     InterfaceEndpoint,
+    /// To a service of the platform.
+    ServiceEndpoint,
     /// Out to the internet.
     Internet,
     /// To a machine that forwards.
@@ -65,9 +67,19 @@ const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 /// The routes of a subnet: the system's, then the user's.
 pub fn effective_routes(network: &Network, subnet: &Subnet) -> Vec<EffectiveRoute> {
     let mut routes: Vec<EffectiveRoute> = Vec::new();
+    let gives_way = |endpoint: &Endpoint, prefix: Ipv4Net| {
+        let within = network.prefixes.iter().any(|space| space.contains(&prefix));
+        endpoint.routed && within && prefix.contains(&endpoint.address)
+    };
+    let given_up = |prefix: Ipv4Net| {
+        let endpoints = network.endpoints.iter().filter(|e| prefix == e.address.into());
+        let routes = || subnet.routes.iter().map(|r| r.prefix.trunc());
+        endpoints.into_iter().any(|endpoint| routes().any(|prefix| gives_way(endpoint, prefix)))
+    };
     let mut system = |prefix: Ipv4Net, hop: HopType| {
-        let active = !subnet.routes.iter().any(|r| r.prefix.trunc() == prefix.trunc());
         let prefix = prefix.trunc();
+        let same = subnet.routes.iter().any(|r| r.prefix.trunc() == prefix);
+        let active = !same && !given_up(prefix);
         routes.push(EffectiveRoute { name: None, source: RouteSource::Default, prefix, hop, active });
     };
     network.prefixes.iter().for_each(|p| system(*p, HopType::VnetLocal));
@@ -79,6 +91,7 @@ pub fn effective_routes(network: &Network, subnet: &Subnet) -> Vec<EffectiveRout
     for endpoint in &network.endpoints {
         system(endpoint.address.into(), HopType::InterfaceEndpoint);
     }
+    subnet.services.iter().for_each(|p| system(*p, HopType::ServiceEndpoint));
     routes.extend(subnet.routes.iter().map(|route| EffectiveRoute {
         name: Some(route.name.clone()),
         source: RouteSource::User,
@@ -99,6 +112,15 @@ pub fn next_hop(network: &Network, subnet: &Subnet, destination: Ipv4Addr) -> Op
     let mut routes = effective_routes(network, subnet);
     routes.retain(|r| r.active && r.prefix.contains(&destination));
     routes.into_iter().max_by_key(|r| r.prefix.prefix_len())
+}
+
+/// The bridges of subnets whose users' routes lead past a private endpoint.
+pub(super) fn past(network: &Network, endpoint: &Endpoint) -> Vec<String> {
+    let past = |subnet: &&Subnet| {
+        next_hop(network, subnet, endpoint.address)
+            .is_some_and(|route| route.source == RouteSource::User && route.hop != HopType::VnetLocal)
+    };
+    network.subnets.iter().filter(past).map(|subnet| format!("\"{}\"", bridge_name(&subnet.name))).collect()
 }
 
 /// Reserved ranges that the network and its peers do not cover.

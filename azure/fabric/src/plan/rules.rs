@@ -36,11 +36,20 @@ struct Gates {
 }
 
 impl Gates {
-    /// The chain of a group at one kind of place; equal groups share one.
+    /// The chain of a group at one kind of place; equal groups share one. It is named after the first who is behind it,
+    /// so that what its rules have counted stays when some of them change.
     fn group(&mut self, place: &str, rules: &[SecurityRule], direction: Direction, user: &str) -> String {
         let lines = chain(rules, direction);
         let way = if direction == Direction::Inbound { "in" } else { "out" };
-        let name = format!("{place}_{way}_{:08x}", number(&lines.join("\n")));
+        let begin = format!("{place}_{way}_");
+        let same = self.groups.iter().find(|(name, (known, _))| name.starts_with(&begin) && *known == lines);
+        let mut name = match same {
+            Some((name, _)) => name.clone(),
+            None => format!("{begin}{:08x}", number(user)),
+        };
+        while self.groups.get(&name).is_some_and(|(known, _)| *known != lines) {
+            name = format!("{begin}{:08x}", number(&name));
+        }
         let checkpoint = || match place {
             "subnet" => Checkpoint::Subnets(Vec::new()),
             _ => Checkpoint::Interfaces(Vec::new()),

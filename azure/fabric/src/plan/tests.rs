@@ -22,6 +22,7 @@ fn network() -> Network {
             nat: Vec::new(),
             translation: Translation::default(),
             private: false,
+            services: Vec::new(),
         }],
         outbound: Some(Ipv4Addr::new(20, 2, 0, 4)),
         peerings: Vec::new(),

@@ -86,6 +86,10 @@ pub struct Subnet {
     /// Machines without a source address of their own do not reach the internet (`defaultOutboundAccess` false).
     #[serde(default)]
     pub private: bool,
+    /// Ranges of the services that it has an endpoint of (`serviceEndpoints`): its routes lead to them whatever the
+    /// user's say about larger ranges.
+    #[serde(default)]
+    pub services: Vec<Ipv4Net>,
 }
 
 impl Subnet {

@@ -71,4 +71,8 @@ pub struct Endpoint {
     /// The group of its subnet judges what is sent to it (`privateEndpointNetworkPolicies`).
     #[serde(default)]
     pub guarded: bool,
+    /// Routes of users may lead past it (the same policies): the endpoint's own route gives way to one for a part of the
+    /// network's space.
+    #[serde(default)]
+    pub routed: bool,
 }

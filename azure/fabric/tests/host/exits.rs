@@ -11,7 +11,7 @@ use crate::network::{TIMED_OUT, apply, counter, deny, dropped, machine, network,
 use crate::scenes::{Outcome, all_running, open, run, same, text};
 
 /// A service on the internet that tells who asks for each byte it gets.
-async fn mirror(fabric: &LinuxFabric, at: SocketAddrV4) -> Outcome {
+pub async fn mirror(fabric: &LinuxFabric, at: SocketAddrV4) -> Outcome {
     let listener = fabric.listen(Place::Internet, at).await.map_err(text)?;
     tokio::spawn(async move {
         while let Ok((mut stream, peer)) = listener.accept().await {
@@ -142,6 +142,7 @@ pub fn endpoint() -> Outcome {
             address: Ipv4Addr::new(10, 0, 1, 9),
             target: *service.ip(),
             guarded: false,
+            routed: false,
         }];
         apply(&fabric, &mut wish).await?;
         all_running(&fabric, &wish).await?;

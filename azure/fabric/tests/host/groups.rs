@@ -194,3 +194,98 @@ pub fn stateful() -> Outcome {
         Ok(())
     })
 }
+
+pub fn members() -> Outcome {
+    run("y", |scene| async move {
+        let (fabric, _tasks) = open(&scene).await?;
+        let (web, db, other) =
+            (machine("/v", "s", "10.0.0.4"), machine("/v", "s", "10.0.0.5"), machine("/v", "s", "10.0.0.6"));
+        let mut wish = Wanted {
+            networks: vec![network("/v", "10.0.0.0/16", vec![subnet("s", "10.0.0.0/24")])],
+            machines: vec![web.clone(), db.clone(), other.clone()],
+            ..Wanted::default()
+        };
+        // Groups reach the fabric as the addresses of who is in them.
+        let all = |machines: &[&Machine]| -> Vec<Peer> {
+            machines.iter().map(|machine| Peer::Prefix(machine.address.into())).collect()
+        };
+        let rules = |web: &[&Machine], db: &[&Machine]| {
+            let to_db = |name: &str, priority, access, sources| SecurityRule {
+                priority,
+                access,
+                sources,
+                destinations: all(db),
+                ..deny(name, Direction::Inbound, 7000)
+            };
+            vec![
+                to_db("web-to-db", 100, Access::Allow, all(web)),
+                to_db("nobody-to-db", 200, Access::Deny, vec![Peer::Any]),
+            ]
+        };
+        let at_s = Checkpoint::Subnets(vec!["s".into()]);
+        wish.networks[0].subnets[0].rules = rules(&[&web], &[&db]);
+        apply(&fabric, &mut wish).await?;
+        all_running(&fabric, &wish).await?;
+        same(&order(&fabric, &web, "ask 10.0.0.5:7000").await?, "at-10-0-0-5")?;
+        same(&counter(&fabric, "/v", "web-to-db").await?.packets.to_string(), "1")?;
+        same(&order(&fabric, &other, "ask 10.0.0.5:7000").await?, TIMED_OUT)?;
+        dropped(&fabric, "/v", "nobody-to-db", &at_s).await?;
+        same(&order(&fabric, &other, "ask 10.0.0.4:7000").await?, "at-10-0-0-4")?;
+        // One joins the source group, another the destination's.
+        wish.networks[0].subnets[0].rules = rules(&[&web, &other], &[&db]);
+        apply(&fabric, &mut wish).await?;
+        same(&order(&fabric, &other, "ask 10.0.0.5:7000").await?, "at-10-0-0-5")?;
+        wish.networks[0].subnets[0].rules = rules(&[&other], &[&db, &web]);
+        apply(&fabric, &mut wish).await?;
+        same(&order(&fabric, &db, "ask 10.0.0.4:7000").await?, TIMED_OUT)?;
+        same(&order(&fabric, &web, "ask 10.0.0.5:7000").await?, TIMED_OUT)?;
+        same(&order(&fabric, &other, "ask 10.0.0.4:7000").await?, "at-10-0-0-4")?;
+        // Nobody in the source group is nobody, not everybody.
+        wish.networks[0].subnets[0].rules = rules(&[], &[&db]);
+        apply(&fabric, &mut wish).await?;
+        same(&order(&fabric, &other, "ask 10.0.0.5:7000").await?, TIMED_OUT)
+    })
+}
+
+pub fn counts() -> Outcome {
+    run("z", |scene| async move {
+        let (fabric, _tasks) = open(&scene).await?;
+        let (a, b) = (machine("/v", "s", "10.0.0.4"), machine("/v", "s", "10.0.0.5"));
+        let mut wish = Wanted {
+            networks: vec![network("/v", "10.0.0.0/16", vec![subnet("s", "10.0.0.0/24")])],
+            machines: vec![a.clone(), b.clone()],
+            ..Wanted::default()
+        };
+        wish.machines[1].rules = vec![deny("no-orders", Direction::Inbound, 7000)];
+        apply(&fabric, &mut wish).await?;
+        all_running(&fabric, &wish).await?;
+        same(&order(&fabric, &a, "ask 10.0.0.5:7000").await?, TIMED_OUT)?;
+        let counted = async || Ok::<_, String>(counter(&fabric, "/v", "no-orders").await?.packets);
+        let first = counted().await?;
+        if first == 0 {
+            return Err("the rule counted nothing".into());
+        }
+        // Another rule in the same group, a route, another machine with the same group.
+        wish.machines[1].rules.push(SecurityRule { priority: 101, ..deny("other", Direction::Inbound, 9) });
+        apply(&fabric, &mut wish).await?;
+        same(&counted().await?.to_string(), &first.to_string())?;
+        let c = Machine { rules: wish.machines[1].rules.clone(), ..machine("/v", "s", "10.0.0.6") };
+        wish.machines.push(c.clone());
+        apply(&fabric, &mut wish).await?;
+        all_running(&fabric, &wish).await?;
+        same(&counted().await?.to_string(), &first.to_string())?;
+        same(&order(&fabric, &a, "ask 10.0.0.6:7000").await?, TIMED_OUT)?;
+        let both = counted().await?;
+        if both <= first {
+            return Err(format!("{first} packets before, {both} after another"));
+        }
+        // The rule goes and comes again: that is another one.
+        let rules = std::mem::take(&mut wish.machines[1].rules);
+        wish.machines[2].rules.clear();
+        apply(&fabric, &mut wish).await?;
+        same(&counted().await.is_err().to_string(), "true")?;
+        wish.machines[1].rules = rules;
+        apply(&fabric, &mut wish).await?;
+        same(&counted().await?.to_string(), "0")
+    })
+}

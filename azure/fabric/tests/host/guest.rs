@@ -1,6 +1,7 @@
 //! What runs in a test's machine: says that it is up, then obeys lines sent to port 7000.
 
 mod held;
+mod lookups;
 mod servers;
 mod tries;
 
@@ -103,6 +104,8 @@ fn obey(line: &str) -> std::io::Result<String> {
             ask(to.parse().map_err(std::io::Error::other)?, &head)
         }
         "name" => name(rest),
+        "lookup" => lookups::lookup(rest),
+        "names" => lookups::answer(rest),
         _ => Ok("what?".into()),
     }
 }

@@ -8,8 +8,10 @@ mod balancers;
 mod exits;
 mod groups;
 mod guest;
+mod named;
 mod network;
 mod scenes;
+mod services;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,12 @@ fn main() -> ExitCode {
         trial("ports_of_source_addresses_run_out", exits::ports),
         trial("the_group_of_a_subnet_judges_private_endpoints_when_told", exits::endpoint),
         trial("who_says_nothing_is_forgotten", exits::idle),
+        trial("a_tag_stops_one_service_and_an_endpoint_leads_past_a_route", services::tags),
+        trial("an_application_group_is_who_is_in_it", groups::members),
+        trial("what_a_rule_has_counted_outlives_other_changes", groups::counts),
+        trial("a_route_leads_past_a_private_endpoint_when_told", services::routed_endpoint),
+        trial("every_kind_of_record_is_answered_where_its_zone_is_linked", named::records),
+        trial("machines_ask_the_servers_of_their_network", named::servers),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -22,6 +22,7 @@ pub fn subnet(name: &str, prefix: &str) -> Subnet {
         nat: Vec::new(),
         translation: Translation::default(),
         private: false,
+        services: Vec::new(),
     }
 }
 
@@ -343,6 +344,7 @@ pub fn sources() -> Outcome {
             address: Ipv4Addr::new(10, 0, 1, 9),
             target: *service.ip(),
             guarded: false,
+            routed: false,
         }];
         apply(&fabric, &mut wish).await?;
         same(&order(&fabric, &a, &ask).await?, TIMED_OUT)?;
@@ -473,6 +475,7 @@ pub fn balancing() -> Outcome {
             address: "10.0.0.9".parse().unwrap(),
             target: alias,
             guarded: false,
+            routed: false,
         }];
         wish.networks.push(consumer);
         let far = machine("/c", "s", "10.0.0.4");

@@ -73,6 +73,7 @@ fn network() -> Network {
             nat: Vec::new(),
             translation: Translation::default(),
             private: false,
+            services: Vec::new(),
         }],
         outbound: Some(Ipv4Addr::new(20, 2, 0, 4)),
         peerings: Vec::new(),
@@ -206,10 +207,9 @@ pub fn reach_and_rules() -> Outcome {
         }];
         fabric.apply(wish.clone()).await.map_err(text)?;
         same(&order(&fabric, 1, "ask 10.224.0.5:7000").await?, "error: connection timed out")?;
-        let rules = fabric.rules(&NetworkId::of("/vnet")).map_err(text)?;
-        let rule = rules.lines().find(|l| l.contains("no-seven-thousand")).unwrap_or_default();
-        if rule.contains("counter packets 0 ") || rule.is_empty() {
-            return Err(format!("the rule did not count: {rules}"));
+        let counters = fabric.counters(&NetworkId::of("/vnet")).await.map_err(text)?;
+        if !counters.iter().any(|c| c.rule == "no-seven-thousand" && c.packets > 0) {
+            return Err(format!("the rule did not count: {counters:?}"));
         }
         same(&order(&fabric, 2, "ask 10.224.0.4:7000").await?, "node-1")
     })

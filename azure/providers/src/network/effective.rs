@@ -148,6 +148,7 @@ pub fn hop_words(hop: &HopType) -> (&'static str, Option<String>) {
         HopType::VnetLocal => ("VnetLocal", None),
         HopType::VnetPeering(_) => ("VNetPeering", None),
         HopType::InterfaceEndpoint => ("InterfaceEndpoint", None),
+        HopType::ServiceEndpoint => ("VirtualNetworkServiceEndpoint", None),
         HopType::Internet => ("Internet", None),
         HopType::VirtualAppliance(address) => ("VirtualAppliance", Some(address.to_string())),
         HopType::None => ("None", None),

@@ -303,6 +303,9 @@ impl ResourceType for LoadBalancers {
                 ));
             }
         }
+        for interface in uses::all(&ctx.resources, super::interfaces::TYPE) {
+            ctx.resources.modify(&interface.id, |interface| leave(interface, &existing.id)).await?;
+        }
         Ok(Deleted::Done)
     }
 
@@ -329,6 +332,30 @@ impl ResourceType for LoadBalancers {
     fn present(&self, ctx: &Ctx, resource: &Resource) -> Value {
         load_balancer_view::shown(ctx, resource)
     }
+}
+
+/// Takes an interface out of the pools and rules of a balancer that goes; whether it was in one.
+fn leave(interface: &mut Resource, balancer: &ResourceId) -> bool {
+    let configurations = interface.properties.get_mut("ipConfigurations").and_then(Value::as_array_mut);
+    let mut left = false;
+    for properties in configurations.into_iter().flatten().filter_map(|c| c.get_mut("properties")) {
+        for member in ["loadBalancerBackendAddressPools", "loadBalancerInboundNatRules"] {
+            let Some(parts) = properties.get_mut(member).and_then(Value::as_array_mut) else { continue };
+            let before = parts.len();
+            parts.retain(|part| {
+                let part = super::reference(part, "/id").ok().flatten();
+                !part.is_some_and(|part| part.is_within(balancer))
+            });
+            if parts.len() == before {
+                continue;
+            }
+            left = true;
+            if parts.is_empty() {
+                remove(properties, &[member]);
+            }
+        }
+    }
+    left
 }
 
 /// A pool that a scale set uses cannot be taken away.

@@ -17,6 +17,7 @@ mod load_balancer_view;
 pub mod load_balancers;
 pub mod nat_gateways;
 pub mod peerings;
+pub mod platform;
 mod private_addresses;
 pub mod private_dns;
 pub mod private_link;

@@ -1,46 +1,21 @@
 //! Service tags: what their names stand for in this cloud.
 //!
-//! The platform's services share one range, API servers have another and customers' addresses a third, so a tag of
-//! one service stands for the whole platform range: finer than that nobody can tell two services apart here.
-
-use std::net::Ipv4Addr;
+//! Each service of the platform has a range of its own ([`platform`](super::platform)); `AzureCloud` is all of them, API
+//! servers and customers' addresses.
 
 use fabric::Peer;
+use fabric::plan::{METADATA, WIRE_SERVER};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+use super::platform::{API_SERVERS, PLATFORM, SERVICES};
 use super::{public_ip_prefixes, public_ips};
 
-/// Where Azure Resource Manager, Entra, registries, vaults and storage answer.
-pub const PLATFORM: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(20, 0, 0, 0), 16);
-/// Where API servers of clusters answer.
-pub const API_SERVERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(20, 1, 0, 0), 16);
+/// Tags of what every network has at an address of its own.
+const LOCAL: [(&str, std::net::Ipv4Addr); 2] =
+    [("AzurePlatformDNS", WIRE_SERVER), ("AzurePlatformIMDS", METADATA)];
 
-/// Services of the platform range. Each is also known with a region behind it (`Storage.EastUS`).
-const PLATFORM_TAGS: [&str; 21] = [
-    "ActionGroup",
-    "ApiManagement",
-    "AppConfiguration",
-    "AppService",
-    "AzureActiveDirectory",
-    "AzureBackup",
-    "AzureContainerRegistry",
-    "AzureCosmosDB",
-    "AzureDevOps",
-    "AzureFrontDoor",
-    "AzureKeyVault",
-    "AzureMonitor",
-    "AzurePlatformDNS",
-    "AzureResourceManager",
-    "EventHub",
-    "GatewayManager",
-    "GuestAndHybridManagement",
-    "MicrosoftContainerRegistry",
-    "ServiceBus",
-    "Sql",
-    "Storage",
-];
-
+/// The tag without its region (`Storage.EastUS`) or part (`AzureFrontDoor.Backend`).
 fn base(tag: &str) -> &str {
     match tag.split_once('.') {
         Some((base, region)) if arm::locations::exists(&arm::locations::normal(region)) => base,
@@ -55,7 +30,10 @@ pub fn prefixes(tag: &str) -> Option<Vec<Ipv4Net>> {
     if base.eq_ignore_ascii_case("AzureCloud") {
         return Some(vec![PLATFORM, API_SERVERS, public_ips::RANGE, public_ip_prefixes::RANGE]);
     }
-    PLATFORM_TAGS.iter().any(|known| known.eq_ignore_ascii_case(base)).then(|| vec![PLATFORM])
+    if let Some((_, address)) = LOCAL.iter().find(|(known, _)| known.eq_ignore_ascii_case(tag)) {
+        return Some(vec![(*address).into()]);
+    }
+    SERVICES.iter().find(|known| known.tag.eq_ignore_ascii_case(base)).map(|service| vec![service.prefix])
 }
 
 /// The peers a tag stands for.
@@ -70,7 +48,8 @@ pub fn peers(tag: &str) -> Option<Vec<Peer>> {
 
 /// The answer of `az network list-service-tags`.
 pub fn listing(subscription: &str, location: &str) -> Value {
-    let mut tags: Vec<&str> = PLATFORM_TAGS.to_vec();
+    let mut tags: Vec<&str> = SERVICES.iter().map(|service| service.tag).collect();
+    tags.extend(LOCAL.iter().map(|(tag, _)| *tag));
     tags.push("AzureCloud");
     tags.sort_unstable();
     let value = |tag: &str| {
@@ -87,4 +66,31 @@ pub fn listing(subscription: &str, location: &str) -> Value {
         "name": location, "type": "Microsoft.Network/serviceTags", "changeNumber": "1", "cloud": "Public",
         "values": tags.into_iter().map(value).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_stands_for_its_service_and_no_other() {
+        for (tag, expected) in [
+            ("AzureKeyVault", Some("20.0.3.0/24")),
+            ("azurekeyvault.EastUS", Some("20.0.3.0/24")),
+            ("AzureContainerRegistry", Some("20.0.2.0/24")),
+            ("AzureFrontDoor.Backend", Some("20.0.14.0/24")),
+            ("AzurePlatformDNS", Some("168.63.129.16/32")),
+            ("AzureCloud.eastus", Some("20.0.0.0/16 20.1.0.0/16 20.2.0.0/16 20.3.0.0/16")),
+            ("AzureKeyVault.Atlantis", None),
+            ("Nothing", None),
+        ] {
+            let seen =
+                prefixes(tag).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+            assert_eq!(seen.as_deref(), expected, "{tag}");
+        }
+        let listed = listing("s", "eastus");
+        let names: Vec<_> =
+            listed["values"].as_array().unwrap().iter().filter_map(|v| v["name"].as_str()).collect();
+        assert!(names.is_sorted() && names.contains(&"AzureKeyVault") && names.contains(&"AzureCloud"));
+    }
 }

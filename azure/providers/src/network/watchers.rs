@@ -24,6 +24,17 @@ fn asked<T: std::str::FromStr>(body: &Value, member: &str) -> Result<T, ArmError
     written.parse().map_err(|_| invalid(member, written))
 }
 
+/// A port that clients take, where a request says that any may be it (RFC 6335: dynamic ports).
+const ANY_PORT: u16 = 49_152;
+
+/// A port; `*` only at the side that opens the connection.
+fn port(body: &Value, member: &str, opens: bool) -> Result<u16, ArmError> {
+    match text(body, &format!("/{member}")) {
+        Some("*") if opens => Ok(ANY_PORT),
+        _ => asked(body, member),
+    }
+}
+
 /// The machine that a request is about.
 fn target<'a>(wish: &'a Wanted, body: &Value) -> Result<&'a Machine, ArmError> {
     let id = ResourceId::parse(text(body, "/targetResourceId").unwrap_or_default())?;
@@ -54,8 +65,8 @@ fn ip_flow(wish: &Wanted, body: &Value) -> Result<Value, ArmError> {
     let flow = Flow {
         direction,
         protocol,
-        local: (local, asked(body, "localPort")?),
-        remote: (asked(body, "remoteIPAddress")?, asked(body, "remotePort")?),
+        local: (local, port(body, "localPort", direction == Direction::Outbound)?),
+        remote: (asked(body, "remoteIPAddress")?, port(body, "remotePort", direction == Direction::Inbound)?),
     };
     let verdict = verify(wish, machine, &flow);
     let rule = verdict.rule.as_ref().map(effective::rule_name).unwrap_or_default();

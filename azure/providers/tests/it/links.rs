@@ -86,6 +86,26 @@ async fn peerings_that_contradict_are_refused() {
         let refused = world.put(&at(from, "x"), peering(&id(VNET, to))).await.unwrap_err();
         assert_eq!(refused.code, code, "{from} to {to}: {}", refused.message);
     }
+    // There are no gateways: one side may offer its own for the day there is one, nobody can use it.
+    let (there, back) = (at("b", "a"), at("a", "b"));
+    let with = |to: &str, member: &str| {
+        let mut body = peering(&id(VNET, to));
+        body["properties"][member] = json!(true);
+        body
+    };
+    let offered = world.put(&back, with("b", "allowGatewayTransit")).await.unwrap();
+    assert_eq!(offered["properties"]["allowGatewayTransit"], true);
+    let refused = world.put(&there, with("a", "useRemoteGateways")).await.unwrap_err();
+    assert_eq!(refused.code, "RemoteVnetHasNoGateways");
+    assert!(
+        refused.message.contains(&format!("remote virtual network {}", id(VNET, "a"))),
+        "{}",
+        refused.message
+    );
+    assert!(world.owner().get(&there, crate::world::API).await.is_err(), "a refused peering is not there");
+    let gateway = id("Microsoft.Network/virtualNetworkGateways", "g");
+    let refused = world.put(&gateway, json!({ "location": "eastus", "properties": {} })).await.unwrap_err();
+    assert_eq!(refused.code, "NotImplemented", "{}", refused.message);
 }
 
 #[tokio::test]
@@ -225,6 +245,20 @@ async fn an_endpoint_leads_to_a_private_link_service() {
 
     let wish = wanted(world.front.resources(), &[]);
     let way = &wish.networks[0].endpoints[0];
+    assert!(!way.guarded && !way.routed);
+    for (policies, expected) in [
+        ("RouteTableEnabled", (false, true)),
+        ("NetworkSecurityGroupEnabled", (true, false)),
+        ("Enabled", (true, true)),
+        ("Disabled", (false, false)),
+    ] {
+        let mut shown = world.get(&subnet).await;
+        shown["properties"]["privateEndpointNetworkPolicies"] = json!(policies);
+        world.put(&subnet, shown).await.unwrap();
+        let wish = wanted(world.front.resources(), &[]);
+        let way = &wish.networks[0].endpoints[0];
+        assert_eq!((way.guarded, way.routed), expected, "{policies}");
+    }
     let link = wish.balancers.iter().find(|b| b.source.is_some()).unwrap();
     assert_eq!(way.target, link.frontend);
     assert_eq!(link.rules[0].backends, [wish.machines[0].id.clone()]);

@@ -277,3 +277,33 @@ async fn inbound_nat_probes_and_ports_reach_the_fabric() {
     world.delete(&format!("{set}/virtualMachines/0")).await.unwrap();
     assert_eq!(ports(), "2201>0 2202>1 50001>0 50000>1");
 }
+
+#[tokio::test]
+async fn a_balancer_that_goes_leaves_no_interface_behind_in_its_pools() {
+    let world = World::new().await;
+    let (vnet, nic) = (id(VNET, "v"), id("Microsoft.Network/networkInterfaces", "nic"));
+    world.put(&vnet, network("10.1.0.0/16", json!({}))).await.unwrap();
+    let pool = |lb: &str| json!({ "id": format!("{}/backendAddressPools/p", id(LB, lb)) });
+    for lb in ["goes", "stays"] {
+        let body =
+            json!({ "location": "eastus", "properties": { "backendAddressPools": [{ "name": "p" }] } });
+        world.put(&id(LB, lb), body).await.unwrap();
+    }
+    let interface = |pools: Value| {
+        json!({ "location": "eastus", "properties": { "ipConfigurations": [{ "name": "ipconfig1", "properties": {
+            "subnet": { "id": format!("{vnet}/subnets/s") }, "loadBalancerBackendAddressPools": pools,
+        } }] } })
+    };
+    let before = world.put(&nic, interface(json!([pool("goes"), pool("stays")]))).await.unwrap();
+    world.delete(&id(LB, "goes")).await.unwrap();
+    let after = world.get(&nic).await;
+    let named = "/properties/ipConfigurations/0/properties/loadBalancerBackendAddressPools";
+    assert_eq!(after.pointer(named).unwrap(), &json!([pool("stays")]));
+    assert_ne!(after["etag"], before["etag"]);
+    // What the client reads it may write again.
+    world.put(&nic, after.clone()).await.unwrap();
+    world.delete(&id(LB, "stays")).await.unwrap();
+    let after = world.get(&nic).await;
+    assert_eq!(after.pointer(named), None);
+    world.put(&nic, after).await.unwrap();
+}

@@ -116,6 +116,64 @@ async fn effective_answers_come_from_the_wish() {
 }
 
 #[tokio::test]
+async fn a_tag_is_of_one_service_and_a_subnet_s_endpoint_leads_to_it() {
+    use providers::network::platform::{CONTAINER_REGISTRY, KEY_VAULT};
+    let (world, machine) = placed().await;
+    let (watcher, group) = (id(WATCHER, "w"), id(NSG, "g"));
+    world.put(&watcher, plain()).await.unwrap();
+    let no_vaults = json!({ "properties": {
+        "priority": 200, "direction": "Outbound", "access": "Deny", "protocol": "*", "sourceAddressPrefix": "*",
+        "sourcePortRange": "*", "destinationAddressPrefix": "AzureKeyVault.EastUS", "destinationPortRange": "*",
+    }});
+    world.put(&format!("{group}/securityRules/no-vaults"), no_vaults).await.unwrap();
+    let judged = async |remote: std::net::Ipv4Addr| {
+        let flow = json!({
+            "targetResourceId": machine, "direction": "Outbound", "protocol": "TCP", "localIPAddress": "10.1.0.4",
+            "localPort": "*", "remoteIPAddress": remote, "remotePort": "443",
+        });
+        world.post(&format!("{watcher}/ipFlowVerify"), flow).await.unwrap()["ruleName"].clone()
+    };
+    assert_eq!(judged(KEY_VAULT.address()).await, "securityRules/no-vaults");
+    assert_eq!(judged(CONTAINER_REGISTRY.address()).await, "defaultSecurityRules/AllowInternetOutBound");
+    let open = json!({
+        "targetResourceId": machine, "direction": "Outbound", "protocol": "TCP", "localIPAddress": "10.1.0.4",
+        "localPort": "1", "remoteIPAddress": "8.8.8.8", "remotePort": "*",
+    });
+    let refused = world.post(&format!("{watcher}/ipFlowVerify"), open).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidRequestFormat", "only the side that opens may take any port");
+
+    let hop = async |to: std::net::Ipv4Addr| {
+        let asked =
+            json!({ "targetResourceId": machine, "sourceIPAddress": "10.1.0.4", "destinationIPAddress": to });
+        world.post(&format!("{watcher}/nextHop"), asked).await.unwrap()["nextHopType"].clone()
+    };
+    assert_eq!(hop(KEY_VAULT.address()).await, "VirtualAppliance");
+    let subnet = format!("{}/subnets/s", id(VNET, "v"));
+    let mut shown = world.get(&subnet).await;
+    shown["properties"]["serviceEndpoints"] = json!([{ "service": "Microsoft.KeyVault" }]);
+    world.put(&subnet, shown).await.unwrap();
+    assert_eq!(hop(KEY_VAULT.address()).await, "VirtualNetworkServiceEndpoint");
+    assert_eq!(hop(CONTAINER_REGISTRY.address()).await, "VirtualAppliance");
+
+    // A second machine of the set is in the application group too.
+    let members = async || {
+        let interface = format!("{machine}/networkInterfaces/nic/effectiveNetworkSecurityGroups");
+        let groups = world.post(&interface, Value::Null).await.unwrap();
+        groups["value"][0]["effectiveSecurityRules"][0]["destinationAddressPrefixes"].clone()
+    };
+    assert_eq!(members().await, json!(["10.1.0.4/32"]));
+    let mut set = world.get(&id(SET, "vmss")).await;
+    set["sku"]["capacity"] = json!(2);
+    world.put(&id(SET, "vmss"), set).await.unwrap();
+    assert_eq!(members().await, json!(["10.1.0.4/32", "10.1.0.5/32"]));
+    world.delete(&machine).await.unwrap();
+    let second = format!("{}/virtualMachines/1/networkInterfaces/nic", id(SET, "vmss"));
+    let groups = world.post(&format!("{second}/effectiveNetworkSecurityGroups"), Value::Null).await.unwrap();
+    let first = &groups["value"][0]["effectiveSecurityRules"][0];
+    assert_eq!(first["destinationAddressPrefixes"], json!(["10.1.0.5/32"]));
+}
+
+#[tokio::test]
 async fn interfaces_hold_addresses_until_the_subnet_is_full() {
     let world = World::new().await;
     let vnet = id(VNET, "v");

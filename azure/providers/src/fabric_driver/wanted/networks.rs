@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::{World, names, public_address};
 use crate::json::{flag, list, number, text};
-use crate::network::{peerings, private_link, public_ip_prefixes, reference, uses, virtual_networks};
+use crate::network::{
+    peerings, platform, private_link, public_ip_prefixes, reference, uses, virtual_networks,
+};
 
 pub(super) fn network(world: &World<'_>, network: &Resource) -> Network {
     let resources = world.resources;
@@ -45,6 +47,10 @@ fn subnet(world: &World<'_>, subnet: &Resource) -> Option<Subnet> {
         nat: gateway.as_deref().map(|gateway| nat(world.resources, gateway)).unwrap_or_default(),
         translation: gateway.as_deref().map(translation).unwrap_or_default(),
         private: subnet.properties.get("defaultOutboundAccess").and_then(Value::as_bool) == Some(false),
+        services: list(&subnet.properties, "/serviceEndpoints")
+            .iter()
+            .filter_map(|endpoint| platform::of_endpoint(text(endpoint, "/service")?))
+            .collect(),
     })
 }
 
@@ -129,11 +135,17 @@ fn endpoints(world: &World<'_>, network: &ResourceId) -> Vec<Endpoint> {
         let address = private_link::address(resources, endpoint)?;
         let subnet = reference(&endpoint.properties, "/subnet/id").ok().flatten();
         let subnet = subnet.and_then(|id| resources.get(&id));
-        let guarded = subnet.is_some_and(|subnet| {
-            let policies = text(&subnet.properties, "/privateEndpointNetworkPolicies").unwrap_or_default();
-            ["Enabled", "NetworkSecurityGroupEnabled"].iter().any(|word| word.eq_ignore_ascii_case(policies))
-        });
-        Some(Endpoint { name: endpoint.name.clone(), address, target, guarded })
+        let policies = subnet.as_deref().and_then(|s| text(&s.properties, "/privateEndpointNetworkPolicies"));
+        let policy = |one: &str| {
+            policies.is_some_and(|set| ["Enabled", one].iter().any(|word| word.eq_ignore_ascii_case(set)))
+        };
+        Some(Endpoint {
+            name: endpoint.name.clone(),
+            address,
+            target,
+            guarded: policy("NetworkSecurityGroupEnabled"),
+            routed: policy("RouteTableEnabled"),
+        })
     })
     .collect()
 }
