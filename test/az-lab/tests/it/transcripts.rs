@@ -43,6 +43,7 @@ transcripts! {
     storage_accounts,
     vaults,
     virtual_networks,
+    watchers,
     what_is_watched,
 }
 
