@@ -14,7 +14,7 @@ use crate::json::{number, remove, set, text};
 use crate::saga::nodes;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, POOLS, PRIVATE, PoolPrivate};
-use crate::{abort, clusters, machines, names, pool, settled, versions};
+use crate::{abort, clusters, machines, names, pool, settled, snapshots, versions};
 
 /// `Microsoft.ContainerService/managedClusters/agentPools`.
 pub struct AgentPools(pub(crate) Arc<Shared>);
@@ -96,7 +96,7 @@ impl AgentPools {
         let version = text(&cluster.properties, "/currentKubernetesVersion").unwrap_or(versions::DEFAULT);
         let around = cluster_shape::surroundings(cluster, &self.0.settings, version);
         let name = request.id.name();
-        let wish = request.properties();
+        let wish = &snapshots::applied(ctx, request)?;
         let mut properties = pool::shape(name, wish, request.existing.map(|pool| &pool.properties), around)?;
         remove(&mut properties, &[PRIVATE]);
         let stored = state::pools(&ctx.resources, &cluster.id);

@@ -27,6 +27,7 @@ pub mod fault;
 pub mod journal;
 pub mod lanes;
 mod machines;
+mod maintenance;
 pub mod names;
 pub mod network_profile;
 pub mod pool;
@@ -35,6 +36,7 @@ pub mod service;
 pub mod settings;
 mod settled;
 pub mod sizes;
+mod snapshots;
 pub mod state;
 pub mod versions;
 
@@ -72,6 +74,8 @@ impl ContainerService {
         Provider::new("Microsoft.ContainerService")
             .with(clusters::ManagedClusters(self.0.clone()))
             .with(agent_pools::AgentPools(self.0.clone()))
+            .with(maintenance::MaintenanceConfigurations)
+            .with(snapshots::Snapshots)
             .with_calls(calls::Calls)
     }
 

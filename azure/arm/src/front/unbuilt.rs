@@ -23,7 +23,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ),
     (
         "Microsoft.ContainerService",
-        &["containerServices", "fleets", "managedclustersnapshots", "openShiftManagedClusters", "snapshots"],
+        &["containerServices", "fleets", "managedclustersnapshots", "openShiftManagedClusters"],
     ),
     ("Microsoft.KeyVault", &["managedHSMs"]),
     ("Microsoft.ManagedIdentity", &["identities"]),

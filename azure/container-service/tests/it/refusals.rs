@@ -166,3 +166,24 @@ async fn what_is_not_built_says_so_by_its_name() {
     let error = owner.put(format!("{c1}/agentPools/x").as_str(), AKS, manual).await.unwrap_err();
     assert_eq!(error.code, "NotImplemented", "{error}");
 }
+
+#[tokio::test]
+async fn times_of_maintenance_are_kept_and_bad_ones_refused() {
+    let world = World::new().await;
+    world.create("c1", az_body("c1", 1)).await.unwrap();
+    let of = |name: &str| format!("{}/maintenanceConfigurations/{name}", cluster("c1"));
+    let week = |day: &str| json!({ "properties": { "timeInWeek": [{ "day": day, "hourSlots": [1] }] } });
+    for (name, day) in [("other", "Monday"), ("default", "Someday")] {
+        let error = world.owner().put(of(name).as_str(), AKS, week(day)).await.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code.as_str()), (400, "InvalidParameter"), "{error}");
+    }
+    world.owner().put(of("default").as_str(), AKS, week("Monday")).await.unwrap();
+    world.owner().put(of("default").as_str(), AKS, week("Tuesday")).await.unwrap();
+    let listed = world.owner().list(of("").trim_end_matches('/').to_owned(), AKS).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["properties"]["timeInWeek"][0]["day"], "Tuesday");
+    world.owner().delete(of("default").as_str(), AKS).await.unwrap().done().await.unwrap();
+    assert!(world.owner().get(of("default"), AKS).await.unwrap_err().is_not_found());
+    world.delete("c1").await.unwrap();
+    world.assert_clean().await;
+}

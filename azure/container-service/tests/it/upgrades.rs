@@ -152,3 +152,29 @@ async fn an_operation_that_waits_is_aborted_and_its_write_can_be_repeated() {
     assert_eq!(state().await, "Succeeded");
     assert_eq!(nodes(&world).len(), 1);
 }
+
+#[tokio::test]
+async fn a_pool_is_made_from_a_snapshot_of_another() {
+    let world = World::new().await;
+    let mut body = az_body("c1", 1);
+    body["properties"]["kubernetesVersion"] = json!("1.34");
+    let shown = world.create("c1", body).await.unwrap();
+    let snapshot = cluster("c1").replace("managedClusters/c1", "snapshots/s1");
+    let of = |source: String| json!({ "location": "eastus", "properties": { "creationData": { "sourceResourceId": source } } });
+    for (source, code) in [(cluster("c1"), "InvalidParameter"), (pool("none"), "ResourceNotFound")] {
+        let error = world.owner().put(snapshot.as_str(), AKS, of(source)).await.unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+    }
+    world.owner().put(snapshot.as_str(), AKS, of(pool("nodepool1"))).await.unwrap();
+    let found = world.owner().get(snapshot.as_str(), AKS).await.unwrap();
+    assert_eq!(found["properties"]["kubernetesVersion"], "1.34.9");
+    assert_eq!(found["properties"]["snapshotType"], "NodePool");
+    // The cluster goes on; a pool from the snapshot is of the version of then.
+    let mut body = shown;
+    body["properties"]["kubernetesVersion"] = json!("1.35");
+    world.create("c1", body).await.unwrap();
+    let wish = json!({ "properties": { "count": 1, "mode": "User", "orchestratorVersion": "",
+        "creationData": { "sourceResourceId": snapshot } } });
+    let made = world.owner().put(pool("two"), AKS, wish).await.unwrap().done().await.unwrap();
+    assert_eq!(made["properties"]["currentOrchestratorVersion"], "1.34.9");
+}
