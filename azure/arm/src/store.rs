@@ -52,14 +52,12 @@ fn failed<E: Into<redb::Error>>(deed: &'static str) -> impl FnOnce(E) -> StoreEr
     move |source| StoreError::Database { deed, source: Box::new(source.into()) }
 }
 
-/// Makes the file before redb does, or closes one that an older version left open: resources hold secrets
-/// (custom data with bootstrap tokens), so nobody but the owner may ever open it.
+/// Closes a file that an older version left open: resources hold secrets (custom data with bootstrap tokens), so nobody
+/// but the owner may ever open it.
 fn owner_only(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
     let failed = |source| kit::files::FileError { deed: "protect", path: path.to_owned(), source };
-    let file =
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(())
 }
 
@@ -75,17 +73,16 @@ pub(crate) enum Change {
 
 impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(dir) = path.parent() {
-            kit::files::make_dir(dir)?;
-        }
-        owner_only(path)?;
-        let database =
-            redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed("open"))?;
-        let txn = database.begin_write().map_err(failed("open"))?;
-        txn.open_table(RESOURCES).map_err(failed("open"))?;
-        txn.open_table(ENTRIES).map_err(failed("open"))?;
-        txn.commit().map_err(failed("open"))?;
-        Ok(Self(Arc::new(database)))
+        kit::files::open_whole(path, |path| {
+            owner_only(path)?;
+            let database =
+                redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed("open"))?;
+            let txn = database.begin_write().map_err(failed("open"))?;
+            txn.open_table(RESOURCES).map_err(failed("open"))?;
+            txn.open_table(ENTRIES).map_err(failed("open"))?;
+            txn.commit().map_err(failed("open"))?;
+            Ok(Self(Arc::new(database)))
+        })
     }
 
     fn write_now(&self, changes: &[Change]) -> Result<(), StoreError> {

@@ -156,15 +156,16 @@ impl State {
 
 impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, EntraError> {
-        if let Some(dir) = path.parent() {
-            kit::files::make_dir(dir)?;
-        }
-        let database = redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
-        // Keys and hashes live here.
-        kit_owner_only(path)?;
-        let txn = database.begin_write().map_err(failed)?;
-        txn.open_table(OBJECTS).map_err(failed)?;
-        txn.commit().map_err(failed)?;
+        let database = kit::files::open_whole(path, |path| {
+            // Keys and hashes live here.
+            owner_only(path)?;
+            let database =
+                redb::Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
+            let txn = database.begin_write().map_err(failed)?;
+            txn.open_table(OBJECTS).map_err(failed)?;
+            txn.commit().map_err(failed)?;
+            Ok::<_, EntraError>(database)
+        })?;
         let mut state = State::default();
         {
             let txn = database.begin_read().map_err(failed)?;
@@ -223,7 +224,7 @@ fn write(database: &redb::Database, changes: &[Change]) -> Result<(), EntraError
     txn.commit().map_err(failed)
 }
 
-fn kit_owner_only(path: &Path) -> Result<(), EntraError> {
+fn owner_only(path: &Path) -> Result<(), EntraError> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|source| {
         EntraError::Files(kit::files::FileError { deed: "protect", path: path.to_owned(), source })

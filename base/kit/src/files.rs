@@ -79,6 +79,42 @@ pub fn write_atomic(path: &Path, content: &[u8], readers: Readers) -> Result<(),
     written.map_err(failed("write", path))
 }
 
+/// Opens what is at `path`; where nothing is, `open` makes it under a name beside it, which becomes `path` when it is whole.
+///
+/// For files of many writes, like a database: a crash while it is made leaves nothing at `path`. What is made is for its
+/// owner only. `open` may keep the file open: it stays the same.
+///
+/// # Errors
+/// Those of `open`, and what keeps the file from its name; then nothing is left.
+pub fn open_whole<T, E: From<FileError>>(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    if path.exists() {
+        return open(path);
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_dir(dir)?;
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let unfinished = dir.join(format!(".{name}.unfinished"));
+    remove(&unfinished)?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .map_err(failed("create", path))?;
+    let made = open(&unfinished).and_then(|made| {
+        fs::rename(&unfinished, path).map_err(failed("create", path))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("create", path))?;
+        Ok(made)
+    });
+    if made.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    made
+}
+
 /// Removes a file; one that is not there is fine.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
@@ -101,6 +137,28 @@ mod tests {
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_cut_short_while_it_is_made_is_not_there() {
+        let dir = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
+        let path = dir.join("all.db");
+        // As a crash leaves it.
+        make_dir(&dir).unwrap();
+        fs::write(dir.join(".all.db.unfinished"), b"half").unwrap();
+        let fail = |_: &Path| Err::<(), _>(failed("make", &path)(io::Error::other("no")));
+        open_whole(&path, fail).unwrap_err();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        let write = |at: &Path| fs::write(at, b"whole").map_err(failed("write", at));
+        open_whole(&path, write).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            (read(&path).unwrap().as_slice(), fs::read_dir(&dir).unwrap().count()),
+            (&b"whole"[..], 1)
+        );
+        // What is there is opened where it is.
+        open_whole(&path, |at| if at == path { Ok(()) } else { fail(at) }).unwrap();
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -268,6 +268,12 @@ pub enum StoreError {
     },
 }
 
+impl From<kit::files::FileError> for StoreError {
+    fn from(error: kit::files::FileError) -> Self {
+        Self::Engine { doing: error.deed, source: Arc::new(error.source) }
+    }
+}
+
 impl StoreError {
     pub(crate) fn engine<E>(doing: &'static str) -> impl FnOnce(E) -> Self
     where

@@ -3,7 +3,7 @@
 //! One write transaction per group commit, so the file always holds a whole prefix of the history.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(super) fn size_of(kv: &KeyValue) -> u64 {
     (kv.key.len() + HEADER_BYTES + kv.value.len()) as u64
 }
 
-/// Opens or makes the file, which only its owner can read, for it holds secrets.
+/// Opens or makes the file, which only its owner can read, for it holds secrets. A file whose making was cut short is not there.
 pub(super) fn open(path: &Path) -> Result<(Disk, Loaded), StoreError> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::DirBuilder::new()
@@ -63,15 +63,14 @@ pub(super) fn open(path: &Path) -> Result<(Disk, Loaded), StoreError> {
             .create(parent)
             .map_err(StoreError::engine("make the folder of"))?;
     }
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(StoreError::engine("open"))?;
-    open_on(FileBackend::new(file).map_err(StoreError::engine("open"))?)
+    kit::files::open_whole(path, |path| {
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(StoreError::engine("open"))?;
+        open_on(FileBackend::new(file).map_err(StoreError::engine("open"))?)
+    })
 }
 
 /// Opens what `storage` holds, or makes a new store in it.
