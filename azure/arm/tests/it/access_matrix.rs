@@ -97,7 +97,7 @@ const CONTROL: &[(&str, &str)] = &[
     ("Log Analytics Reader", "aglnrxy"),
     ("Log Analytics Contributor", "aglnrsuvxy"),
     ("Tag Contributor", "ntvxy"),
-    ("Locks Contributor", "ovxy"),
+    ("Locks Contributor", "o"),
     ("Management Group Contributor", "n"),
     ("Management Group Reader", "n"),
     ("Container Registry Repository Reader", ""),
