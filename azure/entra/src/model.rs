@@ -222,6 +222,9 @@ pub struct Refresh {
     /// When the person signed in, seconds since 1970.
     #[serde(default)]
     pub signed_in: i64,
+    /// Whether the client proved nothing when it was issued, and has nothing to prove to use it.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// A signing key.

@@ -51,7 +51,7 @@ fn form(title: &str, error: Option<&str>, hidden: &BTreeMap<String, String>, cod
 }
 
 /// Where a code may be sent: the user's own machine, or an address the application registered.
-fn loopback(uri: &str) -> bool {
+pub(crate) fn loopback(uri: &str) -> bool {
     url::Url::parse(uri).is_ok_and(|u| {
         u.scheme() == "http" && matches!(u.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     })

@@ -7,11 +7,44 @@ use crate::claims::{ACCESS_S, Proof, Target};
 use crate::entra::Entra;
 use crate::errors::Refused;
 use crate::model::{Application, Certificate, Federated, ServicePrincipal};
+use crate::pages::loopback;
 use crate::secrets;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// A confidential client has to prove that it is the one.
+pub(super) fn no_proof() -> Refused {
+    Refused::new(
+        "invalid_client",
+        7_000_218,
+        "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+    )
+}
+
+/// Whether an application may be answered at an address without proving anything: it is one of its kinds for programs that
+/// keep no secrets. The port of a loopback address is chosen when it is used.
+fn is_public_reply(application: &Application, reply: &str) -> bool {
+    ["publicClient", "spa"].iter().any(|kind| {
+        let uris =
+            application.extra.get(*kind).and_then(|k| k.get("redirectUris")).and_then(|u| u.as_array());
+        let mut uris = uris.into_iter().flatten().filter_map(|uri| uri.as_str());
+        uris.any(|uri| uri == reply || loopback(uri) && loopback(reply))
+    })
+}
+
 impl Entra {
+    /// Whether a client has to prove that it is the one: a registered application that can, and neither says that it is a
+    /// public one (`isFallbackPublicClient`) nor is answered at an address of a public one.
+    pub(super) fn is_confidential(&self, client_id: &str, reply: Option<&str>) -> bool {
+        let (Some(application), principal) = self.client_of(client_id) else { return false };
+        let proves = !application.secrets.is_empty()
+            || !application.certificates.is_empty()
+            || !application.federated.is_empty()
+            || principal.is_some_and(|p| !p.secrets.is_empty() || !p.certificates.is_empty());
+        let public = application.extra.get("isFallbackPublicClient").and_then(Value::as_bool) == Some(true);
+        proves && !public && !reply.is_some_and(|reply| is_public_reply(&application, reply))
+    }
+
     fn client_of(&self, client_id: &str) -> (Option<Application>, Option<ServicePrincipal>) {
         let state = self.store.state.read();
         (state.application_of(client_id).cloned(), state.principal_of(client_id).cloned())
@@ -45,11 +78,7 @@ impl Entra {
             return Ok((Proof::Certificate, principal));
         }
         let Some(secret) = form.get("client_secret") else {
-            return Err(Refused::new(
-                "invalid_client",
-                7_000_218,
-                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
-            ));
+            return Err(no_proof());
         };
         let now = self.now().to_string();
         let kept = app.iter().flat_map(|a| a.secrets.iter()).chain(&principal.secrets);

@@ -31,11 +31,14 @@ impl Entra {
         if known { Ok(()) } else { Err(Refused::unknown_app(client_id, "Lazurite")) }
     }
 
-    /// Registered clients with secrets must show one.
+    /// A client that has to prove that it is the one does.
     async fn check_confidential(&self, form: &Form, client_id: &str) -> Result<Proof, Refused> {
         self.check_client(client_id)?;
         if form.get("client_secret").is_some() || form.get("client_assertion").is_some() {
             return Ok(self.prove(form, client_id).await?.0);
+        }
+        if self.is_confidential(client_id, form.get("redirect_uri")) {
+            return Err(super::client::no_proof());
         }
         Ok(Proof::Public)
     }
@@ -107,6 +110,7 @@ impl Entra {
             client_id: client_id.to_owned(),
             expires: self.now().as_second() + REFRESH_S,
             signed_in: signed_in.unwrap_or_else(|| self.now().as_second()),
+            public: proof == Proof::Public,
         };
         let now = self.now().as_second();
         self.store
@@ -142,8 +146,17 @@ impl Entra {
 
     pub(super) async fn refresh(&self, form: &Form) -> Result<Value, Refused> {
         let client_id = form.need("client_id")?;
-        let proof = self.check_confidential(form, client_id).await?;
         let token = form.need("refresh_token")?;
+        // Who got it without a proof uses it without one.
+        let public =
+            self.store.state.read().refresh.get(&secrets::fingerprint(token)).is_some_and(|r| r.public);
+        let bare = form.get("client_secret").is_none() && form.get("client_assertion").is_none();
+        let proof = if public && bare {
+            self.check_client(client_id)?;
+            Proof::Public
+        } else {
+            self.check_confidential(form, client_id).await?
+        };
         let expired = || {
             Refused::new(
                 "invalid_grant",
@@ -271,6 +284,7 @@ impl Entra {
 
     pub(super) async fn device_token(&self, form: &Form) -> Result<Value, Refused> {
         let client_id = form.need("client_id")?;
+        let proof = self.check_confidential(form, client_id).await?;
         let code = form
             .get("device_code")
             .or_else(|| form.get("code"))
@@ -303,7 +317,7 @@ impl Entra {
             Refused::new("invalid_grant", 50_034, "The user account does not exist in the directory.")
         })?;
         let scope = form.scope().unwrap_or(device.scope);
-        self.user_answer(form, &user, client_id, &scope, Proof::Public, None, None).await
+        self.user_answer(form, &user, client_id, &scope, proof, None, None).await
     }
 
     /// Makes an authorization code for a user who has just signed in.

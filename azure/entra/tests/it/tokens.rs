@@ -353,3 +353,93 @@ async fn keys_stay_published_as_long_as_what_they_signed_is_valid() {
         "the last one stays beside the new one"
     );
 }
+
+/// Who can prove that it is the one has to, unless it says that it is a public client or is answered as one.
+#[tokio::test]
+async fn a_client_that_has_secrets_shows_one() {
+    let (bench, _, admin) = Bench::administered().await;
+    bench.entra.create_user("ada", "Ada", "Correct-Horse-1", true).await.unwrap();
+    let upn = format!("ada@{}", bench.entra.domain());
+    let scope = arm_scope();
+    let replies = json!({"displayName": "x", "web": {"redirectUris": ["https://x.example/done"]},
+        "publicClient": {"redirectUris": ["http://localhost"]}});
+    let made = bench.done(&admin, "POST", "/applications", replies).await;
+    let (id, app_id) = (made["id"].as_str().unwrap(), made["appId"].as_str().unwrap());
+    bench.done(&admin, "POST", "/servicePrincipals", json!({"appId": app_id})).await;
+    let password = async |secret: &str| {
+        let mut form = vec![
+            ("grant_type", "password"),
+            ("client_id", app_id),
+            ("username", upn.as_str()),
+            ("password", "Correct-Horse-1"),
+            ("scope", scope.as_str()),
+        ];
+        if !secret.is_empty() {
+            form.push(("client_secret", secret));
+        }
+        let (status, body) = bench.token(&form).await;
+        (status.as_u16(), body["error_codes"][0].as_u64(), body)
+    };
+    assert_eq!(password("").await.0, 200, "it has nothing to show");
+    let secret = bench.done(&admin, "POST", &format!("/applications/{id}/addPassword"), json!({})).await;
+    let secret = secret["secretText"].as_str().unwrap();
+    let (status, number, body) = password("").await;
+    assert_eq!((status, number, &body["error"]), (401, Some(7_000_218), &json!("invalid_client")));
+    let (status, _, body) = password(secret).await;
+    assert_eq!(status, 200, "{body}");
+    let refresh = body["refresh_token"].as_str().unwrap();
+    let renew = async |secret: &str, refresh: &str| {
+        let mut form = vec![
+            ("grant_type", "refresh_token"),
+            ("client_id", app_id),
+            ("refresh_token", refresh),
+            ("scope", &scope),
+        ];
+        if !secret.is_empty() {
+            form.push(("client_secret", secret));
+        }
+        let (status, body) = bench.token(&form).await;
+        (status.as_u16(), body["error_codes"][0].as_u64())
+    };
+    assert_eq!(renew("", refresh).await, (401, Some(7_000_218)));
+    assert_eq!(renew(secret, refresh).await, (200, None));
+
+    let verifier = "a-verifier-that-is-long-enough-to-be-one-0123456789";
+    let challenge = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
+    let by_code = async |reply: &str| {
+        let fields = [
+            ("client_id", app_id),
+            ("response_type", "code"),
+            ("redirect_uri", reply),
+            ("scope", &scope),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+            ("response_mode", "form_post"),
+            ("username", &upn),
+            ("password", "Correct-Horse-1"),
+        ];
+        let (_, page) = bench.call(Method::POST, "/organizations/oauth2/v2.0/authorize", &fields).await;
+        let page = page.as_str().unwrap();
+        let code = page.split("name=\"code\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", app_id),
+            ("code", code),
+            ("redirect_uri", reply),
+            ("code_verifier", verifier),
+            ("scope", &scope),
+        ];
+        let (status, body) = bench.token(&form).await;
+        (status.as_u16(), body["error_codes"][0].as_u64(), body)
+    };
+    let web = by_code("https://x.example/done").await;
+    assert_eq!((web.0, web.1), (401, Some(7_000_218)));
+    let (status, _, body) = by_code("http://localhost:8412").await;
+    assert_eq!(status, 200, "{body}");
+    let public = body["refresh_token"].as_str().unwrap();
+    assert_eq!(renew("", public).await, (200, None), "what was got without a proof is used without one");
+
+    let fallback = json!({"isFallbackPublicClient": true});
+    bench.done(&admin, "PATCH", &format!("/applications/{id}"), fallback).await;
+    assert_eq!(password("").await.0, 200);
+}
