@@ -177,6 +177,15 @@ pub fn read_tags(value: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Gives a body the tags of a PATCH, if it has any: not merged, these and no others.
+pub fn replace_tags(target: &mut Value, patch: &Value) {
+    if let (Some(map), Some(tags)) =
+        (target.as_object_mut(), patch.get("tags").filter(|tags| !tags.is_null()))
+    {
+        map.insert("tags".to_owned(), tags.clone());
+    }
+}
+
 /// RFC 7396 merge of `patch` into `target`, as PATCH bodies mean it.
 pub fn merge_patch(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::resource::merge_patch;
+use crate::resource::{merge_patch, replace_tags};
 use crate::{ArmError, Ctx, Operation, Resource, ResourceId};
 
 /// What DELETE answers when it is done at once.
@@ -176,10 +176,12 @@ pub trait ResourceType: Send + Sync + 'static {
     /// Makes or replaces. The caller is authorised, the group exists, the parent of a child exists.
     async fn put(&self, ctx: &Ctx, request: Put<'_>) -> Result<Written, ArmError>;
 
-    /// Changes in part. By default the body is merged into what is there and handed to [`put`](Self::put).
+    /// Changes in part. By default the body is merged into what is there and handed to [`put`](Self::put); tags are not
+    /// merged: those that are given are all there are then, as in the public cloud's `UpdateTags`.
     async fn patch(&self, ctx: &Ctx, request: Patch<'_>) -> Result<Written, ArmError> {
         let mut body = request.existing.to_json();
         merge_patch(&mut body, &request.body);
+        replace_tags(&mut body, &request.body);
         self.put(ctx, Put { id: request.id, body, existing: Some(request.existing) }).await
     }
 
@@ -269,12 +271,14 @@ pub struct Provider {
     pub types: Vec<Arc<dyn ResourceType>>,
     /// Its calls that are no resources.
     pub calls: Option<Arc<dyn ProviderCalls>>,
+    /// Whether its bodies say who made and changed a resource, and when (`systemData`).
+    pub system_data: bool,
 }
 
 impl Provider {
     /// A namespace without types.
     pub fn new(namespace: &'static str) -> Self {
-        Self { namespace, types: Vec::new(), calls: None }
+        Self { namespace, types: Vec::new(), calls: None, system_data: true }
     }
 
     /// With a type.
@@ -286,6 +290,12 @@ impl Provider {
     /// With a shared type.
     pub fn with_arc(mut self, kind: Arc<dyn ResourceType>) -> Self {
         self.types.push(kind);
+        self
+    }
+
+    /// With bodies that have no `systemData`.
+    pub fn without_system_data(mut self) -> Self {
+        self.system_data = false;
         self
     }
 

@@ -68,7 +68,7 @@ impl FrontBuilder {
         let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
         for provider in self.providers {
             for kind in &provider.types {
-                let registered = register(kind.clone())?;
+                let registered = register(kind.clone(), provider.system_data)?;
                 let full_type = registered.descriptor.full_type;
                 if types.insert(full_type.to_ascii_lowercase(), registered).is_some() {
                     return Err(StartError::Type {
@@ -110,7 +110,7 @@ impl FrontBuilder {
     }
 }
 
-fn register(kind: Arc<dyn crate::ResourceType>) -> Result<Registered, StartError> {
+fn register(kind: Arc<dyn crate::ResourceType>, system_data: bool) -> Result<Registered, StartError> {
     let descriptor = kind.descriptor();
     let name = match descriptor.name_pattern {
         None => None,
@@ -122,7 +122,7 @@ fn register(kind: Arc<dyn crate::ResourceType>) -> Result<Registered, StartError
             Some(Arc::new(regex))
         }
     };
-    Ok(Registered { kind, descriptor, name })
+    Ok(Registered { kind, descriptor, name, system_data })
 }
 
 impl Front {

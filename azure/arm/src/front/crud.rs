@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::route::Asked;
-use super::{Answer, Front, Registered, reply, rules};
+use super::{Answer, Front, Registered, provider_calls, reply, rules};
 use crate::caller::CallerKind;
-use crate::types::{Acted, Call, DeleteStatus, Deleted, Patch, Put, Written};
+use crate::types::{Acted, DeleteStatus, Deleted, Patch, Put, Written};
 use crate::{ArmError, Ctx, Operation, Resource, ResourceId};
 
 /// How much of a path is a registered type.
@@ -82,6 +82,10 @@ impl Front {
             (method @ (&Method::PUT | &Method::PATCH | &Method::DELETE), false, false) => {
                 let kinds: Vec<&str> = tail.iter().step_by(2).map(String::as_str).collect();
                 let full_type = registered.descriptor.full_type;
+                asked.authorize(
+                    &format!("{full_type}/{}", provider_calls::of_provider(method, &kinds)),
+                    &id,
+                )?;
                 Err(ArmError::not_implemented(format_args!(
                     "The operation '{method}' on the resource type '{full_type}/{}'",
                     kinds.join("/")
@@ -103,68 +107,8 @@ impl Front {
         }
     }
 
-    async fn provider_call(
-        self: &Arc<Self>,
-        asked: &Asked<'_>,
-        scope: ResourceId,
-        namespace: &str,
-        rest: &[String],
-    ) -> Result<Answer, ArmError> {
-        let words: Vec<&str> = rest.iter().step_by(2).map(String::as_str).collect();
-        let named = format!("{namespace}/{}", words.join("/"));
-        let Some(provider) = self.providers.get(&namespace.to_ascii_lowercase()) else {
-            if namespace.to_ascii_lowercase().starts_with("microsoft.") {
-                return Err(ArmError::not_implemented(format_args!("The resource type '{named}'")));
-            }
-            return Err(ArmError::new(
-                StatusCode::NOT_FOUND,
-                "InvalidResourceNamespace",
-                format!("The resource namespace '{namespace}' is invalid."),
-            ));
-        };
-        // Everybody who is signed in may read what there is.
-        if asked.method() == Method::GET && scope == ResourceId::root() && words == ["operations"] {
-            return Ok(Answer::list(super::authorization::operations::of_provider(provider)));
-        }
-        let suffix = if asked.method() == Method::GET { "read" } else { "action" };
-        if let Some(calls) = &provider.calls {
-            asked.authorize(&format!("{}/{}/{suffix}", provider.namespace, words.join("/")), &scope)?;
-            let call =
-                Call { method: asked.method(), scope: &scope, path: rest, body: asked.incoming.json()? };
-            if let Some(answer) = calls.call(&asked.ctx, call).await {
-                return Ok(self.acted(asked, &scope, answer?));
-            }
-        }
-        if words.first().is_some_and(|first| super::unbuilt::is(namespace, first)) {
-            return Err(ArmError::not_implemented(format_args!("The resource type '{named}'")));
-        }
-        // Not a type, but something that is asked of the provider itself.
-        let place = words.first().is_some_and(|first| first.eq_ignore_ascii_case("locations"));
-        if place || asked.method() == Method::POST && rest.len() == 1 {
-            let below: Vec<&str> = rest.iter().skip(2 * usize::from(place)).map(String::as_str).collect();
-            return Err(ArmError::not_implemented(format_args!(
-                "The operation '{} {}/{}{}'",
-                asked.method(),
-                provider.namespace,
-                if place { "locations/" } else { "" },
-                below.join("/")
-            )));
-        }
-        Err(ArmError::new(
-            StatusCode::NOT_FOUND,
-            "InvalidResourceType",
-            format!(
-                "The resource type '{}' could not be found in the namespace '{}' for api version '{}'. The supported api-versions are '{}'.",
-                words.join("/"),
-                provider.namespace,
-                asked.ctx.api_version,
-                provider.types.first().map(|t| t.descriptor().api_versions.join(",")).unwrap_or_default()
-            ),
-        ))
-    }
-
     fn shown(&self, ctx: &Ctx, registered: &Registered, resource: &Resource) -> Value {
-        let mut body = registered.kind.present(ctx, resource);
+        let mut body = registered.present(ctx, resource);
         if let (Some(name), Some(map)) = (registered.descriptor.etag, body.as_object_mut())
             && !resource.etag.is_empty()
         {
@@ -468,7 +412,7 @@ impl Front {
         tail: &[String],
     ) -> Result<Answer, ArmError> {
         let name = tail.join("/");
-        asked.authorize(&format!("{}/{name}/action", registered.descriptor.full_type), &id)?;
+        asked.authorize(&format!("{}/{}/action", registered.descriptor.full_type, deed_of(tail)), &id)?;
         let existing = self.found(&asked.ctx, registered, &id).await?;
         // Under a read-only lock no POST gets through, not even one that only lists keys.
         asked.ctx.access.check_locks("write", &id)?;
@@ -491,7 +435,7 @@ impl Front {
         Ok(self.acted(asked, &id, acted))
     }
 
-    fn acted(&self, asked: &Asked<'_>, id: &ResourceId, acted: Acted) -> Answer {
+    pub(super) fn acted(&self, asked: &Asked<'_>, id: &ResourceId, acted: Acted) -> Answer {
         match acted {
             Acted::Done(Some(body)) => Answer::ok(body),
             Acted::Done(None) => Answer::empty(StatusCode::NO_CONTENT),
@@ -550,6 +494,13 @@ impl Front {
             "lastModifiedBy": caller.name, "lastModifiedByType": kind, "lastModifiedAt": now,
         })
     }
+}
+
+/// What a role names a POST below a resource: the names of children are left out
+/// (`accessProfiles/clusterAdmin/listCredential` is `accessProfiles/listCredential`).
+fn deed_of(tail: &[String]) -> String {
+    let step = if tail.len() % 2 == 1 { 2 } else { 1 };
+    tail.iter().step_by(step).map(String::as_str).collect::<Vec<_>>().join("/")
 }
 
 fn quoted(etag: &str) -> String {

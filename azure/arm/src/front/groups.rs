@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::route::{Asked, no_route};
 use super::{Answer, Front, filter, rules};
-use crate::resource::merge_patch;
+use crate::resource::{merge_patch, replace_tags};
 use crate::{ArmError, Caller, Resource, ResourceId, locations};
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
@@ -73,7 +73,9 @@ impl Front {
                 let existing = existing.ok_or_else(|| ArmError::group_not_found(name))?;
                 self.access.check_locks("write", &id)?;
                 let mut body = existing.to_json();
-                merge_patch(&mut body, &asked.incoming.object()?);
+                let patch = asked.incoming.object()?;
+                merge_patch(&mut body, &patch);
+                replace_tags(&mut body, &patch);
                 self.save_group(asked, id, &body, Some(&existing)).await
             }
             Method::DELETE => self.delete_group(asked, id, existing.as_deref()).await,
@@ -227,7 +229,11 @@ impl Front {
         caller: Caller,
         operation: String,
     ) -> Result<(), ArmError> {
-        let arm = self.ctx("Microsoft.Resources").arm.as_caller(caller);
+        // All that goes with the group is one affair in the activity log.
+        let correlation = self.operations.find(&operation).and_then(|o| o.record()).and_then(|r| r.cause);
+        let correlation = correlation
+            .map_or_else(|| uuid::Uuid::new_v4().to_string(), |cause| cause.correlation_id.clone());
+        let arm = crate::ArmClient::new(self.me.clone(), caller, super::Held::default(), &correlation);
         let mut idle = 0;
         loop {
             let mut left: Vec<(u32, ResourceId)> = Vec::new();

@@ -19,6 +19,7 @@ mod metadata;
 mod namespaces;
 mod operation_routes;
 mod paging;
+mod provider_calls;
 mod recovery;
 mod reply;
 mod request;
@@ -124,6 +125,18 @@ pub(crate) struct Registered {
     pub kind: Arc<dyn ResourceType>,
     pub descriptor: TypeDescriptor,
     pub name: Option<Arc<regex::Regex>>,
+    pub system_data: bool,
+}
+
+impl Registered {
+    /// What a body shows of a resource, but its ETag.
+    pub(crate) fn present(&self, ctx: &Ctx, resource: &crate::Resource) -> serde_json::Value {
+        let mut body = self.kind.present(ctx, resource);
+        if let Some(map) = body.as_object_mut().filter(|_| !self.system_data) {
+            map.remove("systemData");
+        }
+        body
+    }
 }
 
 /// A reference to the front door that does not keep it alive.

@@ -64,7 +64,7 @@ impl Front {
                 (None, Deed::Write) => {
                     let found = self.resources.get(&record.resource);
                     let shown = found.map_or(Value::Null, |r| match self.registered(&r.kind_type) {
-                        Some(registered) => registered.kind.present(&asked.ctx, &r),
+                        Some(registered) => registered.present(&asked.ctx, &r),
                         None => r.to_json(),
                     });
                     Answer::ok(shown)

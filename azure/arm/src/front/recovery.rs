@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Front;
+use crate::activity::Cause;
 use crate::operations::{Deed, OperationRecord};
-use crate::{ArmError, Operation, Resource};
+use crate::{ArmError, Caller, CallerKind, Operation, Resource};
 
 /// States of a resource that something is being done to.
 const GOING_ON: [&str; 10] = [
@@ -92,9 +93,13 @@ impl Front {
             return operation.succeed().await;
         }
         if full_type.eq_ignore_ascii_case(GROUP) {
+            let caller = match record.cause.as_deref() {
+                Some(cause) => self.who_asked(cause).await,
+                None => ctx.caller.clone(),
+            };
             let work = self.clone().delete_group_contents(
                 record.resource.clone(),
-                ctx.caller.clone(),
+                caller,
                 operation.id().to_owned(),
             );
             operation.work(work).start(&self.config.tasks);
@@ -118,6 +123,25 @@ impl Front {
                 Ok(())
             }
             Err(error) => self.give_up_on(record, operation, error).await,
+        }
+    }
+
+    /// Who began what goes on: it stays theirs, and what they may no longer do is done no longer.
+    async fn who_asked(&self, cause: &Cause) -> Caller {
+        let known = self.config.directory.principal(&cause.caller_id).await;
+        let kind = match known.as_ref().map(|known| known.kind.as_str()) {
+            Some("User") => CallerKind::User,
+            Some(_) => CallerKind::ServicePrincipal,
+            None => CallerKind::Service,
+        };
+        Caller {
+            object_id: cause.caller_id.clone(),
+            name: cause.caller.clone(),
+            tenant_id: self.config.tenant_id.clone(),
+            app_id: known.and_then(|known| known.app_id),
+            kind,
+            groups: self.config.directory.groups_of(&cause.caller_id),
+            claims: serde_json::Value::Object(cause.claims.clone()),
         }
     }
 

@@ -97,7 +97,8 @@ fn widgets(ctx: &Ctx, of: &ResourceId, made: bool) -> Value {
         .collect()
 }
 
-/// A widget: made in the background when its properties say `slow`, never when they say `broken`. With `meets` it waits until
+/// A widget: made and deleted in the background when its properties say `slow`, never made when they say `broken`, never
+/// deleted when they say `stays` too. With `meets` it waits until
 /// there are so many, and it says which were there `before` it.
 pub struct Widgets;
 
@@ -151,6 +152,9 @@ impl ResourceType for Widgets {
             return Ok(Deleted::Done);
         }
         let operation = ctx.operations.create_delete(&existing.id, "eastus").await?;
+        if existing.properties["stays"] == json!(true) {
+            return Ok(Deleted::Accepted(operation.work(std::future::pending())));
+        }
         Ok(Deleted::Accepted(operation.work(async { Ok(()) })))
     }
 
@@ -442,6 +446,17 @@ impl World {
 
     pub fn widget(&self, group: &str, name: &str) -> String {
         format!("{}/providers/Microsoft.Test/widgets/{name}", self.group_path(group))
+    }
+
+    /// Gives a principal a role; the assignment's path.
+    pub async fn grant(&self, role: &str, principal: &str, scope: &str) -> String {
+        let path =
+            format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
+        let body = json!({"properties": {"roleDefinitionId": role, "principalId": principal}});
+        let made = self.put(&path, body).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        path
     }
 
     pub async fn group(&self, name: &str) {

@@ -190,3 +190,97 @@ async fn the_client_in_the_process_speaks_as_an_identity_and_is_refused_like_any
     arm.delete(world.widget("g", "x"), "2025-01-01").await.unwrap().done().await.unwrap();
     assert!(arm.find(world.widget("g", "x"), "2025-01-01").await.unwrap().is_none());
 }
+
+/// A group's deletion that a restart interrupts is still the caller's: in the log, and in what they may do.
+#[tokio::test]
+async fn a_deletion_goes_on_after_a_restart_as_whoever_asked_for_it() {
+    for keeps_the_role in [true, false] {
+        let world = World::new().await;
+        world.group("g").await;
+        let (who, token) = world.somebody("somebody").await;
+        let role = world.grant("b24988ac-6180-42a0-ab88-20f7382dd24c", &who, &world.group_path("g")).await;
+        let widget = world.widget("g", "w");
+        let body = json!({"location": "eastus", "properties": {"slow": true, "stays": true}});
+        let made = world.put(&widget, body).await;
+        assert_eq!(world.follow(&made).await["status"], "Succeeded");
+        let gone = world.as_who(&token, Method::DELETE, &world.group_path("g"), Value::Null).await;
+        assert_eq!(gone.status, 202, "{}", gone.body);
+        let id = arm::ResourceId::parse(&widget).unwrap();
+        let mut changed = world.front.resources().watch();
+        while world.front.resources().get(&id).unwrap().provisioning_state() != Some("Deleting") {
+            changed.changed().await.unwrap();
+        }
+        let lets_go = |widget: &mut arm::Resource| {
+            widget.properties["stays"] = json!(false);
+            true
+        };
+        world.front.resources().modify(&id, lets_go).await.unwrap();
+        if !keeps_the_role {
+            assert_eq!(world.delete(&role).await.status, 200);
+        }
+        let world = world.restarted().await;
+        let events = world.front.activity().events().len();
+        let group = arm::ResourceId::parse(&world.group_path("g")).unwrap();
+        let operation = world.front.operations().running().into_iter().find(|o| o.resource == group);
+        let ended = match operation {
+            Some(operation) => world.front.operations().wait(&operation.id).await.unwrap().status,
+            None => arm::OperationStatus::Succeeded,
+        };
+        let log = world.front.activity().events();
+        let deeds: Vec<_> = log.iter().filter(|e| e.action == "Microsoft.Test/widgets/delete").collect();
+        let correlation =
+            &log.iter().find(|e| e.action.ends_with("resourceGroups/delete")).unwrap().correlation_id;
+        assert!(!deeds.is_empty() && deeds.iter().all(|e| e.caller_id == who), "{deeds:?} {events}");
+        assert!(deeds.iter().all(|e| e.correlation_id == *correlation), "{deeds:?}");
+        assert_eq!(ended == arm::OperationStatus::Succeeded, keeps_the_role);
+        assert_eq!(world.front.resources().exists(&id), !keeps_the_role);
+    }
+}
+
+#[tokio::test]
+async fn a_patch_of_tags_replaces_them() {
+    let world = World::new().await;
+    world.group("g").await;
+    let widget = world.widget("g", "w");
+    let tags = json!({"a": "1", "b": "2"});
+    world.put(&widget, json!({"location": "eastus", "tags": tags, "properties": {"kept": 1}})).await;
+    world.put(&world.group_path("g"), json!({"location": "eastus", "tags": tags})).await;
+    for path in [widget, world.group_path("g")] {
+        for (patch, expected) in [
+            (json!({"tags": {"c": "3"}}), json!({"c": "3"})),
+            (json!({}), json!({"c": "3"})),
+            (json!({"tags": {}}), json!({})),
+        ] {
+            let patched = world.call(Method::PATCH, &path, patch.clone()).await;
+            assert_eq!(patched.status, 200, "{}", patched.body);
+            assert_eq!(world.get(&path).await.body["tags"], expected, "{path} {patch}");
+        }
+    }
+    assert_eq!(world.get(&world.widget("g", "w")).await.body["properties"]["kept"], 1);
+}
+
+/// What is not built is refused to whoever might not do it, before anybody hears that it is not built.
+#[tokio::test]
+async fn who_has_no_role_does_not_hear_what_is_not_built() {
+    let world = World::new().await;
+    world.group("g").await;
+    let (_, nobody) = world.somebody("nobody").await;
+    let group = world.group_path("g");
+    for (method, path) in [
+        (Method::GET, "/providers/Microsoft.Authorization/policyAssignments"),
+        (Method::PUT, "/providers/Microsoft.Authorization/policyAssignments/x"),
+        (Method::GET, "/providers/Microsoft.PolicyInsights/policyStates/latest"),
+        (Method::PUT, "/providers/Microsoft.Web/sites/x"),
+        (Method::DELETE, "/providers/Microsoft.Test/widgets/w/unknown/x"),
+    ] {
+        let path = format!("{group}{path}");
+        let refused = world.as_who(&nobody, method.clone(), &path, json!({})).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code()),
+            (403, "AuthorizationFailed"),
+            "{method} {path}"
+        );
+        let told = world.call(method.clone(), &path, json!({})).await;
+        assert_eq!((told.status.as_u16(), told.code()), (501, "NotImplemented"), "{method} {path}");
+    }
+}

@@ -111,9 +111,7 @@ impl ResourceType for Vaults {
     async fn patch(&self, ctx: &Ctx, request: Patch<'_>) -> Result<Written, ArmError> {
         let mut body = request.existing.to_json();
         arm::resource::merge_patch(&mut body, &request.body);
-        if let Some(tags) = request.body.get("tags") {
-            body["tags"] = tags.clone();
-        }
+        arm::resource::replace_tags(&mut body, &request.body);
         self.put(ctx, Put { id: request.id, body, existing: Some(request.existing) }).await
     }
 

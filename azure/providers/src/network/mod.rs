@@ -44,6 +44,7 @@ pub(crate) const API_VERSIONS: &[&str] =
 pub fn provider() -> Provider {
     let addresses = public_ips::PublicAddresses::new();
     let mut provider = Provider::new("Microsoft.Network")
+        .without_system_data()
         .with(virtual_networks::VirtualNetworks)
         .with(virtual_networks::Subnets)
         .with(peerings::Peerings)
