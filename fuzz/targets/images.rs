@@ -34,7 +34,7 @@ impl Gate for First {
         match principal.name.as_str() {
             "owner" => true,
             "pusher" => is_first,
-            "reader" => is_first && action == Action::Pull,
+            "reader" => is_first && matches!(action, Action::Pull | Action::ReadMetadata | Action::List),
             _ => false,
         }
     }

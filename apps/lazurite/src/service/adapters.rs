@@ -11,18 +11,10 @@ use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
 use fabric::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
 use kit::http::Connection;
-use providers::registry::{Action, AdminUsers, Gate, Principal, is_admin, registry_of};
+use providers::registry::Accounts;
 use serde_json::{Value, json};
 
 use crate::place::State;
-
-/// What tokens for the registry may be meant for.
-const REGISTRY_AUDIENCES: [&str; 4] = [
-    "https://containerregistry.azure.net",
-    "https://management.azure.com",
-    "https://management.core.windows.net",
-    "https://localhost",
-];
 
 /// Opens the directory.
 pub(super) async fn open_entra(
@@ -260,56 +252,17 @@ impl Assigned {
     }
 }
 
-/// Who may use the registry: whom ARM's roles allow to.
-pub(super) struct RegistryGate {
-    pub(super) entra: Arc<Entra>,
-    pub(super) front: Arc<arm::Front>,
-}
+/// What the registries' gate does not learn from ARM.
+pub(super) struct RegistryAccounts(pub(super) Arc<Entra>);
 
-#[async_trait]
-impl Gate for RegistryGate {
-    async fn bearer(&self, token: &str) -> Option<Principal> {
-        let audiences = REGISTRY_AUDIENCES.map(str::to_owned);
-        let claims = self.entra.verify(token, &audiences).ok()?;
-        let name = claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_else(|| claims.oid.clone());
-        Some(Principal { object_id: claims.oid, name })
+impl Accounts for RegistryAccounts {
+    fn application(&self, id: &str, secret: &str) -> Option<String> {
+        self.0.client_with_secret(id, secret)
     }
 
-    async fn secret(&self, host: &str, application: &str, secret: &str) -> Option<Principal> {
-        let resources = self.front.resources();
-        if let Some(admin) = AdminUsers::of(resources).sign_in(resources, host, application, secret) {
-            return Some(admin);
-        }
-        let object_id = self.entra.client_with_secret(application, secret)?;
-        Some(Principal { object_id, name: application.to_owned() })
-    }
-
-    async fn is_public(&self, repository: &str) -> bool {
-        let resources = self.front.resources();
-        let registry = registry_of(resources, repository).and_then(|id| resources.get(&id));
-        registry.is_some_and(|registry| registry.properties["anonymousPullEnabled"] == json!(true))
-    }
-
-    async fn allows(&self, principal: &Principal, repository: &str, action: Action) -> bool {
-        if let Some(may) = is_admin(self.front.resources(), principal, repository) {
-            return may;
-        }
-        let action = match action {
-            Action::Sign => return true,
-            Action::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
-            Action::Push => "Microsoft.ContainerRegistry/registries/push/write",
-            Action::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
-        };
-        let scope = registry_of(self.front.resources(), repository)
-            .unwrap_or_else(|| ResourceId::of_subscription(&self.front.config().subscription_id));
-        let groups = self.entra.groups_of(&principal.object_id);
-        self.front.access().principal_may(&principal.object_id, &groups, action, &scope)
-    }
-
-    /// Machines speak to the registries' address, which only they reach. What belongs to a registry of the subscription is pulled with a role only.
-    fn is_open_to(&self, connection: &Connection, repository: &str) -> bool {
+    /// Machines speak to the registries' address, which only they reach.
+    fn is_machine(&self, connection: &Connection) -> bool {
         connection.local.ip()
             == std::net::IpAddr::V4(providers::network::platform::CONTAINER_REGISTRY.address())
-            && registry_of(self.front.resources(), repository).is_none()
     }
 }

@@ -132,7 +132,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     hosting.set_assignments(front.access().clone());
     machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
 
-    let gate = Arc::new(adapters::RegistryGate { entra: entra.clone(), front: front.clone() });
+    let accounts = adapters::RegistryAccounts(entra.clone());
+    let gate = Arc::new(providers::registry::RoleGate::new(front.clone(), accounts));
     let registry = providers::registry::Registry::open(&state.join("registry"), gate, clock)
         .context("failed to open the registry")?;
     let router: BoxService = Arc::new(router::Router {

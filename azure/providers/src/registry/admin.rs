@@ -24,7 +24,8 @@ pub struct AdminUsers {
     table: Table,
 }
 
-fn made() -> String {
+/// A new password.
+pub(super) fn made() -> String {
     let bytes: Vec<u8> = (0..3).flat_map(|_| *uuid::Uuid::new_v4().as_bytes()).collect();
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '7' }).take(PASSWORD_LENGTH).collect()

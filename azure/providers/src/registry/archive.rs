@@ -11,12 +11,21 @@ use super::store::{StoreError, Stored};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// An archive is unpacked in memory: no more than may be sent, and as much again.
+const UNPACKED_MAX_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
 /// Why an archive could not be loaded; nothing that can be named was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It is not a tar file, or it is damaged.
     #[error("failed to read the archive")]
     Damaged(#[from] std::io::Error),
+    /// It is more than is kept in memory at once.
+    #[error("the archive holds more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// It is a tar file, but holds no image.
     #[error(
         "the archive is neither an OCI layout nor a docker archive: it has no index.json or manifest.json"
@@ -64,20 +73,31 @@ pub(super) fn load(store: &Stored, archive: &[u8], name: Option<&str>) -> Result
 }
 
 fn files(archive: &[u8]) -> Result<Files, ArchiveError> {
-    let mut unpacked = Vec::new();
-    let bytes = if archive.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(archive).read_to_end(&mut unpacked)?;
-        unpacked.as_slice()
+    files_within(archive, UNPACKED_MAX_BYTES)
+}
+
+/// The files of an archive that is unpacked as it is read: what swells beyond the limit is given up there.
+fn files_within(archive: &[u8], limit_bytes: u64) -> Result<Files, ArchiveError> {
+    if archive.starts_with(&[0x1f, 0x8b]) {
+        entries(GzDecoder::new(archive), limit_bytes)
     } else {
-        archive
-    };
+        entries(archive, limit_bytes)
+    }
+}
+
+fn entries(archive: impl Read, limit_bytes: u64) -> Result<Files, ArchiveError> {
+    let too_large = || ArchiveError::TooLarge { limit_bytes };
+    let mut left = limit_bytes;
     let mut files = Files::new();
-    for entry in tar::Archive::new(bytes).entries()? {
+    // One byte more than allowed tells too much from just enough.
+    let mut archive = tar::Archive::new(archive.take(limit_bytes.saturating_add(1)));
+    for entry in archive.entries()? {
         let mut entry = entry?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
         let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
+        left = left.checked_sub(entry.size()).ok_or_else(too_large)?;
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
         files.insert(path, content);
@@ -206,4 +226,31 @@ pub(super) fn split(name: &str) -> Result<(String, String), ArchiveError> {
         return Err(wrong());
     }
     Ok((format!("{}/{path}", host.to_ascii_lowercase()), tag.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{ArchiveError, files_within};
+
+    #[test]
+    fn what_swells_is_given_up() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let zeros = vec![0; 4 << 20];
+        let mut header = tar::Header::new_gnu();
+        header.set_size(zeros.len() as u64);
+        header.set_mode(0o600);
+        builder.append_data(&mut header, "layer.tar", zeros.as_slice()).unwrap();
+        let plain = builder.into_inner().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&plain).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(packed.len() < 16 << 10, "{}", packed.len());
+        for archive in [&plain, &packed] {
+            assert_eq!(files_within(archive, 8 << 20).unwrap()["layer.tar"].len(), 4 << 20);
+            let refused = files_within(archive, 1 << 20);
+            assert!(matches!(refused, Err(ArchiveError::TooLarge { limit_bytes }) if limit_bytes == 1 << 20));
+        }
+    }
 }

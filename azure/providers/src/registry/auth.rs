@@ -6,8 +6,8 @@
 //! GET|POST /oauth2/token (refresh token, or application id and secret) ─▶ access token for a scope
 //! ```
 //!
-//! A token of ours only says who its bearer is; what they may do is asked of the [`Gate`] at every
-//! request, so a role that is taken away counts at once.
+//! An access token says who its bearer is and what it was asked for: for another repository or deed it is no good. What
+//! its bearer may do is asked of the [`Gate`] at every request all the same, so a role that is taken away counts at once.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,10 +39,16 @@ const NOT_AUTHORIZED: &str =
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Prove who they are, list repositories.
+    /// Prove who they are.
     Sign,
+    /// List repositories.
+    List,
     /// Read images.
     Pull,
+    /// Read what is kept about images: tags, dates, locks.
+    ReadMetadata,
+    /// Change it.
+    WriteMetadata,
     /// Write images.
     Push,
     /// Delete images.
@@ -80,7 +86,36 @@ struct Claims {
     name: String,
     aud: String,
     grant: Grant,
+    #[serde(default)]
+    access: Vec<Scope>,
     exp: i64,
+}
+
+/// What an access token is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Scope {
+    /// `host/name`; a bare host for its list of repositories.
+    name: String,
+    /// The words of the scope that were granted.
+    actions: Vec<String>,
+}
+
+impl Scope {
+    fn covers(&self, repository: &str, action: Action) -> bool {
+        self.name == repository && self.actions.iter().any(|word| actions_named(word).contains(&action))
+    }
+}
+
+/// Who asks, and what their token is for: anything, unless it is one of the registry's own.
+struct Bearer {
+    principal: Principal,
+    scopes: Option<Vec<Scope>>,
+}
+
+impl Bearer {
+    fn anything(principal: Principal) -> Self {
+        Self { principal, scopes: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,13 +165,13 @@ impl Auth {
         route: &Route,
         action: Action,
     ) -> Result<(), Failure> {
-        if action == Action::Pull
+        let reads = matches!(action, Action::Pull | Action::ReadMetadata);
+        if (reads || action == Action::List)
             && connection.is_some_and(|connection| self.gate.is_open_to(connection, &route.repository))
         {
             return Ok(());
         }
-        let Some(principal) = self.who(headers, route).await else {
-            let reads = action == Action::Pull && route.asked != Asked::Catalog;
+        let Some(bearer) = self.who(headers, route).await else {
             if reads
                 && !headers.contains_key(header::AUTHORIZATION)
                 && self.gate.is_public(&route.repository).await
@@ -145,26 +180,33 @@ impl Auth {
             }
             return Err(Failure::unauthorized(challenge(route, action)));
         };
-        if action == Action::Sign || self.gate.allows(&principal, &route.repository, action).await {
+        if action == Action::Sign {
+            return Ok(());
+        }
+        if bearer.scopes.is_some_and(|scopes| !scopes.iter().any(|s| s.covers(&route.repository, action))) {
+            let challenge = format!("{},error=\"insufficient_scope\"", challenge(route, action));
+            return Err(Failure::unauthorized(challenge));
+        }
+        if self.gate.allows(&bearer.principal, &route.repository, action).await {
             return Ok(());
         }
         Err(Failure::denied(format!(
             "requested access to `{}` is denied to `{}`",
-            route.repository, principal.name
+            route.repository, bearer.principal.name
         )))
     }
 
-    async fn who(&self, headers: &HeaderMap, route: &Route) -> Option<Principal> {
+    async fn who(&self, headers: &HeaderMap, route: &Route) -> Option<Bearer> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, credentials) = value.split_once(' ')?;
         if scheme.eq_ignore_ascii_case("bearer") {
             return match self.own(credentials, route, Grant::Access) {
-                Some(principal) => Some(principal),
-                None => self.gate.bearer(credentials).await,
+                Some(bearer) => Some(bearer),
+                None => self.gate.bearer(credentials).await.map(Bearer::anything),
             };
         }
         if scheme.eq_ignore_ascii_case("basic") {
-            return self.basic(credentials, route).await;
+            return self.basic(credentials, route).await.map(Bearer::anything);
         }
         None
     }
@@ -173,21 +215,28 @@ impl Auth {
         let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
         let (user, password) = decoded.split_once(':')?;
         if user == TOKEN_USER {
-            return self.own(password, route, Grant::Refresh);
+            return self.own(password, route, Grant::Refresh).map(|bearer| bearer.principal);
         }
         self.gate.secret(&route.host, user, password).await
     }
 
-    fn own(&self, token: &str, route: &Route, grant: Grant) -> Option<Principal> {
+    fn own(&self, token: &str, route: &Route, grant: Grant) -> Option<Bearer> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[&route.host]);
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decode, &validation).ok()?.claims;
         let valid = claims.grant == grant && claims.exp > self.clock.now().as_second();
-        valid.then_some(Principal { object_id: claims.sub, name: claims.name })
+        let principal = Principal { object_id: claims.sub, name: claims.name };
+        valid.then_some(Bearer { principal, scopes: Some(claims.access) })
     }
 
-    fn sign(&self, principal: &Principal, route: &Route, grant: Grant) -> Result<String, Failure> {
+    fn sign(
+        &self,
+        principal: &Principal,
+        route: &Route,
+        grant: Grant,
+        access: Vec<Scope>,
+    ) -> Result<String, Failure> {
         let valid = match grant {
             Grant::Refresh => REFRESH_VALID_S,
             Grant::Access => ACCESS_VALID_S,
@@ -197,6 +246,7 @@ impl Auth {
             name: principal.name.clone(),
             aud: route.host.clone(),
             grant,
+            access,
             exp: self.clock.now().as_second() + valid,
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encode).map_err(|error| {
@@ -205,26 +255,32 @@ impl Auth {
         })
     }
 
-    /// Whether there is anything in these scopes that they may do; what of it is asked again at each request. Scopes that name no
-    /// repository do not count.
-    async fn may_any(&self, principal: &Principal, route: &Route, scopes: &[String]) -> bool {
+    /// What of these scopes they may have; none when they name something and none of it is allowed.
+    async fn granted(&self, principal: &Principal, route: &Route, scopes: &[String]) -> Option<Vec<Scope>> {
         let host = route.field("ns").unwrap_or(&route.host).to_ascii_lowercase();
-        let mut named = false;
+        let (mut found, mut named) = (Vec::new(), false);
         for scope in scopes.iter().flat_map(|scopes| scopes.split(' ')) {
-            let Some((name, actions)) =
-                scope.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':'))
-            else {
-                continue;
+            let parts = scope.split_once(':').and_then(|(kind, rest)| Some((kind, rest.rsplit_once(':')?)));
+            let (name, words) = match parts {
+                Some(("repository", (name, words))) => (format!("{host}/{name}"), words),
+                Some(("registry", ("catalog", words))) => (host.clone(), words),
+                _ => continue,
             };
-            named = true;
-            let repository = format!("{host}/{name}");
-            for action in actions.split(',').flat_map(actions_named) {
-                if self.gate.allows(principal, &repository, *action).await {
-                    return true;
+            named |= name != host;
+            let mut actions = Vec::new();
+            for word in words.split(',') {
+                for action in actions_named(word) {
+                    if self.gate.allows(principal, &name, *action).await {
+                        actions.push(word.to_owned());
+                        break;
+                    }
                 }
             }
+            if !actions.is_empty() {
+                found.push(Scope { name, actions });
+            }
         }
-        !named
+        (!named || !found.is_empty()).then_some(found)
     }
 
     /// `/oauth2/exchange` and `/oauth2/token`.
@@ -250,34 +306,39 @@ impl Auth {
         };
         if route.asked == Asked::Exchange {
             let principal = self.gate.bearer(field("access_token")).await.ok_or_else(refused)?;
-            let token = self.sign(&principal, route, Grant::Refresh)?;
+            let token = self.sign(&principal, route, Grant::Refresh, Vec::new())?;
             return Ok(kit::http::json(StatusCode::OK, &json!({"refresh_token": token})));
         }
         let principal = match basic {
             Some(basic) => self.basic(&basic, route).await,
             None => match field("grant_type") {
-                "refresh_token" => self.own(field("refresh_token"), route, Grant::Refresh),
+                "refresh_token" => {
+                    self.own(field("refresh_token"), route, Grant::Refresh).map(|bearer| bearer.principal)
+                }
                 "password" => self.gate.secret(&route.host, field("username"), field("password")).await,
                 _ => None,
             },
         };
         let principal = principal.ok_or_else(refused)?;
-        if !self.may_any(&principal, route, &scopes).await {
+        let Some(access) = self.granted(&principal, route, &scopes).await else {
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", NOT_AUTHORIZED));
-        }
-        let token = self.sign(&principal, route, Grant::Access)?;
+        };
+        let token = self.sign(&principal, route, Grant::Access, access)?;
         let body = json!({"access_token": token, "token": token, "expires_in": ACCESS_VALID_S});
         Ok(kit::http::json(StatusCode::OK, &body))
     }
 }
 
-/// What a word of a scope stands for.
+/// What a word of a scope stands for; what is most asked for first. Who may read an image may read what is kept about it.
 fn actions_named(word: &str) -> &'static [Action] {
+    use Action::{Delete, List, Pull, Push, ReadMetadata, WriteMetadata};
     match word {
-        "pull" | "metadata_read" => &[Action::Pull],
-        "push" | "metadata_write" => &[Action::Push],
-        "delete" => &[Action::Delete],
-        "*" => &[Action::Pull, Action::Push, Action::Delete],
+        "pull" => &[Pull, ReadMetadata],
+        "metadata_read" => &[ReadMetadata],
+        "push" => &[Push],
+        "metadata_write" => &[WriteMetadata],
+        "delete" => &[Delete],
+        "*" => &[Pull, Push, Delete, ReadMetadata, WriteMetadata, List],
         _ => &[],
     }
 }
@@ -293,7 +354,10 @@ fn challenge(route: &Route, action: Action) -> String {
     }
     let actions = match action {
         Action::Sign => return text,
+        Action::List => "*",
         Action::Pull => "pull",
+        Action::ReadMetadata => "metadata_read",
+        Action::WriteMetadata => "metadata_write",
         Action::Push => "pull,push",
         Action::Delete => "delete",
     };

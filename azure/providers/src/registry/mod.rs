@@ -12,12 +12,16 @@ mod admin;
 mod archive;
 mod attributes;
 mod auth;
+mod blobs;
 mod errors;
 mod import;
 mod manifests;
 mod registries;
+mod roles;
 mod route;
+mod scope_maps;
 mod store;
+mod tokens;
 mod uploads;
 
 use std::path::Path;
@@ -31,6 +35,7 @@ pub use admin::{AdminUsers, is_admin};
 pub use archive::ArchiveError;
 pub use auth::{Action, Gate, Principal};
 pub use registries::{REGISTRIES, provider, registry_of};
+pub use roles::{Accounts, RoleGate};
 pub use store::{StoreError, Stored};
 
 use errors::Failure;
@@ -72,12 +77,26 @@ impl Registry {
         }
         let action = match (&route.asked, request.method()) {
             (Asked::Version, _) => Action::Sign,
+            (Asked::Upload(_), _) => Action::Push,
+            (Asked::Catalog, &Method::GET | &Method::HEAD) => Action::List,
+            (Asked::Tags | Asked::Acr(_), &Method::GET | &Method::HEAD) => Action::ReadMetadata,
             (_, &Method::GET | &Method::HEAD) => Action::Pull,
+            (Asked::Acr(_), &Method::PATCH) => Action::WriteMetadata,
             (_, &Method::DELETE) => Action::Delete,
             _ => Action::Push,
         };
         let connection = request.extensions().get::<Connection>().cloned();
         self.auth.check(request.headers(), connection.as_ref(), &route, action).await?;
+        let mount = match (&route.asked, route.mounted()) {
+            // What is not for the caller to read is not for them to take over either.
+            (Asked::Upload(None), Some(from)) => self
+                .auth
+                .check(request.headers(), connection.as_ref(), &from, Action::Pull)
+                .await
+                .ok()
+                .map(|()| from.repository),
+            _ => None,
+        };
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match route.asked.clone() {
             Asked::Version | Asked::Catalog | Asked::Tags | Asked::Referrers(_) if !reads => {
@@ -87,8 +106,10 @@ impl Registry {
             Asked::Catalog => manifests::catalog(&self.store, &route),
             Asked::Tags => manifests::tags(&self.store, &route),
             Asked::Manifest(reference) => manifests::manifest(&self.store, &route, &reference, request).await,
-            Asked::Blob(digest) => uploads::blob(&self.store, &route, &digest, request.method()),
-            Asked::Upload(id) => uploads::upload(&self.store, &route, id.as_deref(), request).await,
+            Asked::Blob(digest) => blobs::blob(&self.store, &route, &digest, request).await,
+            Asked::Upload(id) => {
+                uploads::upload(&self.store, &route, id.as_deref(), mount.as_deref(), request).await
+            }
             Asked::Referrers(digest) => acr::referrers(&self.store, &route, &digest),
             Asked::Acr(part) => acr::answer(&self.store, &route, &part, request).await,
             Asked::Exchange | Asked::Token => Err(Failure::unsupported()),

@@ -105,9 +105,12 @@ impl Route {
         Ok(route)
     }
 
-    /// The repository of another name in the same registry.
-    pub(super) fn sibling(&self, name: &str) -> String {
-        format!("{}{name}", self.repository.strip_suffix(&self.name).unwrap_or_default())
+    /// The repository that an upload asks to take a blob over from. It is of the registry that is pushed to, whatever host
+    /// the client speaks to: that is where it may read.
+    pub(super) fn mounted(&self) -> Option<Self> {
+        let name = self.field("from").filter(|name| self.field("mount").is_some() && is_name(name))?;
+        let registry = self.repository.strip_suffix(&self.name)?;
+        Some(Self { repository: format!("{registry}{name}"), name: name.to_owned(), ..self.clone() })
     }
 
     /// A field of the query.

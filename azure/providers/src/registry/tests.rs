@@ -21,8 +21,9 @@ impl Gate for OnlyOne {
         match principal.name.as_str() {
             "pusher" => true,
             "stranger" => false,
+            "tenant" => repository.starts_with("one.azurecr.io/own/"),
             "node" => repository.starts_with("shop.azurecr.io/") && action == Action::Pull,
-            _ => action == Action::Pull,
+            _ => matches!(action, Action::Pull | Action::ReadMetadata | Action::List),
         }
     }
     fn is_open_to(&self, connection: &Connection, repository: &str) -> bool {
@@ -429,4 +430,112 @@ fn an_archive_that_holds_something_else_is_refused() {
         assert_eq!(bench.registry.load_archive(&archive(&files), None).is_ok(), fits, "{name}");
     }
     assert_eq!(bench.registry.images().unwrap(), ["one.azurecr.io/web:1"]);
+}
+
+/// A token of the registry for a scope.
+async fn token(bench: &Bench, who: &str, scope: &str) -> String {
+    let exchange = format!("grant_type=access_token&access_token={who}");
+    let (_, _, body) = bench.send("POST", "/oauth2/exchange", "", exchange.as_bytes()).await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let refresh = body["refresh_token"].as_str().unwrap();
+    let form = format!("grant_type=refresh_token&refresh_token={refresh}&scope={scope}");
+    let (status, _, body) = bench.send("POST", "/oauth2/token", "", form.as_bytes()).await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_what_it_was_asked_for_only() {
+    let bench = bench();
+    let blob = push(&bench, "web", "v1", b"{}").await;
+    push(&bench, "other", "v1", b"{}").await;
+    let put = format!("/v2/web/blobs/uploads/?digest={blob}");
+    let blob = format!("/v2/web/blobs/{blob}");
+    for (scope, method, path, expected) in [
+        ("repository:web:pull", "GET", "/v2/", 200),
+        ("repository:web:pull", "GET", "/v2/web/manifests/v1", 200),
+        ("repository:web:pull", "GET", blob.as_str(), 200),
+        ("repository:web:pull", "GET", "/v2/web/tags/list", 200),
+        ("repository:web:pull", "GET", "/v2/other/manifests/v1", 401),
+        ("repository:web:pull", "GET", "/acr/v1/other/_tags", 401),
+        ("repository:web:pull", "GET", "/v2/_catalog", 401),
+        ("repository:web:pull", "POST", put.as_str(), 401),
+        ("repository:web:metadata_read", "GET", "/acr/v1/web/_tags", 200),
+        ("repository:web:metadata_read", "GET", "/v2/web/manifests/v1", 401),
+        ("repository:web:metadata_read", "PATCH", "/acr/v1/web/_tags/v1", 401),
+        ("repository:web:metadata_write", "PATCH", "/acr/v1/web/_tags/v1", 200),
+        ("repository:web:pull,push", "POST", put.as_str(), 201),
+        ("repository:web:pull,push", "DELETE", "/v2/web/manifests/v1", 401),
+        ("registry:catalog:*", "GET", "/v2/_catalog", 200),
+        ("registry:catalog:*", "GET", "/v2/web/manifests/v1", 401),
+        ("", "GET", "/v2/", 200),
+        ("", "GET", "/v2/web/manifests/v1", 401),
+        ("repository:web:pull repository:other:pull", "GET", "/v2/other/manifests/v1", 200),
+        ("repository:other:delete", "DELETE", "/v2/other/manifests/v1", 202),
+    ] {
+        let token = token(&bench, "pusher", scope).await;
+        let (status, headers, body) = bench.send(method, path, &token, b"{}").await;
+        assert_eq!(status, expected, "{scope} {method} {path}: {}", String::from_utf8_lossy(&body));
+        let challenge = headers.get("www-authenticate").map(|text| text.to_str().unwrap().to_owned());
+        assert_eq!(challenge.is_some_and(|c| c.ends_with("error=\"insufficient_scope\"")), expected == 401);
+    }
+    // What a reader asks for and may not have is not in the token.
+    let reader = token(&bench, "reader", "repository:web:pull,push").await;
+    assert_eq!(bench.send("GET", "/v2/web/manifests/v1", &reader, b"").await.0, 200);
+    assert_eq!(bench.send("POST", &put, &reader, b"{}").await.0, 401);
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_not_mounted() {
+    let bench = bench();
+    let secret = push(&bench, "web", "v1", b"{\"secret\":1}").await;
+    let mount = format!("/v2/own/copy/blobs/uploads/?mount={secret}&from=web");
+    let there = format!("/v2/own/copy/blobs/{secret}");
+    assert_eq!(bench.send("POST", &mount, "tenant", b"").await.0, 202, "an upload begins instead");
+    assert_eq!(bench.send("GET", &there, "tenant", b"").await.0, 404);
+    let narrow = token(&bench, "pusher", "repository:own/copy:pull,push").await;
+    assert_eq!(bench.send("POST", &mount, &narrow, b"").await.0, 202, "the token is not for the source");
+    let wide = token(&bench, "pusher", "repository:own/copy:pull,push repository:web:pull").await;
+    assert_eq!(bench.send("POST", &mount, &wide, b"").await.0, 201);
+    assert_eq!(bench.send("GET", &there, "tenant", b"").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_blob_comes_down_in_parts() {
+    let bench = bench();
+    let content: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    let digest = store::digest(&content);
+    let put = format!("/v2/web/blobs/uploads/?digest={digest}");
+    assert_eq!(bench.send("POST", &put, "pusher", &content).await.0, 201);
+    let path = format!("/v2/web/blobs/{digest}");
+    let ask = async |range: &str, if_range: &str| {
+        let request = http::Request::get(&path).header("host", "one.azurecr.io");
+        let mut request = request.header("authorization", "Bearer reader").header("range", range);
+        if !if_range.is_empty() {
+            request = request.header("if-range", if_range);
+        }
+        let (parts, body) = bench.registry.call(request.body(full("")).unwrap()).await.into_parts();
+        let told = parts.headers.get("content-range").map(|text| text.to_str().unwrap().to_owned());
+        let length =
+            parts.headers.get("content-length").map(|text| text.to_str().unwrap().parse::<usize>().unwrap());
+        let bytes = kit::http::read(body, 1 << 20).await.unwrap().to_vec();
+        assert!(length.is_none_or(|length| length == bytes.len()), "{range}: {length:?}");
+        (parts.status.as_u16(), told.unwrap_or_default(), bytes)
+    };
+    let (status, told, bytes) = ask("bytes=100000-", "").await;
+    assert_eq!((status, told.as_str()), (206, "bytes 100000-199999/200000"));
+    assert_eq!(bytes, content[100_000..]);
+    let (status, told, bytes) = ask("bytes=-5", &format!("\"{digest}\"")).await;
+    assert_eq!(
+        (status, told.as_str(), bytes.as_slice()),
+        (206, "bytes 199995-199999/200000", &content[199_995..])
+    );
+    let (status, told, _) = ask("bytes=200000-", "").await;
+    assert_eq!((status, told.as_str()), (416, "bytes */200000"));
+    for (range, if_range) in [("bytes=0-1,5-6", ""), ("bytes=9-1", ""), ("bytes=0-1", "\"another\"")] {
+        let (status, told, bytes) = ask(range, if_range).await;
+        assert_eq!((status, told.as_str()), (200, ""), "{range}");
+        assert_eq!(bytes, content, "{range}");
+    }
 }

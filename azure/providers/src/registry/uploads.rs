@@ -1,10 +1,10 @@
-//! Blobs: down, and up in one piece or many.
+//! Blobs on their way up, in one piece or many.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use http_body_util::BodyExt;
 use kit::http::{Body, Request, Response};
 use sha2::{Digest, Sha256};
@@ -17,50 +17,18 @@ use super::store::{Stored, hex_of};
 
 const BLOB_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 
-/// GET, HEAD and DELETE of a blob.
-pub(super) fn blob(
-    store: &Stored,
-    route: &Route,
-    digest: &str,
-    method: &Method,
-) -> Result<Response, Failure> {
-    if hex_of(digest).is_none() {
-        return Err(Failure::digest("the digest is not a sha256 digest"));
-    }
-    let unknown = || Failure::not_found("BLOB_UNKNOWN", &format!("blob {digest} of `{}`", route.repository));
-    if !store.has_blob(&route.repository, digest)? {
-        return Err(unknown());
-    }
-    let body = match *method {
-        Method::HEAD => kit::http::empty(),
-        Method::GET => kit::http::full(store.blob(digest)?.ok_or_else(unknown)?),
-        Method::DELETE if !store.is_named(&route.repository, digest)? => {
-            store.unlink_blob(&route.repository, hex_of(digest).unwrap_or_default())?;
-            return Ok(kit::http::status(StatusCode::ACCEPTED));
-        }
-        // What a manifest names goes with the manifest.
-        _ => return Err(Failure::unsupported()),
-    };
-    let length = store.blob_length(digest).ok_or_else(unknown)?;
-    let mut response = http::Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    insert(headers, header::CONTENT_TYPE, "application/octet-stream");
-    insert(headers, DIGEST, digest);
-    Ok(response)
-}
-
-/// POST, PATCH, PUT, GET and DELETE of an upload.
+/// POST, PATCH, PUT, GET and DELETE of an upload. `mount` is a repository that a blob may be taken over from.
 pub(super) async fn upload(
     store: &Stored,
     route: &Route,
     id: Option<&str>,
+    mount: Option<&str>,
     request: Request,
 ) -> Result<Response, Failure> {
     let method = request.method().clone();
     let Some(id) = id else {
         return if method == Method::POST {
-            begin(store, route, request).await
+            begin(store, route, mount, request).await
         } else {
             Err(Failure::unsupported())
         };
@@ -94,11 +62,14 @@ pub(super) async fn upload(
     }
 }
 
-async fn begin(store: &Stored, route: &Route, request: Request) -> Result<Response, Failure> {
-    if let (Some(digest), Some(from)) = (route.field("mount"), route.field("from"))
-        && super::route::is_name(from)
-        // Of the registry that is pushed to, whatever host the client speaks to: that is where it may read.
-        && store.has_blob(&route.sibling(from), digest)?
+async fn begin(
+    store: &Stored,
+    route: &Route,
+    mount: Option<&str>,
+    request: Request,
+) -> Result<Response, Failure> {
+    if let (Some(digest), Some(from)) = (route.field("mount"), mount)
+        && store.has_blob(from, digest)?
     {
         store.link_blob(&route.repository, hex_of(digest).unwrap_or_default())?;
         return Ok(created(route, digest));
@@ -117,9 +88,13 @@ async fn begin(store: &Stored, route: &Route, request: Request) -> Result<Respon
     Ok(progress(route, &id, 0, StatusCode::ACCEPTED))
 }
 
-fn broken(error: &std::io::Error) -> Failure {
-    tracing::error!(%error, "an upload failed");
-    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry could not store the upload")
+pub(super) fn broken(error: &std::io::Error) -> Failure {
+    tracing::error!(%error, "a blob failed");
+    Failure::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "UNKNOWN",
+        "the registry could not read or store the blob",
+    )
 }
 
 /// Adds a body to an upload, piece by piece; returns how long it is now.
