@@ -5,6 +5,10 @@
 mod linked;
 mod no_way_in;
 mod read_back;
+mod registry_roles;
+mod requests;
+mod role_holders;
+mod role_matrix;
 
 use http::Method;
 use jiff::ToSpan;

@@ -1,138 +1,24 @@
 //! No way in without a role: every registered type of the real providers with every method, every action and everything
 //! read below, the providers' own calls, the vaults' data plane and the directory; asked by somebody who is known and has
-//! no role, and by nobody.
+//! no role, and by nobody. (The registries' data plane: [`registry_roles`](crate::registry_roles).)
 
 use http::Method;
 use kit::http::Service;
 use serde_json::{Value, json};
 
-use crate::read_back::{World, text};
-
-/// POST actions, by what they are asked of: the kinds of a path and the names of actions.
-const ACTIONS: &[(&str, &str)] = &[
-    (
-        "Microsoft.ContainerService/managedClusters",
-        "listClusterUserCredential listClusterAdminCredential listClusterMonitoringUserCredential runCommand start stop abort rotateClusterCertificates resetAADProfile resetServicePrincipalProfile rotateServiceAccountSigningKeys accessProfiles/clusterAdmin/listCredential",
-    ),
-    ("Microsoft.ContainerService/managedClusters/agentPools", "abort deleteMachines upgradeNodeImageVersion"),
-    (
-        "Microsoft.Compute/virtualMachineScaleSets",
-        "delete start restart reimage reimageAll poweroff deallocate manualupgrade",
-    ),
-    (
-        "Microsoft.Compute/virtualMachineScaleSets/virtualMachines",
-        "start restart reimage reimageAll poweroff deallocate runCommand retrieveBootDiagnosticsData",
-    ),
-    ("Microsoft.Compute/disks", "beginGetAccess endGetAccess"),
-    ("Microsoft.Network/networkInterfaces", "effectiveNetworkSecurityGroups effectiveRouteTable"),
-    ("Microsoft.Network/networkWatchers", "ipFlowVerify nextHop topology"),
-    (
-        "Microsoft.ContainerRegistry/registries",
-        "listCredentials regenerateCredential generateCredentials importImage listUsages",
-    ),
-    ("Microsoft.Storage/storageAccounts", "listKeys regenerateKey listAccountSas listServiceSas failover"),
-    ("Microsoft.OperationalInsights/workspaces", "sharedKeys listKeys regenerateSharedKey"),
-    ("Microsoft.Insights/actionGroups", "createNotifications"),
-];
-
-/// What is read below a resource without being a type.
-const BELOW: &[(&str, &str)] = &[
-    (
-        "Microsoft.ContainerService/managedClusters",
-        "upgradeProfiles/default availableAgentPoolVersions accessProfiles/clusterAdmin operations operations/latest commandResults/1",
-    ),
-    (
-        "Microsoft.ContainerService/managedClusters/agentPools",
-        "upgradeProfiles/default machines machines/x operations/latest",
-    ),
-    ("Microsoft.Compute/virtualMachineScaleSets", "instanceView networkInterfaces skus"),
-    ("Microsoft.Compute/virtualMachineScaleSets/virtualMachines", "instanceView"),
-    ("Microsoft.Network/virtualNetworks", "usages CheckIPAddressAvailability"),
-    ("Microsoft.Network/loadBalancers", "frontendIPConfigurations backendAddressPools/pool probes"),
-    ("Microsoft.Network/privateDnsZones", "ALL"),
-    ("Microsoft.ContainerRegistry/registries", "listUsages"),
-];
-
-/// Calls to providers themselves, behind a subscription.
-const CALLS: &[(&str, &str)] = &[
-    ("GET", "/providers/Microsoft.Network/locations/eastus/usages"),
-    ("GET", "/providers/Microsoft.Network/locations/eastus/serviceTags"),
-    ("GET", "/providers/Microsoft.Network/locations/eastus/CheckDnsNameAvailability"),
-    ("GET", "/providers/Microsoft.Compute/skus"),
-    ("GET", "/providers/Microsoft.Compute/locations/eastus/vmSizes"),
-    ("GET", "/providers/Microsoft.Compute/locations/eastus/usages"),
-    ("GET", "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions"),
-    ("POST", "/providers/Microsoft.ContainerRegistry/checkNameAvailability"),
-    ("POST", "/providers/Microsoft.KeyVault/checkNameAvailability"),
-    ("GET", "/providers/Microsoft.KeyVault/deletedVaults"),
-    ("POST", "/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/x/purge"),
-    ("POST", "/providers/Microsoft.Storage/checkNameAvailability"),
-    ("GET", "/providers/Microsoft.OperationalInsights/deletedWorkspaces"),
-];
-
-/// Every request on the types, with the resources of the read-back bodies.
-fn requests(world: &World) -> Vec<(Method, String)> {
-    let mut all: Vec<(Method, String)> = Vec::new();
-    for row in world.rows() {
-        let Some(at) = row["at"].as_str().filter(|at| at.starts_with('/')) else { continue };
-        let kind = text(&row["type"]);
-        if kind == "Microsoft.Resources/resourceGroups" || kind == "Microsoft.Management/managementGroups" {
-            continue;
-        }
-        for method in [Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE] {
-            let unknown = kind.starts_with("Microsoft.Authorization")
-                && (method == Method::PATCH || method == Method::HEAD);
-            let deployment = kind == "Microsoft.Resources/deployments" && method == Method::PATCH;
-            let tags = kind == "Microsoft.Resources/tags" && method == Method::HEAD;
-            if !(unknown || deployment || tags) {
-                all.push((method, at.to_owned()));
-            }
-        }
-        if let Some((collection, _)) = at.rsplit_once('/') {
-            if kind != "Microsoft.Resources/tags" {
-                all.push((Method::GET, collection.to_owned()));
-            }
-        }
-        let of = |table: &[(&str, &'static str)]| -> Vec<&'static str> {
-            table
-                .iter()
-                .filter(|(of, _)| *of == kind)
-                .flat_map(|(_, names)| names.split_whitespace())
-                .collect()
-        };
-        all.extend(of(ACTIONS).iter().map(|name| (Method::POST, format!("{at}/{name}"))));
-        all.extend(of(BELOW).iter().map(|name| (Method::GET, format!("{at}/{name}"))));
-        if kind.matches('/').count() == 1
-            && !kind.starts_with("Microsoft.Authorization")
-            && !at.contains("/tags/")
-        {
-            all.push((Method::GET, world.subscription(&format!("/providers/{kind}"))));
-        }
-    }
-    let calls = CALLS.iter().map(|(method, path)| (method.parse().unwrap(), world.subscription(path)));
-    all.extend(calls);
-    all
-}
+use crate::read_back::World;
+use crate::requests::{made, requests};
 
 #[tokio::test]
 async fn without_a_role_or_a_token_every_registered_route_is_refused() {
     let world = World::new().await;
-    for row in world.rows().iter().filter(|row| row["body"].is_object()) {
-        let made = [
-            "userAssignedIdentities/identity",
-            "registries/readback1",
-            "vaults/readback1",
-            "storageAccounts/readback1",
-        ];
-        if made.iter().any(|end| text(&row["at"]).ends_with(end)) {
-            let mut body = row["body"].clone();
-            if let Some(properties) = body["properties"].as_object_mut() {
-                properties.remove("networkAcls");
-            }
-            let version = world.versions[&text(&row["type"]).to_ascii_lowercase()][0].clone();
-            world.write(Method::PUT, &text(&row["at"]), &version, &body).await.unwrap();
-        }
-    }
+    let few = [
+        "userAssignedIdentities/identity",
+        "registries/readback1",
+        "vaults/readback1",
+        "storageAccounts/readback1",
+    ];
+    made(&world, |at| few.iter().any(|end| at.ends_with(end))).await;
     let nobody = world.stack.somebody("nobody").await.unwrap();
     let token =
         world.stack.sign_in_as(&nobody.app_id, &nobody.secret, "https://management.azure.com").await.unwrap();
@@ -141,7 +27,7 @@ async fn without_a_role_or_a_token_every_registered_route_is_refused() {
     assert!(all.len() > 400, "only {} requests", all.len());
     let body = json!({"location": "eastus", "properties": {}});
     let mut wrong = Vec::new();
-    for (method, path) in &all {
+    for (method, path) in all.iter().map(|asked| (&asked.method, &asked.path)) {
         let body = if *method == Method::GET || *method == Method::HEAD { &Value::Null } else { &body };
         let url = format!("{path}?api-version=2025-01-01");
         let bearer = format!("Bearer {token}");
@@ -165,7 +51,7 @@ async fn without_a_role_or_a_token_every_registered_route_is_refused() {
 }
 
 /// A GET, PUT or POST to a vault.
-async fn ask(
+pub async fn ask(
     vault: &key_vault::DataPlane,
     authorization: Option<&str>,
     method: &str,
@@ -179,8 +65,7 @@ async fn ask(
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
     }
-    let answer =
-        vault.call(request.body(kit::http::full("{\"value\":\"x\",\"kty\":\"RSA\"}")).unwrap()).await;
+    let answer = vault.call(request.body(kit::http::full("{\"value\":\"x\",\"kty\":\"EC\"}")).unwrap()).await;
     let status = answer.status().as_u16();
     let bytes = kit::http::read(answer.into_body(), 1 << 20).await.unwrap();
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
