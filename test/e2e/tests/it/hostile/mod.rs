@@ -25,6 +25,8 @@ use crate::kill::cloud::{Cloud, Session};
 
 /// In everything that the caller may not see.
 const CANARY: &str = "c4n4ry-of-another";
+/// What whoever has signed in may read of the directory.
+const DIRECTORY_CANARY: &str = "d1r3ctory-of-another";
 const WORKERS: u64 = 8;
 /// How many wrong answers a worker tells.
 const WRONG_MAX: usize = 5;
@@ -178,10 +180,13 @@ async fn one(
     if status >= 400 && asked.method != "HEAD" && !planes::is_said(asked.plane, &value, &text) {
         bail!("the refusal is not said as {:?} says it: {status} {text}: {told}", asked.plane);
     }
-    // Whoever has signed in may read the directory.
-    let reader = asked.plane == Plane::Graph && caller.known;
-    if !caller.owner && !reader && text.contains(CANARY) {
+    if !caller.owner && text.contains(CANARY) {
         bail!("a canary is told: {status} {text}: {told}");
+    }
+    // Whoever has signed in may read the names in the directory, and nobody else.
+    let reader = asked.plane == Plane::Graph && caller.known;
+    if !caller.owner && !reader && text.contains(DIRECTORY_CANARY) {
+        bail!("a name of the directory is told: {status} {text}: {told}");
     }
     let writes = matches!(asked.method, "PUT" | "PATCH" | "DELETE");
     if (200..300).contains(&status)
@@ -286,7 +291,7 @@ async fn hide(session: &Session) -> Result<()> {
         .vault(Method::PUT, "/secrets/secret", &json!({ "value": CANARY, "tags": { "a": CANARY } }))
         .await?;
     ensure!(secret.status.is_success(), "the secret: {} {}", secret.status, secret.body);
-    let user = json!({ "displayName": CANARY, "mailNickname": "secret", "securityEnabled": true, "mailEnabled": false });
+    let user = json!({ "displayName": DIRECTORY_CANARY, "mailNickname": "secret", "securityEnabled": true, "mailEnabled": false });
     let made = session.graph_call(Method::POST, "/v1.0/groups", &user).await?;
     ensure!(made.status.is_success(), "the group: {} {}", made.status, made.body);
     Ok(())
