@@ -21,6 +21,11 @@ const FREE: &[(&str, &str, &str)] = &[
         "frontendIPConfiguration",
         "a part of the balancer that the rule is a part of too",
     ),
+    (
+        "Microsoft.ContainerRegistry/registries/tokens",
+        "scopeMapId",
+        "a part of the registry that the token is a part of too",
+    ),
     ("Microsoft.OperationsManagement/solutions", "workspaceResourceId", "the provider looks it up"),
     ("Microsoft.Insights/metricAlerts", "scopes", "an alert watches what anybody may name"),
     ("Microsoft.Insights/metricAlerts", "actionGroupId", "an alert calls any group"),
