@@ -20,7 +20,7 @@ use crate::json::{flag, remove, set, text};
 use crate::saga::plane_error;
 use crate::service::{Deed, Shared, check_idle, check_running, deletion};
 use crate::state::{self, CLUSTERS, PRIVATE, PoolPrivate};
-use crate::{aad_profile, abort, names, pool, settled, versions};
+use crate::{aad_profile, abort, commands, names, pool, settled, versions};
 
 /// Listed api-versions; others are accepted.
 pub(crate) const API_VERSIONS: &[&str] = &[
@@ -171,6 +171,24 @@ impl ManagedClusters {
     }
 }
 
+impl ManagedClusters {
+    /// New certificates for everything: nodes are made anew all at once, as AKS does it.
+    async fn rotate(&self, ctx: &Ctx, cluster: &Resource) -> Result<Acted, ArmError> {
+        check_idle(ctx, cluster, None)?;
+        check_running(cluster, "rotating certificates")?;
+        let deed = Deed::RotateCertificates;
+        let operation = ctx.operations.create_action(&cluster.id, deed.name(), location(cluster)).await?;
+        ctx.resources
+            .modify(&cluster.id, |cluster| {
+                note(ctx, cluster, &operation);
+                cluster.set_provisioning_state("RotatingClusterCertificates");
+                true
+            })
+            .await?;
+        Ok(Acted::Accepted(self.0.attach(ctx, &cluster.id, None, deed, operation)))
+    }
+}
+
 #[async_trait]
 impl ResourceType for ManagedClusters {
     fn descriptor(&self) -> TypeDescriptor {
@@ -246,7 +264,13 @@ impl ResourceType for ManagedClusters {
         Ok(Deleted::Accepted(self.0.attach(ctx, &existing.id, None, Deed::Delete, operation)))
     }
 
-    async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
+    async fn action(
+        &self,
+        ctx: &Ctx,
+        existing: &Resource,
+        name: &str,
+        body: Value,
+    ) -> Result<Acted, ArmError> {
         let lower = name.to_ascii_lowercase();
         match lower.split('/').collect::<Vec<_>>().as_slice() {
             ["listclusteradmincredential"] => {
@@ -262,6 +286,8 @@ impl ResourceType for ManagedClusters {
                 self.access_profile(existing, name.split('/').nth(1).unwrap_or_default()).await
             }
             ["abort"] => abort::abort(&self.0, ctx, existing, location(existing)).await,
+            ["rotateclustercertificates"] => self.rotate(ctx, existing).await,
+            ["runcommand"] => commands::run(&self.0, existing, &body).await,
             ["stop"] => self.power(ctx, existing, Deed::Stop).await,
             ["start"] => self.power(ctx, existing, Deed::Start).await,
             _ => Err(ArmError::not_implemented(format_args!("The action '{CLUSTERS}/{name}'"))),
@@ -285,6 +311,7 @@ impl ResourceType for ManagedClusters {
                 self.access_profile(existing, path.get(1).map_or("", String::as_str)).await
             }
             ["operations", rest @ ..] => operations(ctx, existing, rest),
+            ["commandresults", id] => commands::result(&self.0, existing, id).await,
             _ => Err(ArmError::not_implemented(format_args!("Reading '{CLUSTERS}/{}'", path.join("/")))),
         }
     }

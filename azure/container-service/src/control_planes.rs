@@ -116,6 +116,45 @@ pub struct NodeStatus {
     pub pool: String,
 }
 
+/// A command that is run in a pod of the cluster. Has no `Debug`: it may hold a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What the shell is given.
+    pub line: String,
+    /// A zip archive that is unpacked where the command runs; empty: none.
+    pub context: Vec<u8>,
+    /// As whom it runs: a token of the directory, or, without, the cluster's administrator. A secret.
+    pub token: Option<String>,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandState {
+    /// Waiting or running.
+    Running,
+    /// It ended, whatever its exit code.
+    Succeeded,
+    /// It was not run to its end.
+    Failed,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandResult {
+    /// How far it is.
+    pub state: CommandState,
+    /// Its exit code, once it ended.
+    pub exit_code: Option<i32>,
+    /// When it began, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
+    pub finished_at: Option<String>,
+    /// What it printed.
+    pub logs: String,
+    /// Why it was not run to its end.
+    pub reason: Option<String>,
+}
+
 /// Why a control plane did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlPlaneError {
@@ -137,6 +176,12 @@ pub enum ControlPlaneError {
         /// The node.
         node: String,
         /// What the API server said.
+        reason: String,
+    },
+    /// This host lacks what commands need.
+    #[error("{reason}")]
+    Lacking {
+        /// What, and what to do about it.
         reason: String,
     },
     /// Anything else.
@@ -172,6 +217,20 @@ pub trait ControlPlanes: Send + Sync + 'static {
 
     /// Deletes the Node object. A missing one is deleted.
     async fn delete_node(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError>;
+
+    /// Makes the cluster's authority anew, with all certificates and the nodes' token; whoever trusts or shows the old one
+    /// is refused from then on. Tokens of service accounts stay good. Returns when the API server is ready again.
+    async fn rotate_certificates(&self, cluster: &str) -> Result<(), ControlPlaneError>;
+
+    /// Starts a command in a pod of the cluster; its id, 32 hexadecimal digits.
+    async fn run_command(&self, cluster: &str, command: Command) -> Result<String, ControlPlaneError>;
+
+    /// What became of a command; none: nobody knows it (any more).
+    async fn command_result(
+        &self,
+        cluster: &str,
+        id: &str,
+    ) -> Result<Option<CommandResult>, ControlPlaneError>;
 
     /// Stops serving, keeps all state; [`ensure`](Self::ensure) starts it again.
     async fn stop(&self, cluster: &str) -> Result<(), ControlPlaneError>;

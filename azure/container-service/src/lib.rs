@@ -21,6 +21,7 @@ pub mod bootstrap;
 mod calls;
 pub mod cluster_shape;
 pub mod clusters;
+pub(crate) mod commands;
 pub mod control_planes;
 pub mod drift;
 pub mod fault;
@@ -45,7 +46,8 @@ use std::sync::Arc;
 use arm::{Provider, json};
 
 pub use control_planes::{
-    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, Login, NodeStatus,
+    Command, CommandResult, CommandState, ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus,
+    ControlPlanes, Credential, Login, NodeStatus,
 };
 pub use settings::{RegistryMirror, Settings};
 pub use sizes::{Size, Sizes};

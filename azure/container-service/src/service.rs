@@ -41,6 +41,7 @@ pub(crate) enum Deed {
     Start,
     DeleteMachines,
     UpgradeImage,
+    RotateCertificates,
 }
 
 impl Deed {
@@ -52,6 +53,7 @@ impl Deed {
             "start" => Deed::Start,
             "deleteMachines" => Deed::DeleteMachines,
             "upgradeNodeImageVersion" => Deed::UpgradeImage,
+            "rotateClusterCertificates" => Deed::RotateCertificates,
             _ => Deed::Write,
         }
     }
@@ -65,6 +67,7 @@ impl Deed {
             Deed::Start => "start",
             Deed::DeleteMachines => "deleteMachines",
             Deed::UpgradeImage => "upgradeNodeImageVersion",
+            Deed::RotateCertificates => "rotateClusterCertificates",
         }
     }
 
@@ -80,6 +83,7 @@ impl Deed {
             (Deed::Start, true) => saga::start_pool(),
             (Deed::DeleteMachines, _) => saga::delete_machines(),
             (Deed::UpgradeImage, _) => saga::write_pool(),
+            (Deed::RotateCertificates, _) => saga::rotate_certificates(),
         }
     }
 }

@@ -18,11 +18,15 @@ mod status;
 mod up;
 mod wait;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::service::command_image::Programs;
 pub(crate) use doctor::why_only_simulated;
 
 /// Azure Kubernetes Service that you run yourself.
@@ -126,9 +130,40 @@ pub(crate) struct Serve {
     /// Record what is asked of the clusters' API servers, as AKS's kube-audit and kube-audit-admin.
     #[arg(long, env = "LAZURITE_AUDIT")]
     pub(crate) audit: bool,
+    /// What commands in clusters are run with.
+    #[command(flatten)]
+    pub(crate) commands: CommandPrograms,
     /// Where clusters' objects are kept, if not in files.
     #[command(flatten)]
     pub(crate) etcd: etcd::EtcdArguments,
+}
+
+/// Programs of this host that `az aks command invoke` runs in clusters.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CommandPrograms {
+    /// The kubectl of `az aks command invoke`; unset: the one on the PATH.
+    #[arg(long, env = "LAZURITE_COMMAND_KUBECTL")]
+    command_kubectl: Option<PathBuf>,
+    /// Its helm; unset: the one on the PATH.
+    #[arg(long, env = "LAZURITE_COMMAND_HELM")]
+    command_helm: Option<PathBuf>,
+}
+
+impl CommandPrograms {
+    /// As the service takes them.
+    pub(crate) fn programs(&self) -> Programs {
+        Programs { kubectl: self.command_kubectl.clone(), helm: self.command_helm.clone() }
+    }
+
+    /// As `lazurite serve` is given them.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let given = [("--command-kubectl", &self.command_kubectl), ("--command-helm", &self.command_helm)];
+        let given = given.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?)));
+        // The service runs in `/`.
+        let whole =
+            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+        given.flat_map(|(name, path)| [name.into(), whole(path)]).collect()
+    }
 }
 
 /// Does what kubelogin does when this program is called by that name; none under another.

@@ -68,6 +68,7 @@ impl Up {
                     .iter()
                     .flat_map(|address| ["--proxy-listen".to_owned(), address.to_string()]),
             )
+            .args(self.serve.commands.arguments())
             .args(self.serve.etcd.arguments())
             .current_dir("/")
             .stdin(Stdio::null())

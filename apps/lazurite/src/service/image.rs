@@ -67,17 +67,26 @@ impl Blob {
 }
 
 fn archive(binary: &[u8]) -> Result<Vec<u8>> {
-    let layer = Blob::new(layer(binary)?);
+    let config = |command: &[&str]| {
+        json!({"Entrypoint": ["/lazurite"], "Cmd": command,
+               "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+               "WorkingDir": "/"})
+    };
+    let images = [
+        (system_image(), config(&["addon", "pause"])),
+        (SAMPLE_IMAGE.to_owned(), config(&["addon", "sample"])),
+    ];
+    pack(layer(binary)?, &images)
+}
+
+/// An OCI archive of images that are one uncompressed layer under several names, each with its own configuration.
+pub(super) fn pack(layer: Vec<u8>, images: &[(String, Value)]) -> Result<Vec<u8>> {
+    let layer = Blob::new(layer);
     let mut blobs = Vec::new();
     let mut manifests = Vec::new();
-    for (name, command) in
-        [(system_image(), &["addon", "pause"][..]), (SAMPLE_IMAGE.to_owned(), &["addon", "sample"][..])]
-    {
+    for (name, config) in images {
         let config = Blob::json(&json!({
-            "architecture": "amd64", "os": "linux",
-            "config": {"Entrypoint": ["/lazurite"], "Cmd": command,
-                       "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-                       "WorkingDir": "/"},
+            "architecture": "amd64", "os": "linux", "config": config,
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)]}}))?;
         let manifest = Blob::json(&json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -113,7 +122,8 @@ fn layer(binary: &[u8]) -> Result<Vec<u8>> {
     tar.into_inner().context("failed to finish the image's layer")
 }
 
-fn append<W: Write>(tar: &mut tar::Builder<W>, path: &str, bytes: &[u8], mode: u32) -> Result<()> {
+/// Adds a file to an archive, the same each time.
+pub(super) fn append<W: Write>(tar: &mut tar::Builder<W>, path: &str, bytes: &[u8], mode: u32) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_size(bytes.len() as u64);
     header.set_mode(mode);

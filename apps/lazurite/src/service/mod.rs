@@ -13,6 +13,7 @@
 
 mod adapters;
 mod client_files;
+pub(crate) mod command_image;
 mod dns;
 pub(crate) mod hosting;
 pub(crate) mod image;
@@ -117,6 +118,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
         assignments: Arc::default(),
         directory: directory.clone(),
         image,
+        command_image: SetOnce::new(),
         token_reviewers: vec![adapters::entra_tokens(&entra, clock.clone())],
         audit: serve.audit,
         certificates: certificates.clone(),
@@ -136,6 +138,8 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let gate = Arc::new(providers::registry::RoleGate::new(front.clone(), accounts));
     let registry = providers::registry::Registry::open(&state.join("registry"), gate, clock)
         .context("failed to open the registry")?;
+    let commands = command_image::CommandImage::new(registry.clone(), serve.commands.programs());
+    hosting.set_command_image(Arc::new(move || commands.ensure()));
     let router: BoxService = Arc::new(router::Router {
         arm: front.service(),
         entra: entra.service(),

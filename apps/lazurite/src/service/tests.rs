@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{SetOnce, watch};
 
 mod people;
+mod planes;
 
 use super::hosting::{Hosting, Shared};
 use super::issuers::ClusterIssuers;
@@ -88,6 +89,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         cloud: SetOnce::new(),
         assignments: Arc::default(),
         directory: Arc::new(adapters::EntraDirectory(entra.clone())),
+        command_image: SetOnce::new(),
         image: watch::Sender::new(true).subscribe(),
         token_reviewers: vec![adapters::entra_tokens(&entra, Arc::new(kit::SystemClock))],
         audit: false,

@@ -215,6 +215,17 @@ pub fn delete_machines() -> Saga<Work, ArmError> {
     Saga { kind: "pool-delete-machines", steps, on_failure: OnFailure::Keep }
 }
 
+/// A new authority, and nodes that know it.
+pub fn rotate_certificates() -> Saga<Work, ArmError> {
+    let steps: Vec<ClusterStep> = vec![
+        Arc::new(plane::Rotate),
+        Arc::new(pools::ScaleSets),
+        Arc::new(roll::Reimage),
+        Arc::new(nodes::NodesReady),
+    ];
+    Saga { kind: "cluster-rotate-certificates", steps, on_failure: OnFailure::Keep }
+}
+
 /// Drains one pool and turns its machines off; they are kept.
 pub fn stop_pool() -> Saga<Work, ArmError> {
     let steps: Vec<ClusterStep> =
@@ -290,6 +301,7 @@ pub fn plane_error(error: ControlPlaneError) -> ArmError {
             "K8sVersionNotSupported",
             format!("Version {version} is not supported in this region."),
         ),
+        ControlPlaneError::Lacking { reason } => ArmError::conflict("OperationNotAllowed", reason.clone()),
         ControlPlaneError::NotFound { .. } | ControlPlaneError::Failed { .. } => ArmError::conflict(
             "ControlPlaneProvisioningInternalError",
             format!(

@@ -20,6 +20,8 @@ const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 pub struct Reserve;
 /// The hosted control plane runs.
 pub struct ControlPlane;
+/// The control plane has a new authority.
+pub struct Rotate;
 /// The node resource group is there, managed by the cluster.
 pub struct NodeGroup;
 /// The cluster's identity is Contributor of the node resource group.
@@ -119,6 +121,17 @@ impl Step<Work, ArmError> for ControlPlane {
 
     async fn undo(&self, work: &Work, _: &Memo) -> Result<(), ArmError> {
         work.planes.delete(&work.cluster.to_string()).await.map_err(plane_error)
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for Rotate {
+    fn name(&self) -> &'static str {
+        "rotate-certificates"
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        work.planes.rotate_certificates(&work.cluster.to_string()).await.map_err(plane_error)
     }
 }
 

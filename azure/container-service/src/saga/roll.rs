@@ -1,4 +1,4 @@
-//! The step that makes nodes anew from the present model, one after another behind a surge.
+//! Steps that make nodes anew from the present model: one after another behind a surge, or all at once.
 //!
 //! ```text
 //! roll:  surge machines ▶ for each batch of old ones: drain ▶ Node object gone ▶ reimage ▶ ready ▶ surge machines gone
@@ -22,6 +22,8 @@ use crate::state;
 
 /// Nodes of pools that were upgraded are of the new version.
 pub struct Roll;
+/// Every node is made anew, undrained.
+pub struct Reimage;
 
 /// How many nodes are added for the time of a roll, and how many are made anew at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +54,9 @@ async fn outdated(work: &Work, pool: &Resource) -> Result<Vec<Instance>, ArmErro
 }
 
 /// These machines get a new root from the present model and are ready nodes again.
-async fn replace(work: &Work, pool: &Resource, batch: &[Instance]) -> Result<(), ArmError> {
+async fn replace(work: &Work, pool: &Resource, batch: &[Instance], drain: bool) -> Result<(), ArmError> {
     let cluster = work.cluster.to_string();
-    for instance in batch.iter().filter(|instance| instance.state == "Succeeded") {
+    for instance in batch.iter().filter(|instance| drain && instance.state == "Succeeded") {
         pools::drain_node(work, &instance.node).await?;
     }
     for instance in batch {
@@ -82,7 +84,7 @@ async fn roll(work: &Work, pool: &Resource) -> Result<(), ArmError> {
             nodes::ready(work, &fresh.map(|instance| instance.node).collect()).await?;
         }
         for batch in old.chunks(batch) {
-            replace(work, pool, batch).await?;
+            replace(work, pool, batch, true).await?;
         }
         pools::scale_down(work, pool).await?;
     }
@@ -105,6 +107,27 @@ impl Step<Work, ArmError> for Roll {
             let rolling = state::pool_private(&pool).is_some_and(|private| private.rolling);
             if rolling && !state::is_stopped(&pool) {
                 roll(work, &pool).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for Reimage {
+    fn name(&self) -> &'static str {
+        "reimage"
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(1800)
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        for pool in work.pools() {
+            let old = outdated(work, &pool).await?;
+            if !old.is_empty() {
+                replace(work, &pool, &old, false).await?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
 mod access;
+mod commands;
 mod lifecycle;
 mod refusals;
 mod upgrades;

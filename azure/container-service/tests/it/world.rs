@@ -9,8 +9,8 @@ use arm::{ArmClient, ArmError, Ctx, Front, FrontConfig};
 use async_trait::async_trait;
 use container_service::service::Inject;
 use container_service::{
-    ContainerService, ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential,
-    NodeStatus, Settings, Size, Sizes,
+    Command, CommandResult, CommandState, ContainerService, ControlPlaneError, ControlPlaneSpec,
+    ControlPlaneStatus, ControlPlanes, Credential, NodeStatus, Settings, Size, Sizes,
 };
 use fabric::{Booted, Fabric, MachineFiles, MachineStarter, SimulatedFabric};
 use parking_lot::Mutex;
@@ -28,6 +28,10 @@ pub struct Planes {
     pub made: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     pub stopped: Mutex<BTreeSet<String>>,
     pub drained: Mutex<Vec<String>>,
+    /// How often certificates were made anew.
+    pub rotations: Mutex<u32>,
+    /// What was run, and how often its result was asked for.
+    pub commands: Mutex<Vec<(Command, u32)>>,
     fqdns: Mutex<BTreeMap<String, String>>,
     specs: Mutex<BTreeMap<String, ControlPlaneSpec>>,
     changed: watch::Sender<u64>,
@@ -52,7 +56,7 @@ impl ControlPlanes for Planes {
             fqdn: spec.fqdn,
             address: Ipv4Addr::new(20, 1, 0, 4),
             port: 443,
-            ca_pem: "CA".into(),
+            ca_pem: format!("CA {}", self.rotations.lock()),
             bootstrap_token: "abcdef.0123456789abcdef".into(),
         })
     }
@@ -84,6 +88,34 @@ impl ControlPlanes for Planes {
         }
         self.changed.send_modify(|n| *n += 1);
         Ok(())
+    }
+    async fn rotate_certificates(&self, _: &str) -> Result<(), ControlPlaneError> {
+        *self.rotations.lock() += 1;
+        Ok(())
+    }
+    async fn run_command(&self, _: &str, command: Command) -> Result<String, ControlPlaneError> {
+        if command.line == "missing" {
+            return Err(ControlPlaneError::Lacking { reason: "install kubectl".into() });
+        }
+        let mut commands = self.commands.lock();
+        commands.push((command, 0));
+        Ok(format!("{:032x}", commands.len() - 1))
+    }
+    async fn command_result(&self, _: &str, id: &str) -> Result<Option<CommandResult>, ControlPlaneError> {
+        let mut commands = self.commands.lock();
+        let at = usize::from_str_radix(id, 16).unwrap_or(usize::MAX);
+        Ok(commands.get_mut(at).map(|(command, asked)| {
+            *asked += 1;
+            let ended = *asked > 1;
+            CommandResult {
+                state: if ended { CommandState::Succeeded } else { CommandState::Running },
+                exit_code: ended.then_some(3),
+                started_at: ended.then(|| "2026-11-30T00:00:00Z".to_owned()),
+                finished_at: ended.then(|| "2026-11-30T00:00:01Z".to_owned()),
+                logs: if ended { format!("ran {}", command.line) } else { String::new() },
+                reason: None,
+            }
+        }))
     }
     async fn stop(&self, cluster: &str) -> Result<(), ControlPlaneError> {
         self.stopped.lock().insert(cluster.to_ascii_lowercase());
@@ -175,9 +207,14 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with_nodes(true).await
+    }
+
+    /// A cloud whose service believes that its nodes have processes, or that they have none.
+    pub async fn with_nodes(simulated: bool) -> Self {
         let planes = Arc::new(Planes::default());
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let world = Self::open(dir, planes, Arc::default()).await;
+        let world = Self::open(dir, planes, Arc::default(), simulated).await;
         let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-dev");
         world.owner().put(group, GROUPS, json!({ "location": "eastus" })).await.unwrap();
         world
@@ -188,6 +225,7 @@ impl World {
         dir: Arc<tempfile::TempDir>,
         planes: Arc<Planes>,
         directory: Arc<FakeDirectory>,
+        simulated: bool,
     ) -> Self {
         let tasks = kit::Tasks::new();
         let machines = Arc::new(Machines {
@@ -206,7 +244,7 @@ impl World {
             sizes: Sizes(sizes),
             system_image: "lazurite.azurecr.io/lazurite:0.1.0".into(),
             registry_mirror: None,
-            simulated: true,
+            simulated,
             journal_dir: dir.path().join("sagas"),
             nodes_ready_deadline: Duration::from_secs(20),
         };
@@ -255,7 +293,7 @@ impl World {
         let weak = Arc::downgrade(&front);
         drop((front, fabric));
         wait_for(|| weak.strong_count() == 0).await;
-        Self::open(dir, planes, directory).await
+        Self::open(dir, planes, directory, true).await
     }
 
     pub fn ctx(&self) -> Ctx {

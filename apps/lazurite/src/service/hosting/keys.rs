@@ -56,6 +56,12 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Keys of a new authority at the same address. Tokens of service accounts are signed as before.
+    pub(crate) fn renewed(&self) -> Result<Self> {
+        let address = self.address;
+        Ok(Self { address, service_account_key_pem: self.service_account_key_pem.clone(), ..Self::make()? })
+    }
+
     /// Makes what keys of before do not have; says whether something was missing.
     fn complete(&mut self) -> Result<bool> {
         if !self.proxy_ca_pem.is_empty() {

@@ -13,6 +13,7 @@
 mod access;
 mod addons;
 mod azure_rbac;
+mod command;
 mod drain;
 pub(crate) mod gate;
 mod keys;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use container_service::{
-    ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes, Credential, NodeStatus,
+    Command, CommandResult, ControlPlaneError, ControlPlaneSpec, ControlPlaneStatus, ControlPlanes,
+    Credential, NodeStatus,
 };
 use fabric::Fabric;
 use kit::Tasks;
@@ -41,6 +43,9 @@ use tokio::sync::{SetOnce, watch};
 pub(crate) use keys::stored_specs;
 pub(crate) use plane::Plane;
 
+/// Makes an image, and names it. Blocks.
+pub(crate) type ImageMaker = Arc<dyn Fn() -> Result<String, ControlPlaneError> + Send + Sync>;
+
 /// What all planes share.
 pub(crate) struct Shared {
     /// `<state>/clusters`
@@ -53,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) cloud: SetOnce<BoxService>,
     /// Tokens of cluster identities.
     pub(crate) directory: Arc<dyn arm::Directory>,
+    /// Makes the image in which commands run, and names it. Set when the registry is there.
+    pub(crate) command_image: SetOnce<ImageMaker>,
     /// Ends when Lazurite's own image is made; nodes cannot start before.
     pub(crate) image: watch::Receiver<bool>,
     /// Who else says whose a bearer token is (Entra).
@@ -114,6 +121,11 @@ impl Hosting {
     /// From now on cloud controller managers speak to this ARM.
     pub(crate) fn set_cloud(&self, cloud: BoxService) {
         let _ = self.shared.cloud.set(cloud);
+    }
+
+    /// From now on commands run in this image.
+    pub(crate) fn set_command_image(&self, image: ImageMaker) {
+        let _ = self.shared.command_image.set(image);
     }
 
     /// From now on role assignments are these.
@@ -277,6 +289,49 @@ impl ControlPlanes for Hosting {
 
     async fn delete_node(&self, cluster: &str, node: &str) -> Result<(), ControlPlaneError> {
         drain::delete_node(self.running(cluster)?.admin(), node).await
+    }
+
+    async fn rotate_certificates(&self, cluster: &str) -> Result<(), ControlPlaneError> {
+        let turn = self.turn(cluster);
+        let _turn = turn.lock().await;
+        let plane = self.running(cluster)?;
+        let dir = self.dir(cluster);
+        let (spec, old) = (plane.spec.clone(), plane.keys.clone());
+        drop(plane);
+        let renewed = tokio::task::spawn_blocking(move || old.renewed()).await;
+        let keys = renewed.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
+        self.halt(cluster).await;
+        keys.write(&dir).map_err(failed("store a control plane's keys"))?;
+        let plane = Plane::start(spec, keys, &dir, &self.shared, &self.tasks).await?;
+        self.planes.write().insert(key(cluster), plane);
+        self.publish_names();
+        Ok(())
+    }
+
+    async fn run_command(&self, cluster: &str, command: Command) -> Result<String, ControlPlaneError> {
+        let plane = self.running(cluster)?;
+        let image = self.shared.command_image.wait().await.clone();
+        let image = tokio::task::spawn_blocking(move || image()).await;
+        let image = image.map_err(failed("make the image of commands"))??;
+        let id = command::run(&plane, &command, &image).await?;
+        let (plane, of) = (Arc::downgrade(&plane), id.clone());
+        // A pod without a node ends in time also when nobody asks for its result.
+        self.tasks.spawn("command without a node", async move {
+            tokio::time::sleep(command::SCHEDULE_LIMIT).await;
+            let Some(plane) = plane.upgrade() else { return };
+            if let Err(error) = command::result(&plane, &of).await {
+                tracing::debug!(error = %kit::Chain(&error), "failed to look at a command");
+            }
+        });
+        Ok(id)
+    }
+
+    async fn command_result(
+        &self,
+        cluster: &str,
+        id: &str,
+    ) -> Result<Option<CommandResult>, ControlPlaneError> {
+        command::result(self.running(cluster)?.as_ref(), id).await
     }
 
     async fn stop(&self, cluster: &str) -> Result<(), ControlPlaneError> {
