@@ -31,6 +31,8 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub struct MachineFiles {
     /// Which machine.
     pub id: MachineId,
+    /// Of which making it is; a reimage makes it anew, with an empty disk.
+    pub generation: u64,
     /// `/var/lib/waagent/custom-data`.
     pub custom_data: Vec<u8>,
     /// `/var/lib/waagent/machine.json`.
@@ -165,7 +167,8 @@ impl SimulatedFabric {
         };
         let tasks = self.tasks.child();
         let run = Run { number, generation: machine.generation, power: machine.power, tasks: tasks.clone() };
-        if let Some(old) = self.shared.running.lock().insert(machine.id.clone(), run) {
+        let old = self.shared.running.lock().insert(machine.id.clone(), run);
+        if let Some(old) = &old {
             old.tasks.stop();
         }
         if machine.power == Power::Off {
@@ -176,6 +179,10 @@ impl SimulatedFabric {
         let report = Booted { id: machine.id.clone(), shared: self.shared.clone(), run: number };
         let (starter, shared, id) = (self.starter.clone(), self.shared.clone(), machine.id.clone());
         tasks.spawn("simulated machine", async move {
+            // Both have the same disk.
+            if let Some(old) = old {
+                old.tasks.drain(END_LIMIT).await;
+            }
             let exit_code = starter.run(files, report).await;
             let last_lines = shared.last_lines(&id);
             shared.set(&id, number, MachineState::Failed { exit_code, last_lines });
@@ -250,6 +257,7 @@ impl Fabric for SimulatedFabric {
             ));
             let files = MachineFiles {
                 id: machine.id.clone(),
+                generation: machine.generation,
                 custom_data: machine.custom_data.clone(),
                 machine_json: machine_json(&wanted, machine),
             };

@@ -105,6 +105,21 @@ fn closed_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
 }
 
+/// The disk of a machine's generation: the one that is there, else an empty one, as after a reimage.
+fn disk(dir: &Path, generation: u64) -> std::io::Result<()> {
+    let label = dir.join("generation");
+    let wanted = generation.to_string();
+    if std::fs::read_to_string(&label).is_ok_and(|found| found == wanted) {
+        return closed_dir(dir);
+    }
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    closed_dir(dir)?;
+    std::fs::write(label, wanted)
+}
+
 /// Machines without processes: the join and a kubelet with a simulated runtime, as tasks of the service.
 struct SimulatedMachines {
     /// Where the API servers listen on the host.
@@ -117,7 +132,7 @@ struct SimulatedMachines {
 impl MachineStarter for SimulatedMachines {
     async fn run(&self, files: MachineFiles, report: Booted) -> i32 {
         let directory = self.dir.join(files.id.as_str());
-        if let Err(error) = closed_dir(&directory) {
+        if let Err(error) = disk(&directory, files.generation) {
             report.log(&format!("failed to make `{}`: {error}", directory.display()));
             return NO_DISK;
         }
@@ -157,6 +172,17 @@ fn keep_disks(dir: &Path, of: &BTreeSet<MachineId>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_keeps_its_disk_until_it_is_reimaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = dir.path().join("machine");
+        for (generation, kept) in [(0, false), (0, true), (1, false), (1, true)] {
+            disk(&of, generation).unwrap();
+            assert_eq!(of.join("kubelet.crt").exists(), kept, "generation {generation}");
+            std::fs::write(of.join("kubelet.crt"), b"").unwrap();
+        }
+    }
 
     #[test]
     fn only_the_disks_of_machines_that_are_gone_are_deleted() {
