@@ -134,10 +134,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     hosting.set_assignments(front.access().clone());
     machines.set_tokens(Arc::new(adapters::MachineTokens { entra: entra.clone(), front: front.clone() }));
 
-    let accounts = adapters::RegistryAccounts(entra.clone());
-    let gate = Arc::new(providers::registry::RoleGate::new(front.clone(), accounts));
-    let registry = providers::registry::Registry::open(&state.join("registry"), gate, clock)
-        .context("failed to open the registry")?;
+    let registry = open_registry(state, &entra, &front, clock)?;
     let commands = command_image::CommandImage::new(registry.clone(), serve.commands.programs());
     hosting.set_command_image(Arc::new(move || commands.ensure()));
     let router: BoxService = Arc::new(router::Router {
@@ -162,6 +159,18 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     write_running(state, ends, (proxy, dns), fabric.kind())?;
     tracing::info!(after_ms = begun.elapsed().as_millis(), %front_address, %api_address, "Lazurite answers");
     Ok(Running { _hosting: hosting, _front: front })
+}
+
+fn open_registry(
+    state: &State,
+    entra: &Arc<entra::Entra>,
+    front: &Arc<arm::Front>,
+    clock: Arc<dyn kit::Clock>,
+) -> Result<Arc<providers::registry::Registry>> {
+    let accounts = adapters::RegistryAccounts(entra.clone());
+    let gate = Arc::new(providers::registry::RoleGate::new(front.clone(), accounts));
+    providers::registry::Registry::open(&state.join("registry"), gate, clock)
+        .context("failed to open the registry")
 }
 
 /// Where the service listens on the host.

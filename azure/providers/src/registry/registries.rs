@@ -76,6 +76,18 @@ fn taken(server: &str) -> ArmError {
     )
 }
 
+/// The tier that a SKU names, as it is written everywhere.
+fn tier(sku: Option<&Value>) -> Result<&'static str, ArmError> {
+    let given = sku.and_then(|sku| sku["name"].as_str()).unwrap_or_default();
+    let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(given));
+    known.ok_or_else(|| {
+        ArmError::bad_request(
+            "SkuNotSupported",
+            format!("The SKU '{given}' is not supported. Supported SKUs are Basic, Standard and Premium."),
+        )
+    })
+}
+
 #[async_trait]
 impl ResourceType for Registries {
     fn descriptor(&self) -> TypeDescriptor {
@@ -93,21 +105,7 @@ impl ResourceType for Registries {
         if request.existing.is_none() && registry_of(&ctx.resources, &server).is_some() {
             return Err(taken(&server));
         }
-        let tier = made.sku.as_ref().and_then(|s| s["name"].as_str()).map(str::to_ascii_lowercase);
-        let tier = match tier.as_deref() {
-            Some("basic") => "Basic",
-            Some("standard") => "Standard",
-            Some("premium") => "Premium",
-            other => {
-                let given = other.unwrap_or("");
-                return Err(ArmError::bad_request(
-                    "SkuNotSupported",
-                    format!(
-                        "The SKU '{given}' is not supported. Supported SKUs are Basic, Standard and Premium."
-                    ),
-                ));
-            }
-        };
+        let tier = tier(made.sku.as_ref())?;
         made.sku = Some(json!({"name": tier, "tier": tier}));
         let created = request
             .existing
