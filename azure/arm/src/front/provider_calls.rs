@@ -37,9 +37,12 @@ impl Front {
         {
             return Ok(Answer::list(super::authorization::operations::of_provider(provider)));
         }
-        // What is not built is refused to whoever might not do it where it is.
-        let full = provider.map_or(namespace, |provider| provider.namespace);
-        asked.authorize(&format!("{full}/{}", of_provider(asked.method(), &words)), &scope)?;
+        // What is not built is refused to whoever might not do it where it is. Questions about the whole tenant, as Resource
+        // Graph takes them, are everybody's: the answer has what the caller may read.
+        if provider.is_some() || scope != ResourceId::root() {
+            let full = provider.map_or(namespace, |provider| provider.namespace);
+            asked.authorize(&format!("{full}/{}", of_provider(asked.method(), &words)), &scope)?;
+        }
         let Some(provider) = provider else {
             return Err(ArmError::not_implemented(format_args!("The resource type '{named}'")));
         };
