@@ -85,12 +85,13 @@ pub fn write_atomic(path: &Path, content: &[u8], readers: Readers) -> Result<(),
 /// owner only. `open` may keep the file open: it stays the same.
 ///
 /// # Errors
-/// Those of `open`, and what keeps the file from its name; then nothing is left.
+/// Those of `open`, what keeps the file from its name, and that nobody can say whether it is there.
 pub fn open_whole<T, E: From<FileError>>(
     path: &Path,
     open: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, E> {
-    if path.exists() {
+    // What cannot be looked at may be there, and must not be replaced.
+    if path.try_exists().map_err(failed("look for", path))? {
         return open(path);
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
