@@ -28,6 +28,13 @@ fn pools_machines_and_what_else_a_cluster_is_told() -> Result<()> {
 }
 
 #[test]
+fn upkeep_has_its_times_and_pools_are_kept_as_snapshots() -> Result<()> {
+    let Some(lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
+    play(&lab, "upkeep.az")?;
+    lab.finish()
+}
+
+#[test]
 fn scripts_run_in_real_machines_and_ranges_let_nodes_in() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
     play(&lab, "machines.az")?;
