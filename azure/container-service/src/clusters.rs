@@ -172,21 +172,39 @@ impl ManagedClusters {
 }
 
 impl ManagedClusters {
-    /// New certificates for everything: nodes are made anew all at once, as AKS does it.
-    async fn rotate(&self, ctx: &Ctx, cluster: &Resource) -> Result<Acted, ArmError> {
+    /// New certificates for everything, where nodes are made anew all at once as AKS does it, or a new key for tokens.
+    async fn rotate(
+        &self,
+        ctx: &Ctx,
+        cluster: &Resource,
+        deed: Deed,
+        state: &'static str,
+    ) -> Result<Acted, ArmError> {
         check_idle(ctx, cluster, None)?;
-        check_running(cluster, "rotating certificates")?;
-        let deed = Deed::RotateCertificates;
+        check_running(cluster, "rotating keys")?;
         let operation = ctx.operations.create_action(&cluster.id, deed.name(), location(cluster)).await?;
         ctx.resources
             .modify(&cluster.id, |cluster| {
                 note(ctx, cluster, &operation);
-                cluster.set_provisioning_state("RotatingClusterCertificates");
+                cluster.set_provisioning_state(state);
                 true
             })
             .await?;
         Ok(Acted::Accepted(self.0.attach(ctx, &cluster.id, None, deed, operation)))
     }
+}
+
+/// Only the keys of a published issuer are rotated.
+fn check_issuer(cluster: &Resource) -> Result<(), ArmError> {
+    if flag(&cluster.properties, "/oidcIssuerProfile/enabled") {
+        return Ok(());
+    }
+    Err(ArmError::bad_request(
+        "OIDCIssuerNotEnabled",
+        "Rotating the signing keys of service account tokens is not allowed because the OIDC issuer of the cluster is not \
+         enabled. Enable it with oidcIssuerProfile.enabled first.",
+    )
+    .target("oidcIssuerProfile.enabled"))
 }
 
 #[async_trait]
@@ -286,7 +304,14 @@ impl ResourceType for ManagedClusters {
                 self.access_profile(existing, name.split('/').nth(1).unwrap_or_default()).await
             }
             ["abort"] => abort::abort(&self.0, ctx, existing, location(existing)).await,
-            ["rotateclustercertificates"] => self.rotate(ctx, existing).await,
+            ["rotateclustercertificates"] => {
+                self.rotate(ctx, existing, Deed::RotateCertificates, "RotatingClusterCertificates").await
+            }
+            ["rotateserviceaccountsigningkeys"] => {
+                check_issuer(existing)?;
+                let state = "RotatingServiceAccountSigningKeys";
+                self.rotate(ctx, existing, Deed::RotateSigningKeys, state).await
+            }
             ["runcommand"] => commands::run(&self.0, existing, &body).await,
             ["stop"] => self.power(ctx, existing, Deed::Stop).await,
             ["start"] => self.power(ctx, existing, Deed::Start).await,

@@ -222,6 +222,11 @@ pub trait ControlPlanes: Send + Sync + 'static {
     /// is refused from then on. Tokens of service accounts stay good. Returns when the API server is ready again.
     async fn rotate_certificates(&self, cluster: &str) -> Result<(), ControlPlaneError>;
 
+    /// Makes a new key that signs the tokens of service accounts; the one before it still verifies and is published, those
+    /// before that are gone. `rotation` names the rotation: one that was done already is not done again. Returns when the API
+    /// server is ready again.
+    async fn rotate_signing_keys(&self, cluster: &str, rotation: &str) -> Result<(), ControlPlaneError>;
+
     /// Starts a command in a pod of the cluster; its id, 32 hexadecimal digits.
     async fn run_command(&self, cluster: &str, command: Command) -> Result<String, ControlPlaneError>;
 

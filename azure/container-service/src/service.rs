@@ -42,6 +42,7 @@ pub(crate) enum Deed {
     DeleteMachines,
     UpgradeImage,
     RotateCertificates,
+    RotateSigningKeys,
 }
 
 impl Deed {
@@ -54,6 +55,7 @@ impl Deed {
             "deleteMachines" => Deed::DeleteMachines,
             "upgradeNodeImageVersion" => Deed::UpgradeImage,
             "rotateClusterCertificates" => Deed::RotateCertificates,
+            "rotateServiceAccountSigningKeys" => Deed::RotateSigningKeys,
             _ => Deed::Write,
         }
     }
@@ -68,6 +70,7 @@ impl Deed {
             Deed::DeleteMachines => "deleteMachines",
             Deed::UpgradeImage => "upgradeNodeImageVersion",
             Deed::RotateCertificates => "rotateClusterCertificates",
+            Deed::RotateSigningKeys => "rotateServiceAccountSigningKeys",
         }
     }
 
@@ -84,6 +87,7 @@ impl Deed {
             (Deed::DeleteMachines, _) => saga::delete_machines(),
             (Deed::UpgradeImage, _) => saga::write_pool(),
             (Deed::RotateCertificates, _) => saga::rotate_certificates(),
+            (Deed::RotateSigningKeys, _) => saga::rotate_signing_keys(),
         }
     }
 }

@@ -213,6 +213,12 @@ pub fn rsa_key_pem() -> Result<String, PkiError> {
     Ok(key.serialize_pem())
 }
 
+/// The public key of a private one in PEM, as PEM.
+pub fn public_key_pem(private_pem: &str) -> Result<String, PkiError> {
+    let key = KeyPair::from_pem(private_pem).map_err(failed("read a private key"))?;
+    Ok(key.public_key_pem())
+}
+
 fn name(common_name: &str, organizations: &[String]) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     // rcgen keeps one value per type; Kubernetes wants each group as an organisation of its own, which

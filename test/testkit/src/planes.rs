@@ -191,6 +191,10 @@ impl ControlPlanes for Planes {
         Ok(())
     }
 
+    async fn rotate_signing_keys(&self, _: &str, _: &str) -> Result<(), ControlPlaneError> {
+        Err(failed("rotate signing keys")("a test stack's API servers keep no keys"))
+    }
+
     async fn run_command(&self, _: &str, _: Command) -> Result<String, ControlPlaneError> {
         Err(failed("run a command")("a test stack's nodes run nothing"))
     }

@@ -226,6 +226,12 @@ pub fn rotate_certificates() -> Saga<Work, ArmError> {
     Saga { kind: "cluster-rotate-certificates", steps, on_failure: OnFailure::Keep }
 }
 
+/// A new key for tokens of service accounts; nodes are left alone, their tokens are fetched anew before they end.
+pub fn rotate_signing_keys() -> Saga<Work, ArmError> {
+    let steps: Vec<ClusterStep> = vec![Arc::new(plane::RotateSigningKeys)];
+    Saga { kind: "cluster-rotate-signing-keys", steps, on_failure: OnFailure::Keep }
+}
+
 /// Drains one pool and turns its machines off; they are kept.
 pub fn stop_pool() -> Saga<Work, ArmError> {
     let steps: Vec<ClusterStep> =

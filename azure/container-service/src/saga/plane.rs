@@ -22,6 +22,8 @@ pub struct Reserve;
 pub struct ControlPlane;
 /// The control plane has a new authority.
 pub struct Rotate;
+/// The control plane signs tokens of service accounts with a new key.
+pub struct RotateSigningKeys;
 /// The node resource group is there, managed by the cluster.
 pub struct NodeGroup;
 /// The cluster's identity is Contributor of the node resource group.
@@ -132,6 +134,20 @@ impl Step<Work, ArmError> for Rotate {
 
     async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
         work.planes.rotate_certificates(&work.cluster.to_string()).await.map_err(plane_error)
+    }
+}
+
+#[async_trait]
+impl Step<Work, ArmError> for RotateSigningKeys {
+    fn name(&self) -> &'static str {
+        "rotate-signing-keys"
+    }
+
+    async fn run(&self, work: &Work, _: &mut Memo) -> Result<(), ArmError> {
+        // The operation is the rotation: a step that is run again after a crash must not retire a second key.
+        let operation = state::cluster_private(work.cluster()?.as_ref()).map(|private| private.operation);
+        let rotation = operation.unwrap_or_default();
+        work.planes.rotate_signing_keys(&work.cluster.to_string(), &rotation).await.map_err(plane_error)
     }
 }
 

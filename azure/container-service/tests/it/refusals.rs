@@ -128,7 +128,7 @@ async fn what_is_not_built_says_so_by_its_name() {
             assert!(error.to_string().contains(kind), "{error}");
         }
     }
-    for action in ["rotateServiceAccountSigningKeys", "resetServicePrincipalProfile", "resetAADProfile"] {
+    for action in ["resetServicePrincipalProfile", "resetAADProfile"] {
         let error = owner.post(format!("{c1}/{action}"), AKS, json!({})).await.unwrap_err();
         assert_eq!(
             (error.status.as_u16(), error.code.as_str()),

@@ -178,3 +178,29 @@ async fn a_pool_is_made_from_a_snapshot_of_another() {
     let made = world.owner().put(pool("two"), AKS, wish).await.unwrap().done().await.unwrap();
     assert_eq!(made["properties"]["currentOrchestratorVersion"], "1.34.9");
 }
+
+#[tokio::test]
+async fn signing_keys_are_rotated_where_there_is_an_issuer() {
+    let world = World::new().await;
+    let mut body = az_body("c1", 1);
+    body["properties"]["oidcIssuerProfile"] = json!({ "enabled": false });
+    world.create("c1", body).await.unwrap();
+    let rotate = async || action(&world, cluster("c1"), "rotateServiceAccountSigningKeys", Value::Null).await;
+    let error = rotate().await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.target.as_deref()), (400, Some("oidcIssuerProfile.enabled")));
+    let mut shown = world.show("c1").await;
+    shown["properties"]["oidcIssuerProfile"] = json!({ "enabled": true });
+    world.create("c1", shown).await.unwrap();
+    let boots = world.machines.boots.lock().len();
+    // Only the control plane is touched; each time is a rotation of its own, by the operation's name.
+    rotate().await.unwrap();
+    rotate().await.unwrap();
+    assert_eq!(world.planes.signing.lock().len(), 2);
+    assert_eq!(world.machines.boots.lock().len(), boots);
+    assert_eq!(world.show("c1").await["properties"]["provisioningState"], "Succeeded");
+    // Also one whose end was not told has a name, by which the control plane knows it again.
+    *world.faults.at.lock() = Some(("rotate-signing-keys".to_owned(), true));
+    rotate().await.unwrap_err();
+    assert_eq!(world.planes.signing.lock().len(), 3);
+    assert!(world.planes.signing.lock().iter().all(|rotation| !rotation.is_empty()));
+}

@@ -30,6 +30,8 @@ pub struct Planes {
     pub drained: Mutex<Vec<String>>,
     /// How often certificates were made anew.
     pub rotations: Mutex<u32>,
+    /// Rotations of signing keys that were asked for.
+    pub signing: Mutex<BTreeSet<String>>,
     /// What was run, and how often its result was asked for.
     pub commands: Mutex<Vec<(Command, u32)>>,
     fqdns: Mutex<BTreeMap<String, String>>,
@@ -91,6 +93,10 @@ impl ControlPlanes for Planes {
     }
     async fn rotate_certificates(&self, _: &str) -> Result<(), ControlPlaneError> {
         *self.rotations.lock() += 1;
+        Ok(())
+    }
+    async fn rotate_signing_keys(&self, _: &str, rotation: &str) -> Result<(), ControlPlaneError> {
+        self.signing.lock().insert(rotation.to_owned());
         Ok(())
     }
     async fn run_command(&self, _: &str, command: Command) -> Result<String, ControlPlaneError> {

@@ -30,6 +30,12 @@ pub(crate) struct Keys {
     ca_key_pem: String,
     /// Signs service-account tokens.
     pub(crate) service_account_key_pem: String,
+    /// Public keys of those that signed before and whose tokens are still good. Not in files of before.
+    #[serde(default)]
+    pub(crate) retired_service_account_keys_pem: Vec<String>,
+    /// The rotation that made the signing key; empty: none did.
+    #[serde(default)]
+    pub(super) signing_rotation: String,
     /// The authority of proxies that say who asks, certificate and key. Not in files of before.
     #[serde(default)]
     proxy_ca_pem: String,
@@ -48,6 +54,8 @@ impl Keys {
             ca_pem: authority.certificate_pem().to_owned(),
             ca_key_pem: authority.key_pem().to_owned(),
             service_account_key_pem: kit::pki::rsa_key_pem()?,
+            retired_service_account_keys_pem: Vec::new(),
+            signing_rotation: String::new(),
             proxy_ca_pem: String::new(),
             proxy_ca_key_pem: String::new(),
             bootstrap_token: format!("{}.{}", random(6), random(16)),
@@ -58,8 +66,30 @@ impl Keys {
 
     /// Keys of a new authority at the same address. Tokens of service accounts are signed as before.
     pub(crate) fn renewed(&self) -> Result<Self> {
-        let address = self.address;
-        Ok(Self { address, service_account_key_pem: self.service_account_key_pem.clone(), ..Self::make()? })
+        let new = Self::make()?;
+        Ok(Self {
+            ca_pem: new.ca_pem,
+            ca_key_pem: new.ca_key_pem,
+            proxy_ca_pem: new.proxy_ca_pem,
+            proxy_ca_key_pem: new.proxy_ca_key_pem,
+            bootstrap_token: new.bootstrap_token,
+            ..self.clone()
+        })
+    }
+
+    /// The same keys with a new one that signs; the one before it is retired, those before that are gone. Keys that this
+    /// rotation made already stay as they are.
+    pub(crate) fn with_new_signer(&self, rotation: &str) -> Result<Self> {
+        if self.signing_rotation == rotation {
+            return Ok(self.clone());
+        }
+        let retired = kit::pki::public_key_pem(&self.service_account_key_pem)?;
+        Ok(Self {
+            service_account_key_pem: kit::pki::rsa_key_pem()?,
+            retired_service_account_keys_pem: vec![retired],
+            signing_rotation: rotation.to_owned(),
+            ..self.clone()
+        })
     }
 
     /// Makes what keys of before do not have; says whether something was missing.
@@ -156,19 +186,22 @@ pub(crate) fn forget_spec(dir: &Path) -> Result<()> {
     Ok(remove(&dir.join(SPEC))?)
 }
 
+/// What the plane in this directory is to be; none: it is not to run.
+pub(crate) fn stored_spec(dir: &Path) -> Option<ControlPlaneSpec> {
+    let path = dir.join(SPEC);
+    match read(&path).map(|bytes| serde_json::from_slice::<SpecFile>(&bytes)) {
+        Ok(Ok(SpecFile(spec))) => return Some(spec),
+        Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "damaged cluster settings"),
+        Err(error) if error.is_missing() => {}
+        Err(error) => tracing::error!(error = %kit::Chain(&error), "unreadable cluster settings"),
+    }
+    None
+}
+
 /// The specs of all planes that are to run.
 pub(crate) fn stored_specs(clusters: &Path) -> Vec<ControlPlaneSpec> {
-    let mut specs = Vec::new();
-    for entry in std::fs::read_dir(clusters).into_iter().flatten().flatten() {
-        let path = entry.path().join(SPEC);
-        match read(&path).map(|bytes| serde_json::from_slice::<SpecFile>(&bytes)) {
-            Ok(Ok(SpecFile(spec))) => specs.push(spec),
-            Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "damaged cluster settings"),
-            Err(error) if error.is_missing() => {}
-            Err(error) => tracing::error!(error = %kit::Chain(&error), "unreadable cluster settings"),
-        }
-    }
-    specs
+    let entries = std::fs::read_dir(clusters).into_iter().flatten().flatten();
+    entries.filter_map(|entry| stored_spec(&entry.path())).collect()
 }
 
 /// The addresses that stored clusters have.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Guarantees: keys, address and bootstrap token of a cluster are made once; a plane that was running is
-//! running again after a restart; deleting one that was never there succeeds. Does not: know what a
+//! running again after a restart; one that is to run and did not start is tried again until it does; deleting one that was never there succeeds. Does not: know what a
 //! managed cluster is, or make nodes.
 
 mod access;
@@ -19,11 +19,12 @@ pub(crate) mod gate;
 mod keys;
 mod kubeconfig;
 mod plane;
+mod revival;
 pub(crate) mod storage;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -103,19 +104,24 @@ pub(crate) struct Hosting {
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Names and addresses of API servers, for the resolvers of machines.
     names: watch::Sender<Vec<(String, Ipv4Addr)>>,
+    /// Planes that are to run and may not.
+    down: revival::Queue,
     tasks: Tasks,
 }
 
 impl Hosting {
     /// A host with no plane running.
     pub(crate) fn new(shared: Shared, tasks: Tasks) -> Arc<Self> {
-        Arc::new(Self {
+        let hosting = Arc::new(Self {
             shared: Arc::new(shared),
             planes: RwLock::default(),
             turns: Mutex::default(),
             names: watch::Sender::new(Vec::new()),
+            down: revival::queue(),
             tasks,
-        })
+        });
+        revival::start(&hosting);
+        hosting
     }
 
     /// From now on cloud controller managers speak to this ARM.
@@ -138,7 +144,7 @@ impl Hosting {
         self.names.subscribe()
     }
 
-    /// Starts every plane that was running when the service ended. One that fails is logged and left.
+    /// Starts every plane that was running when the service ended. One that fails is logged and tried again later.
     pub(crate) async fn resume(self: &Arc<Self>) {
         let specs = keys::stored_specs(&self.shared.dir);
         let mut starts = tokio::task::JoinSet::new();
@@ -199,6 +205,84 @@ impl Hosting {
             .unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
+    /// Makes a plane run as a spec says. For whoever has the cluster's turn.
+    async fn ensure_in_turn(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError> {
+        if let Some(plane) = self.plane(&spec.cluster) {
+            if plane.spec.serves_as(&spec) {
+                if !plane.door.is_as(&spec) {
+                    keys::write_spec(&self.dir(&spec.cluster), &spec)
+                        .map_err(failed("store a control plane's settings"))?;
+                    plane.door.admit(&spec);
+                }
+                return Ok(plane.status());
+            }
+            self.halt(&spec.cluster).await;
+        }
+        let dir = self.dir(&spec.cluster);
+        let keys = self.keys(&dir).await?;
+        keys::write_spec(&dir, &spec).map_err(failed("store a control plane's settings"))?;
+        self.start(spec, keys, &dir).await
+    }
+
+    /// The keys in a cluster's directory; of a new cluster, new ones with an address.
+    async fn keys(&self, dir: &Path) -> Result<keys::Keys, ControlPlaneError> {
+        match keys::Keys::read_complete(dir).map_err(failed("read a control plane's keys"))? {
+            Some(keys) => Ok(keys),
+            // New ones would cut off its nodes and make its tokens worthless, and nobody would know why.
+            None if storage::store_file(dir).exists() => Err(failed("read a control plane's keys")(format!(
+                "`{}` is missing though the cluster's store is there; put it back from a backup, then restart",
+                dir.join(keys::KEYS).display()
+            ))),
+            None => {
+                // An RSA key takes its time: not on a thread that others wait for, and not in a turn.
+                let made = tokio::task::spawn_blocking(keys::Keys::make).await;
+                let mut keys = made.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
+                // The address is chosen and stored in one turn of all clusters: no two get the same.
+                let all = self.turn("");
+                let _all = all.lock().await;
+                keys.address = self.free_address();
+                keys.write(dir).map_err(failed("store a control plane's keys"))?;
+                Ok(keys)
+            }
+        }
+    }
+
+    async fn start(
+        &self,
+        spec: ControlPlaneSpec,
+        keys: keys::Keys,
+        dir: &Path,
+    ) -> Result<ControlPlaneStatus, ControlPlaneError> {
+        let plane = Plane::start(spec, keys, dir, &self.shared, &self.tasks).await?;
+        let status = plane.status();
+        self.planes.write().insert(key(&plane.spec.cluster), plane);
+        self.publish_names();
+        Ok(status)
+    }
+
+    /// Starts the plane anew with other keys, made of those that are stored.
+    async fn rekey(
+        &self,
+        cluster: &str,
+        change: impl FnOnce(&keys::Keys) -> anyhow::Result<keys::Keys> + Send + 'static,
+    ) -> Result<(), ControlPlaneError> {
+        let turn = self.turn(cluster);
+        let _turn = turn.lock().await;
+        let missing = || ControlPlaneError::NotFound { cluster: cluster.to_owned() };
+        let dir = self.dir(cluster);
+        let spec = keys::stored_spec(&dir).ok_or_else(missing)?;
+        let old = keys::Keys::read_complete(&dir).map_err(failed("read a control plane's keys"))?;
+        let old = old.ok_or_else(missing)?;
+        let renewed = tokio::task::spawn_blocking(move || change(&old)).await;
+        let keys = renewed.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
+        self.halt(cluster).await;
+        let started = match keys.write(&dir).map_err(failed("store a control plane's keys")) {
+            Ok(()) => self.start(spec, keys, &dir).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        self.revive_later(cluster, started)
+    }
+
     async fn halt(&self, cluster: &str) {
         let Some(plane) = self.planes.write().remove(&key(cluster)) else { return };
         self.shared.certificates.remove(&plane.spec.fqdn);
@@ -223,44 +307,9 @@ impl ControlPlanes for Hosting {
     async fn ensure(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError> {
         let turn = self.turn(&spec.cluster);
         let _turn = turn.lock().await;
-        if let Some(plane) = self.plane(&spec.cluster) {
-            if plane.spec.serves_as(&spec) {
-                if !plane.door.is_as(&spec) {
-                    keys::write_spec(&self.dir(&spec.cluster), &spec)
-                        .map_err(failed("store a control plane's settings"))?;
-                    plane.door.admit(&spec);
-                }
-                return Ok(plane.status());
-            }
-            self.halt(&spec.cluster).await;
-        }
-        let dir = self.dir(&spec.cluster);
-        let keys = match keys::Keys::read_complete(&dir).map_err(failed("read a control plane's keys"))? {
-            Some(keys) => keys,
-            // New ones would cut off its nodes and make its tokens worthless, and nobody would know why.
-            None if storage::store_file(&dir).exists() => {
-                return Err(failed("read a control plane's keys")(format!(
-                    "`{}` is missing though the cluster's store is there; put it back from a backup, then restart",
-                    dir.join(keys::KEYS).display()
-                )));
-            }
-            None => {
-                // An RSA key takes its time: not on a thread that others wait for, and not in a turn.
-                let made = tokio::task::spawn_blocking(keys::Keys::make).await;
-                let mut keys = made.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
-                // The address is chosen and stored in one turn of all clusters: no two get the same.
-                let all = self.turn("");
-                let _all = all.lock().await;
-                keys.address = self.free_address();
-                keys.write(&dir).map_err(failed("store a control plane's keys"))?;
-                keys
-            }
-        };
-        keys::write_spec(&dir, &spec).map_err(failed("store a control plane's settings"))?;
-        let plane = Plane::start(spec, keys, &dir, &self.shared, &self.tasks).await?;
-        let status = plane.status();
-        self.planes.write().insert(key(&plane.spec.cluster), plane);
-        self.publish_names();
+        let cluster = spec.cluster.clone();
+        let ensured = self.ensure_in_turn(spec).await;
+        let status = self.revive_later(&cluster, ensured)?;
         // Machines come after this, and find the image on their disk at the first boot.
         let mut image = self.shared.image.clone();
         let _ = image.wait_for(|made| *made).await;
@@ -292,20 +341,15 @@ impl ControlPlanes for Hosting {
     }
 
     async fn rotate_certificates(&self, cluster: &str) -> Result<(), ControlPlaneError> {
-        let turn = self.turn(cluster);
-        let _turn = turn.lock().await;
-        let plane = self.running(cluster)?;
-        let dir = self.dir(cluster);
-        let (spec, old) = (plane.spec.clone(), plane.keys.clone());
-        drop(plane);
-        let renewed = tokio::task::spawn_blocking(move || old.renewed()).await;
-        let keys = renewed.map_err(failed("make keys"))?.map_err(failed("make keys"))?;
-        self.halt(cluster).await;
-        keys.write(&dir).map_err(failed("store a control plane's keys"))?;
-        let plane = Plane::start(spec, keys, &dir, &self.shared, &self.tasks).await?;
-        self.planes.write().insert(key(cluster), plane);
-        self.publish_names();
-        Ok(())
+        self.rekey(cluster, keys::Keys::renewed).await
+    }
+
+    async fn rotate_signing_keys(&self, cluster: &str, rotation: &str) -> Result<(), ControlPlaneError> {
+        if self.plane(cluster).is_some_and(|plane| plane.keys.signing_rotation == rotation) {
+            return Ok(());
+        }
+        let rotation = rotation.to_owned();
+        self.rekey(cluster, move |keys| keys.with_new_signer(&rotation)).await
     }
 
     async fn run_command(&self, cluster: &str, command: Command) -> Result<String, ControlPlaneError> {

@@ -169,6 +169,7 @@ async fn start_server(
         let asked = AzureRbac::new(&spec.cluster, shared.assignments.clone(), model.clone());
         access.authorizer = Some(Arc::new(asked.map_err(failed("read the cluster's id"))?));
     }
+    access.retired_service_account_keys_pem.clone_from(&keys.retired_service_account_keys_pem);
     access.proxy_authority = Some(keys.proxy_authority().map_err(failed("load the authority of proxies"))?);
     let config = apiserver::Config {
         name: spec.name.clone(),

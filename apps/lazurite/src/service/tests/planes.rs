@@ -1,6 +1,7 @@
 //! What a hosted plane answers after an upgrade and after new certificates; commands in it.
 
 use container_service::{Command, CommandState, ControlPlaneError, Credential};
+use k8s_openapi::api::authentication::v1::TokenReview;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::ListParams;
@@ -49,6 +50,107 @@ async fn new_certificates_are_of_a_new_authority_and_tokens_stay_good() {
     world.hosting.stop(CLUSTER).await.unwrap();
     world.hosting.ensure(spec()).await.unwrap();
     assert_eq!(world.hosting.plane(CLUSTER).unwrap().keys.ca_pem, after.ca_pem);
+    world.end().await;
+}
+
+/// Ids of the keys that a plane publishes.
+async fn published(plane: &hosting::Plane) -> Vec<String> {
+    let request = http::Request::get("/openid/v1/jwks").body(Vec::new()).unwrap();
+    let document: Value = plane.admin().request(request).await.unwrap();
+    document["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn token(plane: &hosting::Plane) -> String {
+    let accounts: Api<ServiceAccount> = Api::namespaced(plane.admin(), "default");
+    until(accounts.clone(), "default", |_| true).await;
+    let spec = TokenRequestSpec { audiences: vec![ISSUER.to_owned()], ..TokenRequestSpec::default() };
+    let asked = TokenRequest { spec, ..TokenRequest::default() };
+    accounts
+        .create_token_request("default", &PostParams::default(), &asked)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .token
+}
+
+async fn is_good(plane: &hosting::Plane, token: &str) -> bool {
+    let review: TokenReview =
+        serde_json::from_value(json!({ "metadata": {}, "spec": { "token": token } })).unwrap();
+    let reviews: Api<TokenReview> = Api::all(plane.admin());
+    reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().authenticated == Some(true)
+}
+
+#[tokio::test]
+async fn a_new_signing_key_leaves_one_old_key_good() {
+    let world = world().await;
+    let first = token(&world.plane).await;
+    let [one] = published(&world.plane).await.try_into().unwrap();
+    world.hosting.rotate_signing_keys(CLUSTER, "operation-1").await.unwrap();
+    let plane = world.hosting.plane(CLUSTER).unwrap();
+    let second = token(&plane).await;
+    let [two, old] = published(&plane).await.try_into().unwrap();
+    assert_eq!(old, one);
+    assert_ne!(two, one);
+    let kid = |token: &str| {
+        let header = base64::Engine::decode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            token.split('.').next().unwrap(),
+        );
+        serde_json::from_slice::<Value>(&header.unwrap()).unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((kid(&first), kid(&second)), (one, two.clone()));
+    assert!(is_good(&plane, &first).await && is_good(&plane, &second).await);
+    // The same rotation again, as after a crash, is the one that was.
+    world.hosting.rotate_signing_keys(CLUSTER, "operation-1").await.unwrap();
+    world.hosting.stop(CLUSTER).await.unwrap();
+    world.hosting.ensure(spec()).await.unwrap();
+    world.hosting.rotate_signing_keys(CLUSTER, "operation-1").await.unwrap();
+    world.hosting.rotate_certificates(CLUSTER).await.unwrap();
+    let plane = world.hosting.plane(CLUSTER).unwrap();
+    assert_eq!(published(&plane).await, [two.clone(), old]);
+    assert!(is_good(&plane, &first).await && is_good(&plane, &second).await);
+    // Twice is how a key is made worthless at once.
+    world.hosting.rotate_signing_keys(CLUSTER, "operation-2").await.unwrap();
+    let plane = world.hosting.plane(CLUSTER).unwrap();
+    assert_eq!(published(&plane).await[1..], [two]);
+    assert!(!is_good(&plane, &first).await && is_good(&plane, &second).await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_plane_that_does_not_start_is_tried_again_until_it_does() {
+    let world = world().await;
+    let before = published(&world.plane).await;
+    let [folder] = std::fs::read_dir(world.dir.path().join("clusters"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    // Something is where the store has to be.
+    let (store, aside) = (hosting::storage::store_file(&folder), folder.join("aside"));
+    std::fs::rename(&store, &aside).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    world.hosting.rotate_signing_keys(CLUSTER, "operation-1").await.unwrap_err();
+    assert!(world.hosting.plane(CLUSTER).is_none());
+    let mut names = world.hosting.names();
+    names.mark_unchanged();
+    std::fs::remove_dir(&store).unwrap();
+    std::fs::rename(&aside, &store).unwrap();
+    tokio::time::timeout(SOON, names.changed()).await.unwrap().unwrap();
+    let plane = world.hosting.plane(CLUSTER).unwrap();
+    assert_eq!(published(&plane).await[1..], before);
+    // One that was stopped in the meantime stays so.
+    world.hosting.stop(CLUSTER).await.unwrap();
+    std::fs::rename(&store, &aside).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    world.hosting.ensure(spec()).await.unwrap_err();
+    world.hosting.stop(CLUSTER).await.unwrap();
+    std::fs::remove_dir(&store).unwrap();
+    std::fs::rename(&aside, &store).unwrap();
+    assert_eq!(world.hosting.revive(CLUSTER).await, reconcile::Next::Rest);
+    assert!(world.hosting.plane(CLUSTER).is_none());
     world.end().await;
 }
 
