@@ -91,12 +91,43 @@ fn cluster_of(ctx: &Ctx, pool: &ResourceId) -> Result<Arc<Resource>, ArmError> {
     ctx.resources.get(&pool.top()).ok_or_else(|| ArmError::parent_not_found(pool))
 }
 
+/// Refuses to go back to an older version where the cluster's channel would take the pool up again.
+fn check_rollback(
+    cluster: &Resource,
+    pool: &Resource,
+    wish: &Value,
+    rollback: Option<&str>,
+) -> Result<(), ArmError> {
+    let wanted = text(wish, "/orchestratorVersion");
+    let goes_back =
+        wanted.is_some() && wanted == rollback && wanted != Some(state::pool_version(&pool.properties));
+    let channel = text(&cluster.properties, "/autoUpgradeProfile/upgradeChannel");
+    match channel.filter(|channel| goes_back && !channel.eq_ignore_ascii_case("none")) {
+        Some(channel) => Err(ArmError::bad_request(
+            "OperationNotAllowed",
+            format!(
+                "Rolling back agent pool '{}' is not allowed while the cluster upgrades by itself (upgradeChannel \
+                 '{channel}'). Set the channel to none first.",
+                pool.name
+            ),
+        )
+        .target("autoUpgradeProfile.upgradeChannel")),
+        None => Ok(()),
+    }
+}
+
 impl AgentPools {
     fn shape(&self, ctx: &Ctx, cluster: &Resource, request: &Put<'_>) -> Result<Value, ArmError> {
         let version = text(&cluster.properties, "/currentKubernetesVersion").unwrap_or(versions::DEFAULT);
-        let around = cluster_shape::surroundings(cluster, &self.0.settings, version);
+        let mut around = cluster_shape::surroundings(cluster, &self.0.settings, version);
+        let before = request.existing.and_then(|pool| state::rollback(pool, ctx.clock.now()));
+        around.rollback = before.as_ref().map(|used| used.orchestrator_version.as_str());
+        if let Some(existing) = request.existing {
+            check_rollback(cluster, existing, request.properties(), around.rollback)?;
+        }
         let name = request.id.name();
-        let wish = &snapshots::applied(ctx, request)?;
+        let old = request.existing.map(|pool| &pool.properties);
+        let wish = &snapshots::applied(ctx, request.id, cluster, request.properties().clone(), old)?;
         let mut properties = pool::shape(name, wish, request.existing.map(|pool| &pool.properties), around)?;
         remove(&mut properties, &[PRIVATE]);
         let stored = state::pools(&ctx.resources, &cluster.id);
@@ -164,7 +195,11 @@ impl AgentPools {
         check_pool_on(pool, "upgrading")?;
         let old = text(&pool.properties, "/nodeImageVersion") != Some(pool::NODE_IMAGE);
         let state = if old { "UpgradingNodeImageVersion" } else { "Updating" };
+        let now = ctx.clock.now();
         self.begin(ctx, cluster, pool, (Deed::UpgradeImage, state), |pool, private| {
+            let mut new = pool.properties.clone();
+            set(&mut new, &["nodeImageVersion"], pool::NODE_IMAGE);
+            private.before = state::left_behind(pool, &new, private.before.take(), now);
             set(&mut pool.properties, &["nodeImageVersion"], pool::NODE_IMAGE);
             private.rolling |= old;
         })
@@ -220,7 +255,8 @@ impl ResourceType for AgentPools {
         let location = cluster.location.as_deref().unwrap_or("eastus");
         let operation = ctx.operations.create(request.id, name, location).await?;
         let suffix = || names::pool_suffix(&mut rand::rng());
-        let private = PoolPrivate::next(request.existing, &made.properties, operation.id(), suffix);
+        let private =
+            PoolPrivate::next(request.existing, &made.properties, operation.id(), ctx.clock.now(), suffix);
         state::set_private(&mut made, &private);
         made.set_provisioning_state(state);
         let pool = Some(made.name.clone());
@@ -277,13 +313,15 @@ impl ResourceType for AgentPools {
                 let version = state::pool_version(&existing.properties);
                 let upgrades: Vec<Value> =
                     versions::upgrades(version).iter().map(|to| json!({ "kubernetesVersion": to })).collect();
+                let before: Option<Vec<_>> =
+                    state::rollback(existing, ctx.clock.now()).map(|used| vec![used]);
                 Ok(Acted::Done(Some(json!({
                     "id": format!("{}/upgradeProfiles/default", existing.id),
                     "name": "default",
                     "type": format!("{POOLS}/upgradeProfiles"),
                     "properties": {
                         "kubernetesVersion": version, "osType": "Linux", "upgrades": upgrades,
-                        "latestNodeImageVersion": pool::NODE_IMAGE,
+                        "latestNodeImageVersion": pool::NODE_IMAGE, "recentlyUsedVersions": before,
                     },
                 }))))
             }

@@ -1,6 +1,6 @@
 //! A cluster after a caller's wish: AKS's refusals, AKS's defaults, and what stays as it was.
 
-use arm::{Ctx, Resource};
+use arm::{ArmError, Ctx, Resource};
 use ipnet::Ipv4Net;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::json::{default, flag, number, remove, set, text};
 use crate::pool::{self, Surroundings};
 use crate::settings::Settings;
 use crate::state::{self, ClusterPrivate, PRIVATE};
-use crate::{aad_profile, authorized_ranges, names, network_profile, versions};
+use crate::{aad_profile, authorized_ranges, names, network_profile, snapshots, versions};
 
 /// A shaped cluster and its shaped pools (name, properties).
 pub struct Shaped {
@@ -79,7 +79,7 @@ pub fn shape(
     wish: Resource,
     existing: Option<&Resource>,
     random: &mut impl Rng,
-) -> Result<Shaped, Fault> {
+) -> Result<Shaped, ArmError> {
     let mut cluster = wish;
     names::check_cluster(&cluster.name)?;
     let pools = take_pools(&mut cluster.properties);
@@ -354,7 +354,7 @@ fn shape_pools(
     wishes: Vec<Value>,
     new: bool,
     version: &str,
-) -> Result<Vec<(String, Value)>, Fault> {
+) -> Result<Vec<(String, Value)>, ArmError> {
     let around = surroundings(cluster, settings, version);
     let stored = state::pools(&ctx.resources, &cluster.id);
     let mut shaped: Vec<(String, Value)> = Vec::new();
@@ -364,9 +364,12 @@ fn shape_pools(
             return Err(Fault::parameter(
                 "agentPoolProfiles",
                 format!("agent pool name '{name}' is used twice"),
-            ));
+            )
+            .into());
         }
         let existing = stored.iter().find(|pool| pool.name == name);
+        let old = existing.map(|pool| &pool.properties);
+        let wish = snapshots::applied(ctx, &cluster.id, cluster, wish, old)?;
         let mut properties = pool::shape(&name, &wish, existing.map(|pool| &pool.properties), around)?;
         // Power is the pool's own matter: a write of the cluster changes none.
         let power = existing.and_then(|pool| text(&pool.properties, "/powerState/code")).unwrap_or("Running");
@@ -377,7 +380,9 @@ fn shape_pools(
         shaped.push((name, properties));
     }
     if new && shaped.is_empty() {
-        return Err(Fault::parameter("agentPoolProfiles", "a cluster must have at least one agent pool"));
+        return Err(
+            Fault::parameter("agentPoolProfiles", "a cluster must have at least one agent pool").into()
+        );
     }
     let others = stored.iter().filter(|pool| !shaped.iter().any(|(name, _)| *name == pool.name));
     let all: Vec<&Value> = shaped.iter().map(|(_, p)| p).chain(others.map(|pool| &pool.properties)).collect();
@@ -403,5 +408,6 @@ pub fn surroundings<'a>(cluster: &'a Resource, settings: &'a Settings, version: 
         location: cluster.location.as_deref().unwrap_or_default(),
         sizes: &settings.sizes,
         max_pods: if kubenet { 110 } else { 250 },
+        rollback: None,
     }
 }

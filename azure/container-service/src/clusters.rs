@@ -90,7 +90,8 @@ impl ManagedClusters {
             let id = cluster.child("agentPools", &name);
             let old = ctx.resources.get(&id);
             let suffix = || names::pool_suffix(&mut rand::rng());
-            let private = PoolPrivate::next(old.as_deref(), &properties, operation.id(), suffix);
+            let private =
+                PoolPrivate::next(old.as_deref(), &properties, operation.id(), ctx.clock.now(), suffix);
             let state = agent_pools::next_state(&properties, old.as_deref());
             let mut pool = old.map_or_else(|| Resource::new(id), |old| (*old).clone());
             pool.properties = properties;

@@ -31,6 +31,8 @@ pub struct Surroundings<'a> {
     pub sizes: &'a Sizes,
     /// Pods per node where the pool names none.
     pub max_pods: i64,
+    /// The older version that the pool may go back to.
+    pub rollback: Option<&'a str>,
 }
 
 /// Properties only the service writes; what a caller sends of them is ignored.
@@ -56,7 +58,7 @@ pub fn shape(
     let size =
         around.sizes.require(text(&pool, "/vmSize").unwrap_or(sizes::DEFAULT), around.location)?.clone();
     set(&mut pool, &["vmSize"], size.name.clone());
-    check_version(&mut pool, existing, around.version)?;
+    check_version(&mut pool, existing, around)?;
     fill(&mut pool, &size, around);
     check(&pool, &size)?;
     Ok(pool)
@@ -86,7 +88,8 @@ fn check_unchanged(pool: &Value, existing: &Value) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_version(pool: &mut Value, existing: Option<&Value>, cluster: &str) -> Result<(), Fault> {
+fn check_version(pool: &mut Value, existing: Option<&Value>, around: Surroundings<'_>) -> Result<(), Fault> {
+    let cluster = around.version;
     let wish = text(pool, "/orchestratorVersion").unwrap_or(cluster).to_owned();
     let version =
         versions::require(&wish, "AgentPoolK8sVersionNotSupported", "agentPoolProfile.orchestratorVersion")?;
@@ -101,7 +104,7 @@ fn check_version(pool: &mut Value, existing: Option<&Value>, cluster: &str) -> R
         ));
     }
     if let Some(existing) = existing {
-        check_upgrade(existing, version)?;
+        check_upgrade(existing, version, around.rollback)?;
         if text(existing, "/currentOrchestratorVersion") != Some(version) {
             // New nodes are of the newest image, as on AKS.
             set(pool, &["nodeImageVersion"], NODE_IMAGE);
@@ -112,12 +115,12 @@ fn check_version(pool: &mut Value, existing: Option<&Value>, cluster: &str) -> R
     Ok(())
 }
 
-/// Nodes go up by one minor version at a time, and only while they are on.
-fn check_upgrade(existing: &Value, version: &str) -> Result<(), Fault> {
+/// Nodes go up by one minor version at a time or back to the one before, and only while they are on.
+fn check_upgrade(existing: &Value, version: &str, rollback: Option<&str>) -> Result<(), Fault> {
     let Some(current) = text(existing, "/currentOrchestratorVersion").filter(|now| *now != version) else {
         return Ok(());
     };
-    if !versions::upgrades(current).contains(&version) {
+    if !versions::upgrades(current).contains(&version) && rollback != Some(version) {
         let allowed = versions::upgrades(current).join(", ");
         return Err(Fault::bad_request(
             "OperationNotAllowed",
@@ -385,7 +388,13 @@ mod tests {
 
     fn verdict(name: &str, wish: Value, existing: Option<&Value>) -> String {
         let sizes = sizes();
-        let around = Surroundings { version: "1.35.6", location: "eastus", sizes: &sizes, max_pods: 250 };
+        let around = Surroundings {
+            version: "1.35.6",
+            location: "eastus",
+            sizes: &sizes,
+            max_pods: 250,
+            rollback: None,
+        };
         match shape(name, &wish, existing, around) {
             Ok(pool) => format!("ok {}", pool["count"]),
             Err(fault) => format!("{} {}", fault.code, fault.target.unwrap_or_default()),
@@ -432,7 +441,13 @@ mod tests {
     #[test]
     fn what_is_left_out_stays_and_some_things_never_change() {
         let sizes = sizes();
-        let around = Surroundings { version: "1.35.6", location: "eastus", sizes: &sizes, max_pods: 250 };
+        let around = Surroundings {
+            version: "1.35.6",
+            location: "eastus",
+            sizes: &sizes,
+            max_pods: 250,
+            rollback: None,
+        };
         let first = shape("a", &json!({"count": 5, "maxPods": 100}), None, around).unwrap();
         let second = shape("a", &json!({"mode": "User"}), Some(&first), around).unwrap();
         assert_eq!(first, second);

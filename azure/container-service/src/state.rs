@@ -1,11 +1,12 @@
 //! What is kept of clusters and pools beside what is shown, and how states are read.
 
 use arm::{Resource, ResourceId, Resources};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::{set, text};
-use crate::versions;
+use crate::{pool, versions};
 
 /// Full type of clusters.
 pub const CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
@@ -48,6 +49,47 @@ pub struct PoolPrivate {
     /// Names of machines that are to go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaving: Vec<String>,
+    /// What its nodes were of before the latest change of that; none after a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Used>,
+}
+
+/// Versions that a pool's nodes were of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Used {
+    /// The Kubernetes version, with its patch.
+    pub orchestrator_version: String,
+    /// The image's name.
+    pub node_image_version: String,
+    /// When they were left.
+    pub timestamp: Timestamp,
+}
+
+/// A pool goes back within this time after it was changed.
+const ROLLBACK_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What a pool can be rolled back to now. Nodes of another image than this service's are not made.
+pub fn rollback(pool: &Resource, now: Timestamp) -> Option<Used> {
+    let before = pool_private(pool)?.before?;
+    let is_recent = now.duration_since(before.timestamp) <= ROLLBACK_WITHIN;
+    (is_recent && before.node_image_version == pool::NODE_IMAGE).then_some(before)
+}
+
+/// What is to be remembered of a pool's versions when `new` replaces `old`: a change is, a return to what was before is not, so
+/// that nobody goes back twice.
+pub(crate) fn left_behind(old: &Resource, new: &Value, before: Option<Used>, now: Timestamp) -> Option<Used> {
+    let versions = |properties: &Value| {
+        let image = text(properties, "/nodeImageVersion").unwrap_or(pool::NODE_IMAGE);
+        (pool_version(properties).to_owned(), image.to_owned())
+    };
+    let (was, becomes) = (versions(&old.properties), versions(new));
+    if was == becomes {
+        return before;
+    }
+    let returns = before.is_some_and(|used| (used.orchestrator_version, used.node_image_version) == becomes);
+    let (orchestrator_version, node_image_version) = was;
+    (!returns).then_some(Used { orchestrator_version, node_image_version, timestamp: now })
 }
 
 impl PoolPrivate {
@@ -56,6 +98,7 @@ impl PoolPrivate {
         old: Option<&Resource>,
         new: &Value,
         operation: &str,
+        now: Timestamp,
         suffix: impl FnOnce() -> String,
     ) -> Self {
         let before = old.and_then(pool_private);
@@ -64,6 +107,10 @@ impl PoolPrivate {
             rolling: before.as_ref().is_some_and(|before| before.rolling)
                 || differs("currentOrchestratorVersion")
                 || differs("nodeImageVersion"),
+            before: old.and_then(|old| {
+                let before = before.as_ref().and_then(|before| before.before.clone());
+                left_behind(old, new, before, now)
+            }),
             suffix: before.map_or_else(suffix, |before| before.suffix),
             operation: operation.to_owned(),
             // A write says how many there shall be, not which.
@@ -124,4 +171,38 @@ pub fn principal(cluster: &Resource) -> Option<String> {
 pub fn node_group(cluster: &Resource) -> Option<ResourceId> {
     let name = text(&cluster.properties, "/nodeResourceGroup")?;
     Some(ResourceId::of_group(cluster.id.subscription()?, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_is_open_for_a_week_and_to_an_image_that_is_there() {
+        let left = Timestamp::from_second(1_800_000_000).unwrap();
+        let used = |image: &str| Used {
+            orchestrator_version: "1.34.9".to_owned(),
+            node_image_version: image.to_owned(),
+            timestamp: left,
+        };
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c/agentPools/p";
+        for (image, hours, open) in [
+            (pool::NODE_IMAGE, 1, true),
+            (pool::NODE_IMAGE, 167, true),
+            (pool::NODE_IMAGE, 169, false),
+            ("old", 1, false),
+        ] {
+            let mut pool = Resource::new(ResourceId::parse(id).unwrap());
+            let private = PoolPrivate {
+                suffix: String::new(),
+                operation: String::new(),
+                rolling: false,
+                leaving: Vec::new(),
+                before: Some(used(image)),
+            };
+            set_private(&mut pool, &private);
+            let now = left + SignedDuration::from_hours(hours);
+            assert_eq!(rollback(&pool, now).is_some(), open, "{image} {hours}");
+        }
+    }
 }

@@ -177,6 +177,84 @@ async fn a_pool_is_made_from_a_snapshot_of_another() {
         "creationData": { "sourceResourceId": snapshot } } });
     let made = world.owner().put(pool("two"), AKS, wish).await.unwrap().done().await.unwrap();
     assert_eq!(made["properties"]["currentOrchestratorVersion"], "1.34.9");
+    // So is one of a new cluster, and a write of that cluster again changes nothing.
+    let mut body = az_body("c2", 1);
+    body["properties"]["kubernetesVersion"] = json!("1.35");
+    body["properties"]["agentPoolProfiles"][0]["creationData"] = json!({ "sourceResourceId": snapshot });
+    for (property, value, target) in [
+        ("vmSize", "Standard_B2s", "agentPoolProfile.vmSize"),
+        ("osSKU", "AzureLinux", "agentPoolProfile.osSKU"),
+    ] {
+        let mut other = body.clone();
+        other["properties"]["agentPoolProfiles"][0][property] = json!(value);
+        let error = world.create("c2", other).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.target.as_deref()), ("InvalidParameter", Some(target)));
+    }
+    let mut far = body.clone();
+    far["location"] = json!("westus");
+    let error = world.create("c2", far).await.unwrap_err();
+    assert!(error.message.contains("not in the cluster's location 'westus'"), "{error}");
+    let made = world.create("c2", body).await.unwrap();
+    let first = &made["properties"]["agentPoolProfiles"][0];
+    assert_eq!(first["currentOrchestratorVersion"], "1.34.9");
+    assert_eq!(first["creationData"]["sourceResourceId"], json!(snapshot));
+    assert_eq!(world.create("c2", world.show("c2").await).await.unwrap(), made);
+    // Once there, it is its own: the snapshot may go.
+    world.owner().delete(snapshot.as_str(), AKS).await.unwrap();
+    world.create("c2", world.show("c2").await).await.unwrap();
+    let mut missing = az_body("c3", 1);
+    missing["properties"]["agentPoolProfiles"][0]["creationData"] = json!({ "sourceResourceId": snapshot });
+    assert_eq!(world.create("c3", missing).await.unwrap_err().code, "ResourceNotFound");
+}
+
+#[tokio::test]
+async fn a_pool_goes_back_once_to_what_it_was_of_before() {
+    let world = World::new().await;
+    let mut body = az_body("c1", 1);
+    body["properties"]["kubernetesVersion"] = json!("1.34");
+    let mut shown = world.create("c1", body).await.unwrap();
+    let profile = format!("{}/upgradeProfiles/default", pool("nodepool1"));
+    let used = async || {
+        let found = world.owner().get(profile.as_str(), AKS).await.unwrap();
+        found["properties"]["recentlyUsedVersions"].clone()
+    };
+    assert_eq!(used().await, Value::Null);
+    shown["properties"]["kubernetesVersion"] = json!("1.35");
+    shown["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!("1.35");
+    let shown = world.create("c1", shown).await.unwrap();
+    let recent = used().await;
+    assert_eq!(recent[0]["orchestratorVersion"], "1.34.9");
+    // As az sends it.
+    let back = async || {
+        let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+        wish["properties"]["orchestratorVersion"] = recent[0]["orchestratorVersion"].clone();
+        wish["properties"]["nodeImageVersion"] = recent[0]["nodeImageVersion"].clone();
+        world.owner().put(pool("nodepool1"), AKS, wish).await?.done().await
+    };
+    // A channel would take the pool up again, so it is turned off first.
+    let channel = async |name: &str| {
+        let mut body = shown.clone();
+        body["properties"]["autoUpgradeProfile"]["upgradeChannel"] = json!(name);
+        world.create("c1", body).await.unwrap();
+    };
+    channel("stable").await;
+    let error = back().await.unwrap_err();
+    assert_eq!(error.target.as_deref(), Some("autoUpgradeProfile.upgradeChannel"), "{error}");
+    channel("none").await;
+    // A change of something else is no change of versions.
+    let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+    wish["properties"]["count"] = json!(2);
+    world.owner().put(pool("nodepool1"), AKS, wish).await.unwrap().done().await.unwrap();
+    assert_eq!(used().await, recent);
+    let rolled = back().await.unwrap();
+    assert_eq!(rolled["properties"]["currentOrchestratorVersion"], "1.34.9");
+    assert!(told(&world, "kubernetesVersion").iter().all(|(_, version)| version == "1.34.9"));
+    assert_eq!(used().await, Value::Null);
+    // Up again by an upgrade; a version that was not used is no way back.
+    let mut wish = world.owner().get(pool("nodepool1"), AKS).await.unwrap();
+    wish["properties"]["orchestratorVersion"] = json!("1.35.6");
+    world.owner().put(pool("nodepool1"), AKS, wish).await.unwrap().done().await.unwrap();
+    assert_eq!(used().await[0]["orchestratorVersion"], "1.34.9");
 }
 
 #[tokio::test]
