@@ -1,9 +1,9 @@
-//! Calls that address the provider itself: sizes, SKUs, usages.
+//! Calls that address the provider itself: sizes, SKUs, usages, images.
 
 use arm::{Acted, ArmError, Call, Ctx, ProviderCalls};
 use async_trait::async_trait;
 
-use super::{quota, sizes};
+use super::{images, quota, sizes};
 
 /// Calls of `Microsoft.Compute`.
 pub struct Calls;
@@ -16,6 +16,9 @@ impl ProviderCalls for Calls {
         let answer = match path.as_slice() {
             ["skus"] => sizes::skus(&filtered_locations(ctx)),
             ["locations", _, "vmsizes"] => sizes::listing(),
+            ["locations", location, "publishers", rest @ ..] => {
+                return images::answer(ctx, call.scope, location, rest);
+            }
             ["locations", location, "usages"] => quota::usages(&ctx.resources, location),
             _ => return None,
         };

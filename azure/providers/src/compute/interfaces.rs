@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::API_VERSIONS;
 use super::instances::{self, Instance};
-use crate::network::effective;
+use crate::json::set;
+use crate::network::{effective, inbound_nat};
 
 /// `Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces`.
 pub struct Interfaces;
@@ -17,12 +18,16 @@ pub struct Interfaces;
 const TYPE: &str = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces";
 
 /// An instance's interface as it is shown.
-pub fn shown(_: &Resources, instance: &Instance) -> Value {
-    resource(instance).to_json()
+pub fn shown(resources: &Resources, instance: &Instance) -> Value {
+    resource(resources, instance).to_json()
 }
 
-fn resource(instance: &Instance) -> Resource {
-    let mut made = Resource::new(instance.id.child("networkInterfaces", &instance.interface));
+fn interface_id(instance: &Instance) -> ResourceId {
+    instance.id.child("networkInterfaces", &instance.interface)
+}
+
+fn resource(resources: &Resources, instance: &Instance) -> Resource {
+    let mut made = Resource::new(interface_id(instance));
     let pools: Vec<Value> = instance.pools.iter().map(|pool| json!({ "id": pool })).collect();
     made.properties = json!({
         "provisioningState": "Succeeded",
@@ -47,6 +52,12 @@ fn resource(instance: &Instance) -> Resource {
             },
         }],
     });
+    let rules = inbound_nat::rules_of_instance(resources, instance);
+    if !rules.is_empty()
+        && let Some(shown) = made.properties.pointer_mut("/ipConfigurations/0/properties")
+    {
+        set(shown, &["loadBalancerInboundNatRules"], rules);
+    }
     made
 }
 
@@ -73,18 +84,18 @@ impl ResourceType for Interfaces {
     async fn action(&self, ctx: &Ctx, existing: &Resource, name: &str, _: Value) -> Result<Acted, ArmError> {
         let unknown = || ArmError::not_implemented(format_args!("The action '{TYPE}/{name}'"));
         let all = instances::all(&ctx.resources).into_iter();
-        let place = all.map(|i| (resource(&i).id, i)).find(|(id, _)| *id == existing.id);
+        let place = all.map(|i| (interface_id(&i), i)).find(|(id, _)| *id == existing.id);
         let place = place.map(|(_, instance)| effective::Place::of_instance(&instance));
         place.and_then(|place| effective::answer(ctx, &place, name)).unwrap_or_else(|| Err(unknown()))
     }
 
     async fn get(&self, ctx: &Ctx, id: &ResourceId) -> Result<Option<Resource>, ArmError> {
-        let found = instances::all(&ctx.resources).into_iter().map(|i| resource(&i)).find(|r| r.id == *id);
-        Ok(found)
+        let found = instances::all(&ctx.resources).into_iter().find(|i| interface_id(i) == *id);
+        Ok(found.map(|instance| resource(&ctx.resources, &instance)))
     }
 
     async fn list(&self, ctx: &Ctx, scope: &ResourceId) -> Result<Vec<Resource>, ArmError> {
         let all = instances::all(&ctx.resources);
-        Ok(all.iter().filter(|i| i.id.is_within(scope)).map(resource).collect())
+        Ok(all.iter().filter(|i| i.id.is_within(scope)).map(|i| resource(&ctx.resources, i)).collect())
     }
 }

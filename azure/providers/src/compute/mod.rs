@@ -8,8 +8,10 @@
 pub mod calls;
 pub mod disks;
 pub mod extension;
+mod images;
 pub mod instances;
 pub mod interfaces;
+mod model;
 mod quota;
 mod run_command;
 pub mod scale_sets;

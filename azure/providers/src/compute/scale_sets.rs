@@ -177,8 +177,12 @@ fn model(resources: &Resources, set: &Resource) -> Result<Model, ArmError> {
         .get(&subnet)
         .and_then(|s| virtual_networks::prefix(&s.properties))
         .ok_or_else(|| ArmError::resource_not_found(&subnet))?;
-    for pool in uses::pools_of(set) {
-        require_pool(resources, set, &pool)?;
+    for (pools, member) in
+        [(uses::pools_of(set), "/backendAddressPools"), (uses::nat_pools_of(set), "/inboundNatPools")]
+    {
+        for pool in pools {
+            require_pool(resources, set, &pool, member)?;
+        }
     }
     if let Some(group) = reference(interface, "/properties/networkSecurityGroup/id")? {
         require(resources, &set.id, &group)?;
@@ -204,11 +208,15 @@ fn model(resources: &Resources, set: &Resource) -> Result<Model, ArmError> {
     })
 }
 
-fn require_pool(resources: &Resources, set: &Resource, pool: &ResourceId) -> Result<(), ArmError> {
+fn require_pool(
+    resources: &Resources,
+    set: &Resource,
+    pool: &ResourceId,
+    member: &str,
+) -> Result<(), ArmError> {
     let balancer = resources.get(&pool.top());
-    let there = balancer.is_some_and(|balancer| {
-        list(&balancer.properties, "/backendAddressPools").iter().any(|p| uses::is(p, "/id", pool))
-    });
+    let there = balancer
+        .is_some_and(|balancer| list(&balancer.properties, member).iter().any(|p| uses::is(p, "/id", pool)));
     if there { Ok(()) } else { require(resources, &set.id, pool) }
 }
 
@@ -328,6 +336,8 @@ fn shape(request: &Put<'_>) -> Result<(Resource, usize), ArmError> {
     default(properties, &["doNotRunExtensionsOnOverprovisionedVMs"], false);
     default(properties, &["platformFaultDomainCount"], 1);
     remove(properties, &["timeCreated"]);
+    super::model::fill(&mut made);
+    super::model::check(&made, request.existing)?;
     Ok((made, usize::try_from(capacity).unwrap_or(0)))
 }
 
@@ -450,6 +460,12 @@ impl ResourceType for ScaleSets {
                     .map(|i| super::interfaces::shown(&ctx.resources, i))
                     .collect();
                 Ok(Acted::Done(Some(json!({ "value": value }))))
+            }
+            // No image of a set is upgraded by itself, so none ever was.
+            ["osupgradehistory"] => Ok(Acted::Done(Some(json!({ "value": [] })))),
+            ["publicipaddresses"] => {
+                // A model with an address for each machine is refused.
+                Ok(Acted::Done(Some(json!({ "value": [] }))))
             }
             ["skus"] => Ok(Acted::Done(Some(json!({ "value": [{
                 "resourceType": SET, "sku": existing.sku,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::instances::{self, PRIVATE, Phase, Private, TYPE};
 use super::scale_sets::{self, ScaleSets};
-use super::{API_VERSIONS, extension, run_command, wait};
+use super::{API_VERSIONS, extension, images, model, run_command, wait};
 use crate::json::{default, remove, set, text};
 
 /// `Microsoft.Compute/virtualMachineScaleSets/virtualMachines`.
@@ -36,10 +36,35 @@ impl VirtualMachines {
         let work = run_command::run(self.fabric.clone(), instance.clone(), script);
         Ok(Acted::Accepted(operation.work_with_result(work)))
     }
+
+    /// Takes the machine away as its set's eviction policy says. The answer comes at once, as Azure's does.
+    async fn evict(&self, ctx: &Ctx, instance: &Resource) -> Result<Acted, ArmError> {
+        let id = instance.id.clone();
+        let set = ctx.resources.get(&id.top()).ok_or_else(|| ArmError::resource_not_found(&id))?;
+        if !model::is_spot(&set) {
+            return Err(ArmError::conflict(
+                "OperationNotAllowed",
+                format!("Eviction can be simulated only on Azure Spot Virtual Machines; '{id}' is none."),
+            ));
+        }
+        let location = instance.location.as_deref().unwrap_or("eastus");
+        if model::evicted_are_deleted(&set) {
+            let _ = self.delete(ctx, instance).await?;
+        } else {
+            let ids = vec![id.clone()];
+            let operation = ctx.operations.create_action(&id, EVICT, location).await?;
+            begin(&ctx.resources, &set.id, &ids, Deed::Deallocate).await?;
+            let resources = ctx.resources.clone();
+            let _ = operation.work(async move { finish(&resources, &ids).await });
+        }
+        Ok(Acted::Done(None))
+    }
 }
 
 /// The action that runs a script in a machine.
 const RUN_COMMAND: &str = "runCommand";
+/// The action that takes a machine away as if its place were needed.
+const EVICT: &str = "simulateEviction";
 
 /// A new instance of a set.
 pub(super) fn new(
@@ -63,11 +88,13 @@ pub(super) fn new(
     let profile = |name: &str| {
         model.properties.pointer(&format!("/virtualMachineProfile/{name}")).cloned().unwrap_or_default()
     };
+    let mut storage = profile("storageProfile");
+    images::set_exact_version(&mut storage);
     instance.properties = json!({
         "latestModelApplied": true,
         "vmId": uuid::Uuid::new_v4().to_string(),
         "hardwareProfile": {},
-        "storageProfile": profile("storageProfile"),
+        "storageProfile": storage,
         "osProfile": os,
         "networkProfile": instances::network_profile(&id, interface),
         "networkProfileConfiguration": {
@@ -285,6 +312,9 @@ impl ResourceType for VirtualMachines {
     ) -> Result<Acted, ArmError> {
         if name.eq_ignore_ascii_case(RUN_COMMAND) {
             return self.run_command(ctx, existing, &body).await;
+        }
+        if name.eq_ignore_ascii_case(EVICT) {
+            return self.evict(ctx, existing).await;
         }
         let deed = Deed::named(name).ok_or_else(|| {
             ArmError::not_implemented(format_args!(

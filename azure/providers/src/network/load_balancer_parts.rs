@@ -77,6 +77,15 @@ impl ResourceType for Parts {
 
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
         let id = &existing.id;
+        let stored = ctx.resources.get(&id.top()).ok_or_else(|| ArmError::resource_not_found(id))?;
+        let kept =
+            list(&stored.properties, &format!("/{}", self.member)).iter().any(|p| uses::is(p, "/id", id));
+        if !kept {
+            return Err(ArmError::bad_request(
+                "OperationNotAllowed",
+                format!("{id} was made by an inbound NAT pool and goes with it; change the pool."),
+            ));
+        }
         self.write(ctx, &id.top(), |parts| parts.retain(|part| !uses::is(part, "/id", id))).await?;
         Ok(Deleted::Done)
     }

@@ -3,7 +3,7 @@
 use arm::{Ctx, Resource, ResourceId};
 use serde_json::{Value, json};
 
-use super::{load_balancers::PARTS, uses};
+use super::{inbound_nat, load_balancers::PARTS, uses};
 use crate::compute::instances;
 use crate::json::{list, set, text};
 
@@ -65,8 +65,14 @@ pub(super) fn interfaces(ctx: &Ctx, balancer: &Resource) -> Vec<Value> {
 
 /// A balancer as it is shown.
 pub(super) fn shown(ctx: &Ctx, balancer: &Resource) -> Value {
-    let mut shown = balancer.to_json();
     let instances = instances::all(&ctx.resources);
+    let mut balancer = balancer.clone();
+    let given = inbound_nat::rules_of_pools(&balancer, &instances);
+    if let Some(rules) = balancer.properties.get_mut("inboundNatRules").and_then(Value::as_array_mut) {
+        rules.extend(given);
+    }
+    let balancer = &balancer;
+    let mut shown = balancer.to_json();
     for member in PARTS {
         let pointer = format!("/properties/{member}");
         let Some(parts) = shown.pointer_mut(&pointer).and_then(Value::as_array_mut) else { continue };
@@ -83,8 +89,14 @@ pub(super) fn shown(ctx: &Ctx, balancer: &Resource) -> Value {
             }
             let Ok(own) = ResourceId::parse(&id) else { continue };
             if member == POOLS {
-                let of_sets = instances.iter().filter(|instance| instance.pools.contains(&own));
-                let members = of_sets.map(instances::Instance::ip_configuration);
+                let of_sets: Vec<_> = instances.iter().filter(|i| i.pools.contains(&own)).collect();
+                let known = inbound_nat::addresses_of_pool(balancer, &own, &of_sets);
+                if !known.is_empty() {
+                    let mut addresses = list(part, "/properties/loadBalancerBackendAddresses").to_vec();
+                    addresses.extend(known);
+                    set(part, &["properties", "loadBalancerBackendAddresses"], addresses);
+                }
+                let members = of_sets.into_iter().map(instances::Instance::ip_configuration);
                 let single = configurations_naming(ctx, "loadBalancerBackendAddressPools", &own);
                 let members: Vec<Value> = members.chain(single).map(|id| json!({ "id": id })).collect();
                 if !members.is_empty() {

@@ -13,8 +13,8 @@ use arm::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, load_balancer_view, private_addresses, require, seal, uses};
-use crate::json::{default, list, number, remove, set, text};
+use super::{API_VERSIONS, inbound_nat, load_balancer_view, private_addresses, require, seal, uses};
+use crate::json::{default, list, remove, set, text};
 
 /// `Microsoft.Network/loadBalancers`.
 pub struct LoadBalancers;
@@ -55,6 +55,9 @@ fn seal_parts(balancer: &mut Resource) -> Result<(), ArmError> {
             for computed in COMPUTED {
                 remove(part, &["properties", computed]);
             }
+            if inbound_nat::WITH_PORTS.contains(&member) {
+                inbound_nat::normalize(part);
+            }
             fill(member, part);
         }
     }
@@ -76,7 +79,7 @@ fn fill(member: &str, part: &mut Value) {
             put("numberOfProbes", json!(2));
             put("probeThreshold", json!(1));
         }
-        "inboundNatRules" => {
+        "inboundNatRules" | "inboundNatPools" => {
             put("idleTimeoutInMinutes", json!(4));
             put("enableFloatingIP", json!(false));
             put("enableTcpReset", json!(false));
@@ -160,30 +163,12 @@ fn check(balancer: &Resource) -> Result<(), ArmError> {
     check_ports(properties)
 }
 
-/// The ports of a frontend that a rule takes.
-fn ports(member: &str, rule: &Value) -> Result<std::ops::RangeInclusive<i64>, ArmError> {
-    let name = text(rule, "/name").unwrap_or_default();
-    let at = |pointer: &str| number(rule, pointer);
-    // A rule for a whole pool takes a range, a port for each member.
-    let first = at("/properties/frontendPort").or_else(|| at("/properties/frontendPortRangeStart"));
-    let last = at("/properties/frontendPort").or_else(|| at("/properties/frontendPortRangeEnd"));
-    let range = first.unwrap_or(-1)..=last.unwrap_or(-1);
-    let least = i64::from(member == "inboundNatRules");
-    if *range.start() < least || *range.end() > 65535 || range.is_empty() {
-        return Err(ArmError::bad_request(
-            "InvalidRequestFormat",
-            format!("Load balancing rule {name} has the invalid frontend port {}.", range.start()),
-        ));
-    }
-    Ok(range)
-}
-
 fn check_ports(properties: &Value) -> Result<(), ArmError> {
     let mut seen: Vec<(String, String, std::ops::RangeInclusive<i64>, &str)> = Vec::new();
-    for member in ["loadBalancingRules", "inboundNatRules"] {
+    for member in inbound_nat::WITH_PORTS {
         for rule in list(properties, &format!("/{member}")) {
             let name = text(rule, "/name").unwrap_or_default();
-            let range = ports(member, rule)?;
+            let range = inbound_nat::ports(member, rule)?;
             let frontend = text(rule, "/properties/frontendIPConfiguration/id").unwrap_or_default();
             let frontend = frontend.to_ascii_lowercase();
             let protocol = text(rule, "/properties/protocol").unwrap_or_default().to_ascii_lowercase();
@@ -274,12 +259,14 @@ impl ResourceType for LoadBalancers {
         default(&mut sku, &["name"], "Standard");
         default(&mut sku, &["tier"], "Regional");
         balancer.sku = Some(sku);
+        inbound_nat::forget_shown(&mut balancer, request.existing);
         seal_parts(&mut balancer)?;
         pools_of_rules(&mut balancer, request.existing);
         seal(&mut balancer, request.existing);
         check(&balancer)?;
         if let Some(existing) = request.existing {
             check_pools_stay(ctx, existing, &balancer)?;
+            inbound_nat::check_stay(&ctx.resources, existing, &balancer)?;
         }
         let _turn = crate::addresses::turn().await;
         Self::frontends(ctx, &mut balancer, request.existing)?;
@@ -293,7 +280,7 @@ impl ResourceType for LoadBalancers {
     async fn delete(&self, ctx: &Ctx, existing: &Resource) -> Result<Deleted, ArmError> {
         let within = |pool: &ResourceId| pool.is_within(&existing.id);
         for set in uses::all(&ctx.resources, "Microsoft.Compute/virtualMachineScaleSets") {
-            if uses::pools_of(&set).iter().any(within) {
+            if uses::pools_of(&set).iter().chain(&uses::nat_pools_of(&set)).any(within) {
                 return Err(ArmError::bad_request(
                     "LoadBalancerInUseByVirtualMachineScaleSet",
                     format!(

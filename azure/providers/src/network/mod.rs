@@ -11,6 +11,7 @@ pub mod application_security_groups;
 pub mod calls;
 mod capacity;
 pub mod effective;
+pub mod inbound_nat;
 pub mod interfaces;
 pub mod load_balancer_parts;
 mod load_balancer_view;

@@ -28,6 +28,7 @@ macro_rules! transcripts {
 transcripts! {
     access,
     accounts,
+    alerts,
     balancers,
     compute,
     deployments,

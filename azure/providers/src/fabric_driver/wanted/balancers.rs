@@ -1,6 +1,5 @@
 //! Load balancers: frontends with their rules, private-link services.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use arm::{Resource, ResourceId, Resources};
@@ -10,7 +9,7 @@ use serde_json::Value;
 use super::{World, public_address};
 use crate::compute::instances::Instance;
 use crate::json::{flag, list, number, text};
-use crate::network::{private_link, reference, uses};
+use crate::network::{inbound_nat, private_link, reference, uses};
 
 /// Azure's default of rules that do not say it.
 const IDLE_MINUTES: u32 = 4;
@@ -98,28 +97,17 @@ fn inbound_nat_pool(world: &World<'_>, pool: &Value) -> Vec<BalancerRule> {
     port_each(pool, world.instances.iter().filter(|i| i.nat_pools.contains(&id)))
 }
 
-/// Each machine has the port that its number says, when nobody before it has that, else the first that is free: a
-/// machine that goes takes no other one's port away.
+/// A rule for each machine that the range gives a port.
 fn port_each<'a>(rule: &Value, members: impl Iterator<Item = &'a Instance>) -> Vec<BalancerRule> {
-    let port = |pointer: &str| number(rule, pointer).and_then(|port| u16::try_from(port).ok());
-    let (Some(first), Some(last)) =
-        (port("/properties/frontendPortRangeStart"), port("/properties/frontendPortRangeEnd"))
-    else {
-        return Vec::new();
-    };
+    let backend_port = number(rule, "/properties/backendPort").and_then(|port| u16::try_from(port).ok());
     let (Some(name), Some(protocol), Some(backend_port)) =
-        (text(rule, "/name"), protocol(rule), port("/properties/backendPort"))
+        (text(rule, "/name"), protocol(rule), backend_port)
     else {
         return Vec::new();
     };
-    let mut free: BTreeSet<u16> = (first..=last).collect();
-    let mut made = Vec::new();
-    for instance in members.filter(|instance| instance.private.on) {
-        let own = instance.id.name().parse::<u16>().ok().and_then(|number| first.checked_add(number));
-        let own = own.filter(|port| free.contains(port)).or_else(|| free.first().copied());
-        let Some(frontend_port) = own else { break };
-        free.remove(&frontend_port);
-        made.push(BalancerRule {
+    let given = inbound_nat::port_each(rule, members).into_iter();
+    given
+        .map(|(frontend_port, instance)| BalancerRule {
             name: format!("{name}-{frontend_port}"),
             protocol,
             frontend_port,
@@ -130,9 +118,8 @@ fn port_each<'a>(rule: &Value, members: impl Iterator<Item = &'a Instance>) -> V
             probe: None,
             all_when_none: false,
             idle: idle(rule),
-        });
-    }
-    made
+        })
+        .collect()
 }
 
 /// What becomes of connections of a rule on which nothing is said.
