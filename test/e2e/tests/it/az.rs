@@ -42,6 +42,16 @@ fn scripts_run_in_real_machines_and_ranges_let_nodes_in() -> Result<()> {
 }
 
 #[test]
+fn a_registry_is_attached_to_real_nodes_and_detached() -> Result<()> {
+    let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
+    let archive = lab.file("busybox.tar");
+    image::write_busybox(&archive, &e2e::lazurite())?;
+    lab.lazurite(&["image", "load", &archive.display().to_string()])?;
+    play(&lab, "attached.az")?;
+    lab.finish()
+}
+
+#[test]
 fn the_directory_and_the_images_of_a_registry_are_driven() -> Result<()> {
     let Some(mut lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
     play(&lab, "directory.az")?;
