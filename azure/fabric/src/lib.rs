@@ -31,6 +31,6 @@ pub use simulated::{Booted, MachineFiles, MachineStarter, SimulatedFabric};
 pub use state::{MachineState, Machines};
 pub use wanted::{
     Access, Balancer, BalancerRule, Direction, Distribution, Endpoint, Idle, Machine, NameData, NameRecord,
-    Network, NextHop, Peer, Peering, PortRange, Power, Probe, ProbeProtocol, Protocol, Route, SecurityRule,
-    Subnet, Translation, Wanted, Zone,
+    Network, NextHop, Peer, Peering, Platform, PortRange, Power, Probe, ProbeProtocol, Protocol, Route,
+    SecurityRule, Subnet, Translation, Wanted, Zone,
 };

@@ -38,10 +38,10 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// Reads what `nft` lists as JSON. Rules of one name and verdict at one place count together, in one object of the table.
+/// Reads what `nft` lists as JSON. Rules of one name and verdict at one place count together.
 pub fn counters(wanted: &Wanted, network: &Network, listed: &[Value]) -> Vec<Counter> {
     let groups = rules::groups(wanted, network);
-    let mut sums: BTreeMap<(String, String, bool), (u64, u64)> = BTreeMap::new();
+    let mut sums: BTreeMap<(String, String, bool), BTreeMap<&str, (u64, u64)>> = BTreeMap::new();
     let mut order = Vec::new();
     let objects: BTreeMap<(&str, &str), &Value> = listed
         .iter()
@@ -53,22 +53,29 @@ pub fn counters(wanted: &Wanted, network: &Network, listed: &[Value]) -> Vec<Cou
         let word = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
         let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let name = expressions.iter().find_map(|e| e.get("counter")?.as_str());
-        let Some(counter) = name.and_then(|name| objects.get(&(word("table"), name))) else { continue };
+        let found = name.and_then(|name| Some((name, objects.get(&(word("table"), name))?)));
+        let Some((name, counter)) = found else { continue };
         let number = |name: &str| counter.get(name).and_then(Value::as_u64).unwrap_or(0);
         let stops = expressions.iter().any(|e| e.get("drop").is_some() || e.get("reject").is_some());
-        let key = (word("chain").to_owned(), comment.to_owned(), stops);
-        if sums.insert(key.clone(), (number("packets"), number("bytes"))).is_none() {
+        let chain = word("chain");
+        let chain = chain.strip_suffix(rules::PLATFORM).unwrap_or(chain);
+        let key = (chain.to_owned(), comment.to_owned(), stops);
+        let sum = sums.entry(key.clone()).or_default();
+        if sum.is_empty() {
             order.push(key);
         }
+        // Lines of one chain share an object.
+        sum.insert(name, (number("packets"), number("bytes")));
     }
     order
         .into_iter()
         .map(|key| {
-            let (packets, bytes) = sums.get(&key).copied().unwrap_or_default();
+            let all = sums.get(&key).into_iter().flat_map(BTreeMap::values);
+            let (packets, bytes) = all.fold((0, 0), |(packets, bytes), one| (packets + one.0, bytes + one.1));
             let (chain, rule, stops) = key;
             let group = groups.get(&chain);
             Counter {
-                checkpoint: group.map_or(Checkpoint::Network, |(_, checkpoint)| checkpoint.clone()),
+                checkpoint: group.map_or(Checkpoint::Network, |group| group.checkpoint.clone()),
                 direction: group.map(|_| match chain.contains("_in_") {
                     true => Direction::Inbound,
                     false => Direction::Outbound,

@@ -2,8 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::{WIRE_SERVER, rules, security};
-use crate::wanted::{Access, Direction, Machine, Network, Peer, PortRange, Protocol, SecurityRule, Wanted};
+use super::{METADATA, WIRE_SERVER, rules, security};
+use crate::wanted::{
+    Access, Direction, Machine, Network, Peer, Platform, PortRange, Protocol, SecurityRule, Wanted,
+};
 
 /// A packet that opens a connection, seen from an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +42,14 @@ pub fn verify(wanted: &Wanted, machine: &Machine, flow: &Flow) -> Verdict {
         Direction::Outbound => [own, subnets],
     };
     let mut verdict = Verdict { access: Access::Allow, rule: None, subnet: false };
+    let platform = is_platform(flow);
     for (rules, of_subnet) in order.into_iter().filter(|(rules, _)| !rules.is_empty()) {
         let decided = security::ordered(rules, flow.direction)
             .into_iter()
             .find(|rule| network.is_some_and(|n| matches(wanted, n, rule, flow)));
+        if platform && decided.is_none() {
+            continue;
+        }
         let access = decided.as_ref().map_or(Access::Allow, |rule| rule.access);
         verdict = Verdict { access, rule: decided, subnet: of_subnet };
         if access == Access::Deny {
@@ -51,6 +57,19 @@ pub fn verify(wanted: &Wanted, machine: &Machine, flow: &Flow) -> Verdict {
         }
     }
     verdict
+}
+
+/// Whether only rules that name the platform's tags are asked.
+fn is_platform(flow: &Flow) -> bool {
+    flow.direction == Direction::Outbound && [WIRE_SERVER, METADATA].contains(&flow.remote.0)
+}
+
+fn names_platform(peer: &Peer, (address, port): (Ipv4Addr, u16)) -> bool {
+    match peer {
+        Peer::Platform(Platform::Names) => address == WIRE_SERVER && port == security::NAMES_PORT,
+        Peer::Platform(Platform::Metadata) => address == METADATA,
+        _ => false,
+    }
 }
 
 fn matches(wanted: &Wanted, network: &Network, rule: &SecurityRule, flow: &Flow) -> bool {
@@ -63,12 +82,16 @@ fn matches(wanted: &Wanted, network: &Network, rule: &SecurityRule, flow: &Flow)
     let port = |ranges: &[PortRange], port: u16| {
         ranges.is_empty() || ranges.iter().any(|r| (r.first..=r.last).contains(&port))
     };
+    let destination = match is_platform(flow) {
+        true => rule.destinations.iter().any(|peer| names_platform(peer, to)),
+        false => side(&rule.destinations, to.0),
+    };
     // What has no ports is not asked for them.
-    let no_ports = matches!(rule.protocol, Protocol::Icmp | Protocol::Esp | Protocol::Ah);
     protocol
         && side(&rule.sources, from.0)
-        && side(&rule.destinations, to.0)
-        && (no_ports || port(&rule.source_ports, from.1) && port(&rule.destination_ports, to.1))
+        && destination
+        && (!security::has_ports(rule.protocol)
+            || port(&rule.source_ports, from.1) && port(&rule.destination_ports, to.1))
 }
 
 fn covers(wanted: &Wanted, network: &Network, peer: &Peer, address: Ipv4Addr) -> bool {
@@ -79,5 +102,7 @@ fn covers(wanted: &Wanted, network: &Network, peer: &Peer, address: Ipv4Addr) ->
         Peer::VirtualNetwork => inside(),
         Peer::AzureLoadBalancer => address == WIRE_SERVER,
         Peer::Internet => !inside(),
+        Peer::Service { prefixes, .. } => prefixes.iter().any(|prefix| prefix.contains(&address)),
+        Peer::Platform(_) => false,
     }
 }

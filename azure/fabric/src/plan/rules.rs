@@ -9,6 +9,9 @@
 //! rules see the destination that the machine wrote, inbound rules the one behind a load balancer, as on Azure.
 //! Interfaces are told apart by hardware address on the way in and by next hop on the way out, so that packets
 //! which only pass through a machine meet its groups too. In a group's chain, `return` is "allowed here".
+//!
+//! Packets to the platform's own addresses meet a chain of their own instead (`…_platform`), with the rules that name
+//! its service tags.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,12 +20,24 @@ use ipnet::Ipv4Net;
 
 use super::counters::Checkpoint;
 use super::facts::{bridge_name, number};
-use super::security::{chain, elements};
+use super::security::{chain, elements, platform};
 use super::{METADATA, WIRE_SERVER, comment, hops, routing, sources};
 use crate::wanted::{Direction, Machine, Network, SecurityRule, Wanted};
 
-/// Chains of groups: by name, with their lines and who is behind them.
-pub(super) type Groups = BTreeMap<String, (Vec<String>, Checkpoint)>;
+/// Chains of groups by name.
+pub(super) type Groups = BTreeMap<String, Group>;
+
+/// What follows a group's name in that of its chain for packets to the platform.
+pub(super) const PLATFORM: &str = "_platform";
+
+/// The chain of a group in one direction.
+pub(super) struct Group {
+    lines: Vec<String>,
+    /// What packets to the platform meet instead.
+    platform: Vec<String>,
+    /// Who is behind it.
+    pub checkpoint: Checkpoint,
+}
 
 /// Everything about groups: the chains, and the lines that lead into them.
 #[derive(Default)]
@@ -30,6 +45,8 @@ struct Gates {
     groups: Groups,
     from_interface: Vec<String>,
     from_subnet: Vec<String>,
+    platform_from_interface: Vec<String>,
+    platform_from_subnet: Vec<String>,
     to_subnet: Vec<String>,
     to_interface: Vec<String>,
     to_endpoint: Vec<String>,
@@ -40,27 +57,39 @@ impl Gates {
     /// so that what its rules have counted stays when some of them change.
     fn group(&mut self, place: &str, rules: &[SecurityRule], direction: Direction, user: &str) -> String {
         let lines = chain(rules, direction);
+        let platform = match direction {
+            Direction::Outbound => platform(rules),
+            Direction::Inbound => Vec::new(),
+        };
+        let is_same = |known: &Group| known.lines == lines && known.platform == platform;
         let way = if direction == Direction::Inbound { "in" } else { "out" };
         let begin = format!("{place}_{way}_");
-        let same = self.groups.iter().find(|(name, (known, _))| name.starts_with(&begin) && *known == lines);
+        let same = self.groups.iter().find(|(name, known)| name.starts_with(&begin) && is_same(known));
         let mut name = match same {
             Some((name, _)) => name.clone(),
             None => format!("{begin}{:08x}", number(user)),
         };
-        while self.groups.get(&name).is_some_and(|(known, _)| *known != lines) {
+        while self.groups.get(&name).is_some_and(|known| !is_same(known)) {
             name = format!("{begin}{:08x}", number(&name));
         }
         let checkpoint = || match place {
             "subnet" => Checkpoint::Subnets(Vec::new()),
             _ => Checkpoint::Interfaces(Vec::new()),
         };
-        let (_, checkpoint) = self.groups.entry(name.clone()).or_insert_with(|| (lines, checkpoint()));
-        if let Checkpoint::Subnets(users) | Checkpoint::Interfaces(users) = checkpoint {
+        let group = self.groups.entry(name.clone());
+        let group = group.or_insert_with(|| Group { lines, platform, checkpoint: checkpoint() });
+        if let Checkpoint::Subnets(users) | Checkpoint::Interfaces(users) = &mut group.checkpoint {
             if !users.iter().any(|known| known == user) {
                 users.push(user.to_owned());
             }
         }
         name
+    }
+
+    /// The chain that packets to the platform meet; `None`: no rule is about it.
+    fn platform(&self, group: &str) -> Option<String> {
+        let named = self.groups.get(group).is_some_and(|group| !group.platform.is_empty());
+        named.then(|| format!("{group}{PLATFORM}"))
     }
 }
 
@@ -69,6 +98,9 @@ fn gates(wanted: &Wanted, network: &Network) -> Gates {
     for machine in machines(wanted, network).filter(|m| !m.rules.is_empty()) {
         let out = gates.group("nic", &machine.rules, Direction::Outbound, &machine.resource_id);
         gates.from_interface.push(format!("{} : jump {out}", machine.id.mac()));
+        if let Some(platform) = gates.platform(&out) {
+            gates.platform_from_interface.push(format!("{} : jump {platform}", machine.id.mac()));
+        }
         let into = gates.group("nic", &machine.rules, Direction::Inbound, &machine.resource_id);
         gates.to_interface.push(format!("{} : jump {into}", machine.address));
     }
@@ -76,6 +108,9 @@ fn gates(wanted: &Wanted, network: &Network) -> Gates {
         let bridge = bridge_name(&subnet.name);
         let out = gates.group("subnet", &subnet.rules, Direction::Outbound, &subnet.name);
         gates.from_subnet.push(format!("\"{bridge}\" : jump {out}"));
+        if let Some(platform) = gates.platform(&out) {
+            gates.platform_from_subnet.push(format!("\"{bridge}\" : jump {platform}"));
+        }
         let into = gates.group("subnet", &subnet.rules, Direction::Inbound, &subnet.name);
         gates.to_subnet.push(format!("\"{bridge}\" : jump {into}"));
     }
@@ -104,6 +139,8 @@ pub(super) fn virtual_network(wanted: &Wanted, network: &Network) -> Vec<Ipv4Net
     prefixes.extend(machines(wanted, network).flat_map(|m| m.routed_prefixes.iter().copied()));
     let peers = network.peerings.iter().filter(|p| p.access);
     prefixes.extend(peers.flat_map(|p| p.prefixes.iter().copied()));
+    // The host's own address is part of the tag: a rule about the internet stops no probe.
+    prefixes.push(WIRE_SERVER.into());
     prefixes
 }
 
@@ -124,11 +161,22 @@ pub(super) fn compile(wanted: &Wanted, network: &Network) -> String {
     outbound.extend(map("iifname", &gates.from_subnet));
     let mut inbound = map("oifname", &gates.to_subnet);
     inbound.extend(map("rt ip nexthop", &gates.to_interface));
-    let chains = gates.groups.into_iter().map(|(name, (lines, _))| (name, lines));
-    for (name, lines) in chains.chain([("outbound".into(), outbound), ("inbound".into(), inbound)]) {
-        write_chain(&mut text, &name, "", &lines);
+    let mut platform = map("ether saddr", &gates.platform_from_interface);
+    platform.extend(map("iifname", &gates.platform_from_subnet));
+    for (name, group) in &gates.groups {
+        write_chain(&mut text, name, "", &group.lines);
+        if !group.platform.is_empty() {
+            write_chain(&mut text, &format!("{name}{PLATFORM}"), "", &group.platform);
+        }
     }
-    text.push_str(&hooks(wanted, network, &guard, gates.to_endpoint));
+    let names_platform = !platform.is_empty();
+    for (name, lines) in [("outbound", outbound), ("inbound", inbound)] {
+        write_chain(&mut text, name, "", &lines);
+    }
+    if names_platform {
+        write_chain(&mut text, "platform", "", &platform);
+    }
+    text.push_str(&hooks(wanted, network, &guard, gates.to_endpoint, names_platform));
     text
 }
 
@@ -193,12 +241,19 @@ impl Guard {
 }
 
 /// Where the chains are entered.
-fn hooks(wanted: &Wanted, network: &Network, guard: &Guard, to_endpoint: Vec<String>) -> String {
+fn hooks(
+    wanted: &Wanted,
+    network: &Network,
+    guard: &Guard,
+    to_endpoint: Vec<String>,
+    names_platform: bool,
+) -> String {
     let mut text = String::new();
-    let mut leaving = vec![
-        "ct state vmap { established : accept, related : accept }".to_owned(),
-        "fib daddr type local accept".to_owned(),
-    ];
+    let mut leaving = vec!["ct state vmap { established : accept, related : accept }".to_owned()];
+    if names_platform {
+        leaving.push(format!("ip daddr {{ {WIRE_SERVER}, {METADATA} }} jump platform"));
+    }
+    leaving.push("fib daddr type local accept".to_owned());
     leaving.extend(guard.leaving.map(str::to_owned));
     leaving.push("jump outbound".to_owned());
     leaving.extend(to_endpoint);

@@ -1,9 +1,12 @@
 //! Rules of security groups as lines of nftables.
+//!
+//! Guarantees: names and metadata of the platform are stopped by rules that name their service tags and by no others,
+//! the wire server by none (Azure's documentation of 168.63.129.16).
 
 use ipnet::Ipv4Net;
 
-use super::WIRE_SERVER;
-use crate::wanted::{Access, Direction, Peer, PortRange, Protocol, SecurityRule};
+use super::{METADATA, WIRE_SERVER};
+use crate::wanted::{Access, Direction, Peer, Platform, PortRange, Protocol, SecurityRule};
 
 pub(super) fn elements(prefixes: &[Ipv4Net]) -> String {
     let list: Vec<String> = Ipv4Net::aggregate(&prefixes.to_vec()).iter().map(ToString::to_string).collect();
@@ -50,11 +53,38 @@ pub(super) fn ordered(rules: &[SecurityRule], direction: Direction) -> Vec<Secur
 
 /// The lines of a group's chain. `return`: allowed here, ask the next group.
 pub(super) fn chain(rules: &[SecurityRule], direction: Direction) -> Vec<String> {
-    ordered(rules, direction).iter().flat_map(lines).collect()
+    let all = ordered(rules, direction);
+    all.iter().flat_map(|rule| lines(rule, side("daddr", &rule.destinations))).collect()
+}
+
+/// The lines that a machine's packets to the platform meet instead: those of rules that name it.
+pub(super) fn platform(rules: &[SecurityRule]) -> Vec<String> {
+    let all = ordered(rules, Direction::Outbound);
+    all.iter().flat_map(|rule| lines(rule, to_platform(rule))).collect()
+}
+
+fn to_platform(rule: &SecurityRule) -> Vec<String> {
+    let of = |peer: &Peer| match peer {
+        Peer::Platform(Platform::Names) if !has_ports(rule.protocol) => None,
+        Peer::Platform(Platform::Names) => {
+            Some(format!("ip daddr {WIRE_SERVER} meta l4proto {{ tcp, udp }} th dport {NAMES_PORT}"))
+        }
+        Peer::Platform(Platform::Metadata) => Some(format!("ip daddr {METADATA}")),
+        _ => None,
+    };
+    rule.destinations.iter().filter_map(of).collect()
+}
+
+/// Where names are asked for.
+pub(super) const NAMES_PORT: u16 = 53;
+
+/// Whether packets of a protocol have ports.
+pub(super) fn has_ports(protocol: Protocol) -> bool {
+    !matches!(protocol, Protocol::Icmp | Protocol::Esp | Protocol::Ah)
 }
 
 /// A rule is one line for each way its sides can be written.
-fn lines(rule: &SecurityRule) -> Vec<String> {
+fn lines(rule: &SecurityRule, destinations: Vec<String>) -> Vec<String> {
     let verdict = match rule.access {
         Access::Allow => "return",
         Access::Deny => "drop",
@@ -63,8 +93,8 @@ fn lines(rule: &SecurityRule) -> Vec<String> {
     let ports = ports(rule);
     let mut lines = Vec::new();
     for source in side("saddr", &rule.sources) {
-        for destination in side("daddr", &rule.destinations) {
-            let parts = [&source, &destination, &ports].map(String::as_str);
+        for destination in &destinations {
+            let parts = [&source, destination, &ports].map(String::as_str);
             let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
             let space = if parts.is_empty() { "" } else { " " };
             lines.push(format!("{}{space}counter {verdict} comment \"{comment}\"", parts.join(" ")));
@@ -81,6 +111,9 @@ fn side(field: &str, peers: &[Peer]) -> Vec<String> {
             Peer::Any => return vec![String::new()],
             Peer::Prefix(prefix) if prefix.prefix_len() == 0 => return vec![String::new()],
             Peer::Prefix(prefix) => prefixes.push(prefix.trunc()),
+            Peer::Service { prefixes: all, .. } => prefixes.extend(all.iter().map(Ipv4Net::trunc)),
+            // Packets to the platform do not come here.
+            Peer::Platform(_) => {}
             Peer::VirtualNetwork => matches.push(format!("ip {field} @vnet")),
             Peer::Internet => matches.push(format!("ip {field} != @vnet")),
             Peer::AzureLoadBalancer => matches.push(format!("ip {field} {WIRE_SERVER}")),

@@ -348,7 +348,7 @@ fn a_flow_meets_the_groups_in_azure_s_order() {
         (Direction::Inbound, "8.8.8.8", 80, "Deny not-here interface"),
         (Direction::Inbound, "8.8.8.8", 81, "Deny DenyAllInBound subnet"),
         (Direction::Inbound, "10.224.0.5", 81, "Allow AllowVnetInBound interface"),
-        (Direction::Inbound, "168.63.129.16", 81, "Allow AllowAzureLoadBalancerInBound interface"),
+        (Direction::Inbound, "168.63.129.16", 81, "Allow AllowVnetInBound interface"),
         (Direction::Outbound, "8.8.8.8", 443, "Allow AllowInternetOutBound subnet"),
         // Pods of the overlay are in the network.
         (Direction::Outbound, "10.244.5.7", 443, "Allow AllowVnetOutBound subnet"),

@@ -17,7 +17,7 @@ use crate::ids::{MachineId, NetworkId};
 pub use balancing::{Balancer, BalancerRule, Distribution, Idle, Probe, ProbeProtocol};
 pub use names::{NameData, NameRecord, Zone};
 pub use routing::{Endpoint, NextHop, Peering, Route, Translation};
-pub use security::{Access, Direction, Peer, PortRange, Protocol, SecurityRule};
+pub use security::{Access, Direction, Peer, Platform, PortRange, Protocol, SecurityRule};
 
 /// Everything that shall exist. What is not in it shall not exist.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -74,6 +74,25 @@ pub enum Peer {
     AzureLoadBalancer,
     /// Service tag: everything outside the virtual network.
     Internet,
+    /// Service tag: the ranges of a service.
+    Service {
+        /// The tag as it was written.
+        tag: String,
+        /// What it stands for.
+        prefixes: Vec<Ipv4Net>,
+    },
+    /// Service tag of what every machine has from the platform. Only rules with this tag are about it, whatever others
+    /// say about its address.
+    Platform(Platform),
+}
+
+/// What every machine has from the platform and may be kept from by its tag only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Platform {
+    /// `AzurePlatformDNS`: names at 168.63.129.16, port 53. What else answers there (wire server) no rule stops.
+    Names,
+    /// `AzurePlatformIMDS`: 169.254.169.254.
+    Metadata,
 }
 
 /// Ports `first..=last`.

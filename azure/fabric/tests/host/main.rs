@@ -10,6 +10,7 @@ mod groups;
 mod guest;
 mod named;
 mod network;
+mod platform;
 mod scenes;
 mod services;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         trial("a_tag_stops_one_service_and_an_endpoint_leads_past_a_route", services::tags),
         trial("an_application_group_is_who_is_in_it", groups::members),
         trial("what_a_rule_has_counted_outlives_other_changes", groups::counts),
+        trial("only_its_tag_keeps_a_machine_from_the_platform", platform::tags),
         trial("a_route_leads_past_a_private_endpoint_when_told", services::routed_endpoint),
         trial("every_kind_of_record_is_answered_where_its_zone_is_linked", named::records),
         trial("machines_ask_the_servers_of_their_network", named::servers),

@@ -1,8 +1,9 @@
 //! Effective security rules and routes of an interface: the wish that the fabric runs, in Azure's words.
 
 use arm::{Acted, ArmError, Ctx, Resource, ResourceId};
-use fabric::plan::{HopType, RouteSource, effective_routes};
-use fabric::{Access, Direction, Network, Peer, PortRange, Protocol, SecurityRule, Subnet, Wanted};
+use fabric::plan::{HopType, METADATA, RouteSource, WIRE_SERVER, effective_routes};
+use fabric::{Access, Direction, Network, Peer, Platform, PortRange, Protocol, SecurityRule, Subnet, Wanted};
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::{reference, rules, security_groups};
@@ -103,24 +104,11 @@ fn one_rule(network: Option<&Network>, rule: &SecurityRule) -> Value {
             Peer::VirtualNetwork => "VirtualNetwork".to_owned(),
             Peer::AzureLoadBalancer => "AzureLoadBalancer".to_owned(),
             Peer::Internet => "Internet".to_owned(),
+            Peer::Service { tag, .. } => tag.clone(),
+            Peer::Platform(Platform::Names) => "AzurePlatformDNS".to_owned(),
+            Peer::Platform(Platform::Metadata) => "AzurePlatformIMDS".to_owned(),
         };
         peers.iter().map(word).collect()
-    };
-    let expanded = |peers: &[Peer]| -> Vec<String> {
-        let vnet = || {
-            let own = network.into_iter().flat_map(|n| n.prefixes.iter());
-            let peered = network.into_iter().flat_map(|n| n.peerings.iter()).flat_map(|p| p.prefixes.iter());
-            own.chain(peered).map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let mut all = Vec::new();
-        for peer in peers {
-            match peer {
-                Peer::VirtualNetwork => all.extend(vnet()),
-                Peer::AzureLoadBalancer => all.push("168.63.129.16/32".to_owned()),
-                Peer::Any | Peer::Prefix(_) | Peer::Internet => {}
-            }
-        }
-        all
     };
     let (source_ports, destination_ports) = (ports(&rule.source_ports), ports(&rule.destination_ports));
     let (sources, destinations) = (written(&rule.sources), written(&rule.destinations));
@@ -134,12 +122,48 @@ fn one_rule(network: Option<&Network>, rule: &SecurityRule) -> Value {
         "sourcePortRanges": source_ports, "destinationPortRanges": destination_ports,
         "sourceAddressPrefix": sources.first(), "destinationAddressPrefix": destinations.first(),
         "sourceAddressPrefixes": sources, "destinationAddressPrefixes": destinations,
-        "expandedSourceAddressPrefix": expanded(&rule.sources),
-        "expandedDestinationAddressPrefix": expanded(&rule.destinations),
+        "expandedSourceAddressPrefix": expanded(network, &rule.sources),
+        "expandedDestinationAddressPrefix": expanded(network, &rule.destinations),
         "access": if rule.access == Access::Allow { "Allow" } else { "Deny" },
         "priority": rule.priority,
         "direction": if rule.direction == Direction::Inbound { "Inbound" } else { "Outbound" },
     })
+}
+
+/// What the service tags among some peers stand for; null where there is none.
+fn expanded(network: Option<&Network>, peers: &[Peer]) -> Value {
+    let own = || {
+        let peerings = network.into_iter().flat_map(|n| n.peerings.iter()).filter(|peering| peering.access);
+        let mut all: Vec<Ipv4Net> = network.into_iter().flat_map(|n| n.prefixes.iter().copied()).collect();
+        all.extend(peerings.flat_map(|peering| peering.prefixes.iter().copied()));
+        all.push(WIRE_SERVER.into());
+        all
+    };
+    let mut tags = peers.iter().filter_map(|peer| match peer {
+        Peer::VirtualNetwork => Some(own()),
+        Peer::AzureLoadBalancer | Peer::Platform(Platform::Names) => Some(vec![WIRE_SERVER.into()]),
+        Peer::Platform(Platform::Metadata) => Some(vec![METADATA.into()]),
+        Peer::Service { prefixes, .. } => Some(prefixes.clone()),
+        Peer::Internet => Some(without(Ipv4Net::default(), &own())),
+        Peer::Any | Peer::Prefix(_) => None,
+    });
+    match tags.next() {
+        None => Value::Null,
+        Some(first) => json!(tags.fold(first, |all, more| [all, more].concat())),
+    }
+}
+
+/// A range without some others, as ranges.
+fn without(whole: Ipv4Net, holes: &[Ipv4Net]) -> Vec<Ipv4Net> {
+    let inside = |hole: &&Ipv4Net| whole.contains(*hole);
+    if holes.iter().any(|hole| hole.contains(&whole)) {
+        return Vec::new();
+    }
+    let left: Vec<Ipv4Net> = holes.iter().filter(inside).copied().collect();
+    match (left.is_empty(), whole.subnets(whole.prefix_len() + 1)) {
+        (false, Ok(halves)) => halves.flat_map(|half| without(half, &left)).collect(),
+        _ => vec![whole],
+    }
 }
 
 /// The word Azure has for a next hop, and its address.
@@ -173,4 +197,42 @@ fn routes(ctx: &Ctx, place: &Place) -> Result<Vec<Value>, ArmError> {
         })
     };
     Ok(effective_routes(network, subnet).iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_internet_is_what_is_not_the_network() {
+        let net = |text: &str| text.parse::<Ipv4Net>().unwrap();
+        let left = without(net("10.0.0.0/8"), &[net("10.0.0.0/9"), net("10.192.0.0/10"), net("11.0.0.0/8")]);
+        assert_eq!(left, [net("10.128.0.0/10")]);
+        assert_eq!(without(net("10.0.0.0/8"), &[net("0.0.0.0/0")]), []);
+        assert_eq!(without(net("10.0.0.0/8"), &[]), [net("10.0.0.0/8")]);
+        let single = without(Ipv4Net::default(), &[WIRE_SERVER.into()]);
+        assert_eq!(single.len(), 32);
+        assert!(!single.iter().any(|net| net.contains(&WIRE_SERVER)));
+    }
+
+    #[test]
+    fn tags_keep_their_names_and_stand_beside_what_they_mean() {
+        let service = Peer::Service { tag: "Storage".into(), prefixes: vec!["20.0.4.0/24".parse().unwrap()] };
+        let rule = SecurityRule {
+            name: "r".into(),
+            priority: 100,
+            direction: Direction::Outbound,
+            access: Access::Deny,
+            protocol: Protocol::Any,
+            sources: vec![Peer::Any],
+            source_ports: Vec::new(),
+            destinations: vec![service, Peer::Platform(Platform::Names)],
+            destination_ports: Vec::new(),
+        };
+        let shown = one_rule(None, &rule);
+        assert_eq!(shown["destinationAddressPrefix"], "Storage");
+        assert_eq!(shown["destinationAddressPrefixes"], json!(["Storage", "AzurePlatformDNS"]));
+        assert_eq!(shown["expandedDestinationAddressPrefix"], json!(["20.0.4.0/24", "168.63.129.16/32"]));
+        assert_eq!(shown["expandedSourceAddressPrefix"], Value::Null);
+    }
 }

@@ -309,7 +309,10 @@ mod tests {
         let members = |_: &ResourceId| vec![Ipv4Addr::new(10, 0, 0, 4)];
         let rules = effective_with(&group, &members);
         assert_eq!(rules[0].sources, [Peer::Prefix("10.0.0.4/32".parse().unwrap())]);
-        assert_eq!(rules[0].destinations.len(), 4);
+        let [Peer::Service { tag, prefixes }] = rules[0].destinations.as_slice() else {
+            panic!("{rules:#?}")
+        };
+        assert_eq!((tag.as_str(), prefixes.len()), ("AzureCloud.eastus", 4));
         // Nobody in the group: the rule matches nothing, not everything.
         assert!(effective_with(&group, &|_| Vec::new())[0].sources.is_empty());
     }

@@ -3,17 +3,26 @@
 //! Each service of the platform has a range of its own ([`platform`](super::platform)); `AzureCloud` is all of them, API
 //! servers and customers' addresses.
 
-use fabric::Peer;
 use fabric::plan::{METADATA, WIRE_SERVER};
+use fabric::{Peer, Platform};
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::platform::{API_SERVERS, PLATFORM, SERVICES};
 use super::{public_ip_prefixes, public_ips};
 
-/// Tags of what every network has at an address of its own.
-const LOCAL: [(&str, std::net::Ipv4Addr); 2] =
-    [("AzurePlatformDNS", WIRE_SERVER), ("AzurePlatformIMDS", METADATA)];
+/// Tags of what the platform gives each machine, and where: names, metadata, licences of Windows (azkms and
+/// kms.core.windows.net, which nothing answers for here).
+const LOCAL: [(&str, &[Ipv4Addr]); 3] = [
+    ("AzurePlatformDNS", &[WIRE_SERVER]),
+    ("AzurePlatformIMDS", &[METADATA]),
+    (
+        "AzurePlatformLKM",
+        &[Ipv4Addr::new(20, 118, 99, 224), Ipv4Addr::new(40, 83, 235, 53), Ipv4Addr::new(23, 102, 135, 246)],
+    ),
+];
 
 /// The tag without its region (`Storage.EastUS`) or part (`AzureFrontDoor.Backend`).
 fn base(tag: &str) -> &str {
@@ -30,8 +39,8 @@ pub fn prefixes(tag: &str) -> Option<Vec<Ipv4Net>> {
     if base.eq_ignore_ascii_case("AzureCloud") {
         return Some(vec![PLATFORM, API_SERVERS, public_ips::RANGE, public_ip_prefixes::RANGE]);
     }
-    if let Some((_, address)) = LOCAL.iter().find(|(known, _)| known.eq_ignore_ascii_case(tag)) {
-        return Some(vec![(*address).into()]);
+    if let Some((_, addresses)) = LOCAL.iter().find(|(known, _)| known.eq_ignore_ascii_case(tag)) {
+        return Some(addresses.iter().map(|address| (*address).into()).collect());
     }
     SERVICES.iter().find(|known| known.tag.eq_ignore_ascii_case(base)).map(|service| vec![service.prefix])
 }
@@ -42,7 +51,9 @@ pub fn peers(tag: &str) -> Option<Vec<Peer>> {
         "virtualnetwork" => Some(vec![Peer::VirtualNetwork]),
         "internet" => Some(vec![Peer::Internet]),
         "azureloadbalancer" => Some(vec![Peer::AzureLoadBalancer]),
-        _ => Some(prefixes(tag)?.into_iter().map(Peer::Prefix).collect()),
+        "azureplatformdns" => Some(vec![Peer::Platform(Platform::Names)]),
+        "azureplatformimds" => Some(vec![Peer::Platform(Platform::Metadata)]),
+        _ => Some(vec![Peer::Service { tag: tag.to_owned(), prefixes: prefixes(tag)? }]),
     }
 }
 
