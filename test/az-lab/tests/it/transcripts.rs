@@ -30,6 +30,7 @@ transcripts! {
     accounts,
     alerts,
     balancers,
+    certificates,
     compute,
     deployments,
     directory,
