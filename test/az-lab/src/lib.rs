@@ -7,7 +7,6 @@
 //!
 //! Does not: run clusters (`testkit` does), listen or connect anywhere but on loopback.
 
-mod adapter;
 mod az;
 mod machines;
 mod proxy;
@@ -22,9 +21,9 @@ use entra::{Bootstrap, Entra};
 use fabric::SimulatedFabric;
 use kit::Tasks;
 use kit::pki::{Authority, Leaf, Usage};
+use tenant::Tenant;
 use tokio::net::TcpListener;
 
-pub use adapter::Adapter;
 pub use az::az_program;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -112,7 +111,7 @@ impl Drop for Lab {
 }
 
 async fn open_front(state: &std::path::Path, entra: &Arc<Entra>, tasks: &Tasks) -> Result<Arc<Front>> {
-    let adapter = Arc::new(Adapter(entra.clone()));
+    let adapter = Arc::new(Tenant(entra.clone()));
     let config = FrontConfig {
         state_dir: state.to_owned(),
         tenant_id: entra.tenant_id(),

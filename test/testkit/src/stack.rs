@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use arm::{Front, FrontConfig};
 use async_trait::async_trait;
-use az_lab::Adapter;
 use container_service::{ContainerService, Settings, Size, Sizes};
 use entra::{Bootstrap, Entra};
 use fabric::SimulatedFabric;
@@ -18,6 +17,7 @@ use kit::clock::FixedClock;
 use kit::http::{BoxService, Request, Response, Service};
 use kit::pki::{Authority, Leaf, Usage};
 use serde_json::{Value, json};
+use tenant::Tenant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -252,7 +252,7 @@ async fn open_front(
         nodes_ready_deadline: NODES_READY_LIMIT,
     };
     let clusters = ContainerService::new(settings, planes.clone());
-    let adapter = Arc::new(Adapter(entra.clone()));
+    let adapter = Arc::new(Tenant(entra.clone()));
     let config = FrontConfig {
         state_dir: dir.to_owned(),
         tenant_id: entra.tenant_id(),

@@ -1,14 +1,14 @@
-//! Where parts that do not know each other meet: Entra as ARM's directory, the clusters' token reviewer,
-//! the machines' token service and the registry's gate.
+//! Where parts that do not know each other meet: Entra as the clusters' token reviewer, the machines' token service
+//! and the registry's gate.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use apiserver::authn::TokenAuthenticator;
 use apiserver::authn::entra::{EntraTokens, GroupResolver, KeySource, Settings, Unavailable};
-use arm::{Caller, CallerKind, DirectoryError, FederatedCredential, ManagedIdentity, ResourceId, Token};
+use arm::ResourceId;
 use async_trait::async_trait;
-use entra::{Entra, EntraError, VerifyError};
+use entra::Entra;
 use fabric::{ImdsTokenError, ImdsTokenRequest, ImdsTokens};
 use kit::http::Connection;
 use providers::registry::Accounts;
@@ -30,114 +30,6 @@ pub(super) async fn open_entra(
         issuers,
     };
     Entra::open(config, tasks).await.context("failed to open the directory")
-}
-
-fn caller(claims: entra::Claims) -> Caller {
-    let name = claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_else(|| claims.oid.clone());
-    Caller {
-        object_id: claims.oid,
-        name,
-        tenant_id: claims.tid,
-        app_id: claims.appid,
-        kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
-        groups: claims.groups,
-        claims: claims.all,
-    }
-}
-
-/// ARM's verifier.
-pub(super) struct EntraVerifier(pub(super) Arc<Entra>);
-
-#[async_trait]
-impl arm::TokenVerifier for EntraVerifier {
-    async fn verify(&self, bearer: &str, audiences: &[String]) -> Result<Caller, arm::TokenError> {
-        self.0.verify(bearer, audiences).map(caller).map_err(|error| match error {
-            VerifyError::Invalid => arm::TokenError::Invalid,
-            VerifyError::Expired { at } => arm::TokenError::Expired { at },
-            VerifyError::Audience { audience } => arm::TokenError::Audience { audience },
-            VerifyError::Issuer { issuer } => arm::TokenError::Tenant { issuer },
-        })
-    }
-}
-
-/// ARM's directory.
-pub(super) struct EntraDirectory(pub(super) Arc<Entra>);
-
-fn could_not(deed: &'static str) -> impl FnOnce(EntraError) -> DirectoryError {
-    move |source| DirectoryError { deed: deed.to_owned(), source: Some(Box::new(source)) }
-}
-
-#[async_trait]
-impl arm::Directory for EntraDirectory {
-    async fn create_managed_identity(
-        &self,
-        resource: &ResourceId,
-    ) -> Result<ManagedIdentity, DirectoryError> {
-        let made = self
-            .0
-            .managed_identity_create(&resource.to_string())
-            .await
-            .map_err(could_not("make a managed identity"))?;
-        Ok(ManagedIdentity {
-            principal_id: made.principal_id,
-            client_id: made.client_id,
-            tenant_id: made.tenant_id,
-        })
-    }
-
-    async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
-        let deleted = self.0.managed_identity_delete(&resource.to_string()).await;
-        deleted.map_err(could_not("delete a managed identity"))
-    }
-
-    fn owners_of_identities(&self) -> Vec<ResourceId> {
-        self.0.managed_identity_owners().iter().filter_map(|id| ResourceId::parse(id).ok()).collect()
-    }
-
-    async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
-        let issued = self
-            .0
-            .managed_identity_token(principal_id, audience)
-            .map_err(could_not("issue a token for a managed identity"))?;
-        Ok(Token { access_token: issued.access_token, expires_on: issued.expires_on })
-    }
-
-    async fn principal(&self, object_id: &str) -> Option<arm::PrincipalInfo> {
-        let found = self.0.principal(object_id)?;
-        Some(arm::PrincipalInfo {
-            kind: found.kind.to_owned(),
-            display_name: found.name,
-            app_id: found.app_id,
-        })
-    }
-
-    fn groups_of(&self, object_id: &str) -> Vec<String> {
-        self.0.groups_of(object_id)
-    }
-
-    async fn put_federated_credential(
-        &self,
-        resource: &ResourceId,
-        credential: FederatedCredential,
-    ) -> Result<(), DirectoryError> {
-        let trust = entra::Federation {
-            name: credential.name,
-            issuer: credential.issuer,
-            subject: credential.subject,
-            audiences: credential.audiences,
-        };
-        let put = self.0.managed_identity_federate(&resource.to_string(), trust).await;
-        put.map_err(could_not("store a federated credential"))
-    }
-
-    async fn delete_federated_credential(
-        &self,
-        resource: &ResourceId,
-        name: &str,
-    ) -> Result<(), DirectoryError> {
-        let deleted = self.0.managed_identity_unfederate(&resource.to_string(), name).await;
-        deleted.map_err(could_not("delete a federated credential"))
-    }
 }
 
 /// Entra as clusters' API servers know it: its keys, and groups that are too many for a token.

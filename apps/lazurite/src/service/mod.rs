@@ -104,7 +104,7 @@ async fn start(serve: &Serve, state: &State, tasks: &Tasks) -> Result<Running> {
     let issuers = Arc::new(issuers::ClusterIssuers::default());
     let entra = adapters::open_entra(state, clock.clone(), issuers.clone(), tasks).await?;
     client_files::write(state, &authority, &entra, front_address).await?;
-    let directory: Arc<dyn arm::Directory> = Arc::new(adapters::EntraDirectory(entra.clone()));
+    let directory: Arc<dyn arm::Directory> = Arc::new(tenant::Tenant(entra.clone()));
 
     let machines = machines::open(serve.fabric, sockets.nodes.local_addr()?, state, tasks).await?;
     let fabric = machines.fabric.clone();
@@ -243,7 +243,7 @@ async fn build_front(
         owners: entra.bootstrap_principal().into_iter().collect(),
         hosts: arm::FrontConfig::usual_hosts(),
         cloud: arm::front::Cloud::default(),
-        verifier: Arc::new(adapters::EntraVerifier(entra.clone())),
+        verifier: Arc::new(tenant::Tenant(entra.clone())),
         directory,
         clock,
         tasks: tasks.clone(),

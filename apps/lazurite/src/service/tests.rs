@@ -88,7 +88,7 @@ async fn world_over(etcd: Option<etcd::Options>) -> World {
         api: "127.0.0.1:8444".parse().unwrap(),
         cloud: SetOnce::new(),
         assignments: Arc::default(),
-        directory: Arc::new(adapters::EntraDirectory(entra.clone())),
+        directory: Arc::new(tenant::Tenant(entra.clone())),
         command_image: SetOnce::new(),
         image: watch::Sender::new(true).subscribe(),
         token_reviewers: vec![adapters::entra_tokens(&entra, Arc::new(kit::SystemClock))],

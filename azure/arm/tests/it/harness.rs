@@ -4,88 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arm::{
-    Acted, Caller, CallerKind, Ctx, Deleted, Directory, DirectoryError, FederatedCredential, Front,
-    FrontConfig, ManagedIdentity, PrincipalInfo, Provider, Put, Resource, ResourceId, ResourceType, Token,
-    TokenError, TokenVerifier, TypeDescriptor, Written,
+    Acted, Ctx, Deleted, Front, FrontConfig, Provider, Put, Resource, ResourceId, ResourceType,
+    TypeDescriptor, Written,
 };
 use async_trait::async_trait;
-use entra::{Bootstrap, Entra, VerifyError};
+use entra::{Bootstrap, Entra};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use kit::http::{BoxService, Request, Response, Service};
 use serde_json::{Value, json};
-
-pub struct Adapter(pub Arc<Entra>);
-
-fn wrong(deed: &str) -> impl FnOnce(entra::EntraError) -> DirectoryError {
-    let deed = deed.to_owned();
-    move |source| DirectoryError { deed, source: Some(Box::new(source)) }
-}
-
-#[async_trait]
-impl TokenVerifier for Adapter {
-    async fn verify(&self, bearer: &str, audiences: &[String]) -> Result<Caller, TokenError> {
-        let claims = self.0.verify(bearer, audiences).map_err(|error| match error {
-            VerifyError::Invalid => TokenError::Invalid,
-            VerifyError::Expired { at } => TokenError::Expired { at },
-            VerifyError::Audience { audience } => TokenError::Audience { audience },
-            VerifyError::Issuer { issuer } => TokenError::Tenant { issuer },
-        })?;
-        Ok(Caller {
-            name: claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_default(),
-            object_id: claims.oid,
-            tenant_id: claims.tid,
-            app_id: claims.appid,
-            kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
-            groups: claims.groups,
-            claims: claims.all,
-        })
-    }
-}
-
-#[async_trait]
-impl Directory for Adapter {
-    async fn create_managed_identity(
-        &self,
-        resource: &ResourceId,
-    ) -> Result<ManagedIdentity, DirectoryError> {
-        let made =
-            self.0.managed_identity_create(&resource.to_string()).await.map_err(wrong("make an identity"))?;
-        Ok(ManagedIdentity {
-            principal_id: made.principal_id,
-            client_id: made.client_id,
-            tenant_id: made.tenant_id,
-        })
-    }
-    async fn delete_managed_identity(&self, resource: &ResourceId) -> Result<(), DirectoryError> {
-        self.0.managed_identity_delete(&resource.to_string()).await.map_err(wrong("remove an identity"))
-    }
-    fn owners_of_identities(&self) -> Vec<ResourceId> {
-        self.0.managed_identity_owners().iter().filter_map(|id| ResourceId::parse(id).ok()).collect()
-    }
-    async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
-        let token = self.0.managed_identity_token(principal_id, audience).map_err(wrong("issue a token"))?;
-        Ok(Token { access_token: token.access_token, expires_on: token.expires_on })
-    }
-    async fn principal(&self, object_id: &str) -> Option<PrincipalInfo> {
-        let found = self.0.principal(object_id)?;
-        Some(PrincipalInfo { kind: found.kind.to_owned(), display_name: found.name, app_id: found.app_id })
-    }
-    fn groups_of(&self, object_id: &str) -> Vec<String> {
-        self.0.groups_of(object_id)
-    }
-
-    async fn put_federated_credential(
-        &self,
-        _: &ResourceId,
-        _: FederatedCredential,
-    ) -> Result<(), DirectoryError> {
-        Ok(())
-    }
-    async fn delete_federated_credential(&self, _: &ResourceId, _: &str) -> Result<(), DirectoryError> {
-        Ok(())
-    }
-}
+use tenant::Tenant;
 
 /// The names of the widgets in the group of one: those that are made, or all.
 fn widgets(ctx: &Ctx, of: &ResourceId, made: bool) -> Value {
@@ -258,7 +186,7 @@ async fn open(
         issuers: Arc::new(entra::NoIssuers),
     };
     let entra = Entra::open(config, &tasks).await.unwrap();
-    let adapter = Arc::new(Adapter(entra.clone()));
+    let adapter = Arc::new(Tenant(entra.clone()));
     if let Some(made) = entra.bootstrap("owner").await.unwrap() {
         std::fs::write(dir.join("owner"), format!("{} {} {}", made.app_id, made.object_id, made.secret))
             .unwrap();

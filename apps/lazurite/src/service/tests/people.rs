@@ -43,8 +43,8 @@ impl Cloud {
             owners: world.entra.bootstrap_principal().into_iter().collect(),
             hosts: arm::FrontConfig::usual_hosts(),
             cloud: arm::front::Cloud::default(),
-            verifier: Arc::new(adapters::EntraVerifier(world.entra.clone())),
-            directory: Arc::new(adapters::EntraDirectory(world.entra.clone())),
+            verifier: Arc::new(tenant::Tenant(world.entra.clone())),
+            directory: Arc::new(tenant::Tenant(world.entra.clone())),
             clock: Arc::new(kit::SystemClock),
             tasks: world.tasks.clone(),
         };

@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 /// The same seed makes the same requests.
+#[derive(Clone)]
 pub struct Dice(StdRng);
 
 impl Dice {

@@ -28,6 +28,8 @@ const CANARY: &str = "c4n4ry-of-another";
 /// What whoever has signed in may read of the directory.
 const DIRECTORY_CANARY: &str = "d1r3ctory-of-another";
 const WORKERS: u64 = 8;
+/// How often one is sent before no answer is a fault.
+const TRIES_MAX: u32 = 3;
 /// How many wrong answers a worker tells.
 const WRONG_MAX: usize = 5;
 /// What the service may have more at the end than after the first quarter.
@@ -166,8 +168,9 @@ async fn one(
         asked.host,
         asked.path
     );
-    let Some(request) = request(session, dice, &asked, caller) else { return Ok((asked.plane, 0)) };
-    let answer = session.raw(request).await.with_context(|| told.clone())?;
+    let Some(answer) = sent(session, dice, &asked, caller).await.with_context(|| told.clone())? else {
+        return Ok((asked.plane, 0));
+    };
     let status = answer.0.as_u16();
     let text = String::from_utf8_lossy(&answer.1);
     let value: Value = serde_json::from_slice(&answer.1).unwrap_or(Value::Null);
@@ -208,6 +211,29 @@ async fn one(
 /// What everybody may read before signing in: where to sign in.
 fn is_open(path: &str) -> bool {
     path.to_ascii_lowercase().starts_with("/metadata/")
+}
+
+/// The status and the body; none for what HTTP cannot carry.
+///
+/// A server of HTTP/2 ends a connection on which it had to give up too many streams (here those whose bodies were still
+/// on their way when they were refused), and with it what else was under way there. Clients then ask again.
+async fn sent(
+    session: &Session,
+    dice: &mut Dice,
+    asked: &Asked,
+    caller: &Caller,
+) -> Result<Option<(http::StatusCode, Vec<u8>)>> {
+    let before = dice.clone();
+    let mut tries = 1;
+    loop {
+        let Some(request) = request(session, dice, asked, caller) else { return Ok(None) };
+        match session.raw(request).await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) if tries == TRIES_MAX => return Err(error),
+            Err(_) => tries += 1,
+        }
+        *dice = before.clone();
+    }
 }
 
 fn request(session: &Session, dice: &mut Dice, asked: &Asked, caller: &Caller) -> Option<kit::http::Request> {

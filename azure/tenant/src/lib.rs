@@ -1,4 +1,8 @@
-//! The directory as the resource manager sees it.
+//! The one place where the resource manager and the directory meet.
+//!
+//! `arm` says what it wants of a directory (`Directory`, `TokenVerifier`), `entra` is one, and neither knows the other.
+//! Whoever runs both (the program, the laboratories, the tests of `arm`) joins them here, so that a caller has the same
+//! name and an identity the same life everywhere.
 
 use std::sync::Arc;
 
@@ -9,36 +13,42 @@ use arm::{
 use async_trait::async_trait;
 use entra::{Entra, EntraError, VerifyError};
 
-/// Entra as the resource manager's directory and verifier.
-pub struct Adapter(pub Arc<Entra>);
+/// Entra as the resource manager's directory and as the judge of its callers' tokens.
+#[derive(Clone)]
+pub struct Tenant(pub Arc<Entra>);
 
 fn could_not(deed: &'static str) -> impl FnOnce(EntraError) -> DirectoryError {
     move |source| DirectoryError { deed: deed.to_owned(), source: Some(Box::new(source)) }
 }
 
+/// A user goes by the principal name, an application by its id, and what has neither by its object id.
+fn caller(claims: entra::Claims) -> Caller {
+    let name = claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_else(|| claims.oid.clone());
+    Caller {
+        object_id: claims.oid,
+        name,
+        tenant_id: claims.tid,
+        app_id: claims.appid,
+        kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
+        groups: claims.groups,
+        claims: claims.all,
+    }
+}
+
 #[async_trait]
-impl TokenVerifier for Adapter {
+impl TokenVerifier for Tenant {
     async fn verify(&self, bearer: &str, audiences: &[String]) -> Result<Caller, TokenError> {
-        let claims = self.0.verify(bearer, audiences).map_err(|error| match error {
+        self.0.verify(bearer, audiences).map(caller).map_err(|error| match error {
             VerifyError::Invalid => TokenError::Invalid,
             VerifyError::Expired { at } => TokenError::Expired { at },
             VerifyError::Audience { audience } => TokenError::Audience { audience },
             VerifyError::Issuer { issuer } => TokenError::Tenant { issuer },
-        })?;
-        Ok(Caller {
-            name: claims.upn.clone().or_else(|| claims.appid.clone()).unwrap_or_default(),
-            object_id: claims.oid,
-            tenant_id: claims.tid,
-            app_id: claims.appid,
-            kind: if claims.is_app { CallerKind::ServicePrincipal } else { CallerKind::User },
-            groups: claims.groups,
-            claims: claims.all,
         })
     }
 }
 
 #[async_trait]
-impl Directory for Adapter {
+impl Directory for Tenant {
     async fn create_managed_identity(
         &self,
         resource: &ResourceId,
@@ -62,8 +72,10 @@ impl Directory for Adapter {
     }
 
     async fn token_for(&self, principal_id: &str, audience: &str) -> Result<Token, DirectoryError> {
-        let token =
-            self.0.managed_identity_token(principal_id, audience).map_err(could_not("issue a token"))?;
+        let token = self
+            .0
+            .managed_identity_token(principal_id, audience)
+            .map_err(could_not("issue a token for a managed identity"))?;
         Ok(Token { access_token: token.access_token, expires_on: token.expires_on })
     }
 
