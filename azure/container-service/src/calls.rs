@@ -4,11 +4,10 @@ use arm::{Acted, ArmError, Call, Ctx, ProviderCalls};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::{pool, versions};
+use crate::{pool, trusted_access, versions};
 
 /// What AKS lists for a region and this service does not.
-const NOT_LISTED: [&str; 4] =
-    ["trustedaccessroles", "meshrevisionprofiles", "guardrailsversions", "safeguardsversions"];
+const NOT_LISTED: [&str; 3] = ["meshrevisionprofiles", "guardrailsversions", "safeguardsversions"];
 
 /// Calls of `Microsoft.ContainerService`.
 pub struct Calls;
@@ -23,6 +22,7 @@ impl ProviderCalls for Calls {
                 "fullName": pool::NODE_IMAGE, "os": "AKSUbuntu", "sku": "2404gen2containerd",
                 "version": pool::NODE_IMAGE.rsplit_once('-').map(|(_, version)| version),
             }] }),
+            ["locations", _, "trustedaccessroles"] => trusted_access::listing(),
             ["locations", _, what, ..] if NOT_LISTED.contains(what) => {
                 return Some(Err(ArmError::not_implemented(format_args!(
                     "Reading 'Microsoft.ContainerService/locations/{what}'"

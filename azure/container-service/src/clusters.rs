@@ -44,7 +44,7 @@ fn location(cluster: &Resource) -> &str {
 }
 
 /// What `format` of a request for the user's credential asks for.
-fn login(ctx: &Ctx) -> Result<Login, ArmError> {
+pub(crate) fn login(ctx: &Ctx) -> Result<Login, ArmError> {
     match ctx.query("format").map(str::to_ascii_lowercase).as_deref() {
         None | Some("" | "exec") => Ok(Login::Exec),
         Some("azure") => Ok(Login::AuthProvider),
@@ -56,6 +56,34 @@ fn login(ctx: &Ctx) -> Result<Login, ArmError> {
         )
         .target("format")),
     }
+}
+
+/// A kubeconfig in base64, unless the cluster gives out none.
+pub(crate) async fn kubeconfig(
+    shared: &Shared,
+    cluster: &Resource,
+    who: Credential,
+    namespace: Option<&str>,
+) -> Result<String, ArmError> {
+    let without_secret = matches!(who, Credential::User(_)) && aad_profile::is_enabled(&cluster.properties);
+    if flag(&cluster.properties, "/disableLocalAccounts") && !without_secret {
+        return Err(ArmError::bad_request(
+            "BadRequest",
+            "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+        ));
+    }
+    check_running(cluster, "listing credentials")?;
+    let yaml =
+        shared.planes.kubeconfig(&cluster.id.to_string(), who, namespace).await.map_err(
+            |error| match error {
+                ControlPlaneError::NotFound { .. } => ArmError::conflict(
+                    "OperationNotAllowed",
+                    "The control plane of the cluster is not ready yet; its credentials cannot be listed.",
+                ),
+                error => plane_error(error),
+            },
+        )?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(yaml))
 }
 
 /// Notes the operation in the private part.
@@ -102,29 +130,8 @@ impl ManagedClusters {
         Ok(())
     }
 
-    async fn kubeconfig(&self, cluster: &Resource, who: Credential) -> Result<String, ArmError> {
-        let without_secret =
-            matches!(who, Credential::User(_)) && aad_profile::is_enabled(&cluster.properties);
-        if flag(&cluster.properties, "/disableLocalAccounts") && !without_secret {
-            return Err(ArmError::bad_request(
-                "BadRequest",
-                "Getting static credential is not allowed because this cluster is set to disable local accounts.",
-            ));
-        }
-        check_running(cluster, "listing credentials")?;
-        let yaml =
-            self.0.planes.kubeconfig(&cluster.id.to_string(), who).await.map_err(|error| match error {
-                ControlPlaneError::NotFound { .. } => ArmError::conflict(
-                    "OperationNotAllowed",
-                    "The control plane of the cluster is not ready yet; its credentials cannot be listed.",
-                ),
-                error => plane_error(error),
-            })?;
-        Ok(base64::engine::general_purpose::STANDARD.encode(yaml))
-    }
-
     async fn credentials(&self, cluster: &Resource, who: Credential, name: &str) -> Result<Acted, ArmError> {
-        let value = self.kubeconfig(cluster, who).await?;
+        let value = kubeconfig(&self.0, cluster, who, None).await?;
         Ok(Acted::Done(Some(json!({ "kubeconfigs": [{ "name": name, "value": value }] }))))
     }
 
@@ -134,7 +141,7 @@ impl ManagedClusters {
             "clusteruser" => Credential::User(Login::default()),
             _ => return Err(ArmError::resource_not_found(&cluster.id.child("accessProfiles", role))),
         };
-        let value = self.kubeconfig(cluster, who).await?;
+        let value = kubeconfig(&self.0, cluster, who, None).await?;
         Ok(Acted::Done(Some(json!({
             "id": cluster.id.child("accessProfiles", role),
             "name": role,

@@ -202,8 +202,17 @@ pub trait ControlPlanes: Send + Sync + 'static {
     /// stay the same. A change of who may connect happens in place. Returns when the API server is ready.
     async fn ensure(&self, spec: ControlPlaneSpec) -> Result<ControlPlaneStatus, ControlPlaneError>;
 
-    /// A kubeconfig in YAML.
-    async fn kubeconfig(&self, cluster: &str, who: Credential) -> Result<String, ControlPlaneError>;
+    /// A kubeconfig in YAML; its context names the namespace, if one is given.
+    async fn kubeconfig(
+        &self,
+        cluster: &str,
+        who: Credential,
+        namespace: Option<&str>,
+    ) -> Result<String, ControlPlaneError>;
+
+    /// A client of the cluster's API that may do everything, for what the cloud keeps in a cluster. It lives as long as the control plane
+    /// does: after a restart of it a new one is needed. The receiver of [`watch_nodes`](Self::watch_nodes) tells, it ends with the plane.
+    async fn administrator(&self, cluster: &str) -> Result<kube::Client, ControlPlaneError>;
 
     /// Every Node object of the cluster.
     async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError>;

@@ -30,6 +30,7 @@ pub mod lanes;
 mod machines;
 mod maintenance;
 pub mod names;
+pub(crate) mod namespaces;
 pub mod network_profile;
 pub mod pool;
 pub mod saga;
@@ -39,6 +40,7 @@ mod settled;
 pub mod sizes;
 mod snapshots;
 pub mod state;
+mod trusted_access;
 pub mod versions;
 
 use std::sync::Arc;
@@ -78,6 +80,8 @@ impl ContainerService {
             .with(agent_pools::AgentPools(self.0.clone()))
             .with(maintenance::MaintenanceConfigurations)
             .with(snapshots::Snapshots)
+            .with(namespaces::ManagedNamespaces(self.0.clone()))
+            .with(trusted_access::TrustedAccessRoleBindings)
             .with_calls(calls::Calls)
     }
 
@@ -86,6 +90,7 @@ impl ContainerService {
     pub fn start(&self, ctx: &arm::Ctx) {
         self.0.sweep_journals(ctx);
         drift::start(self.0.clone(), ctx);
+        namespaces::keeper::start(&self.0, ctx);
     }
 
     /// Control planes that shall run now: every cluster that is neither stopped nor being deleted and got as far as a

@@ -137,8 +137,12 @@ impl ControlPlanes for Planes {
         })
     }
 
-    async fn kubeconfig(&self, _: &str, _: Credential) -> Result<String, ControlPlaneError> {
+    async fn kubeconfig(&self, _: &str, _: Credential, _: Option<&str>) -> Result<String, ControlPlaneError> {
         Err(failed("write a kubeconfig")("a test stack's API servers listen nowhere; ask Planes::admin"))
+    }
+
+    async fn administrator(&self, cluster: &str) -> Result<kube::Client, ControlPlaneError> {
+        self.running(cluster)
     }
 
     async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError> {

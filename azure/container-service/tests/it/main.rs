@@ -6,5 +6,6 @@ mod access;
 mod commands;
 mod lifecycle;
 mod refusals;
+mod trusted_access;
 mod upgrades;
 mod world;

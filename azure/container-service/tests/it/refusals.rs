@@ -109,14 +109,7 @@ async fn what_is_not_built_says_so_by_its_name() {
     let owner = world.owner();
     let c1 = cluster("c1");
     let body = || json!({ "location": "eastus", "properties": {} });
-    for kind in [
-        "trustedAccessRoleBindings",
-        "identityBindings",
-        "managedNamespaces",
-        "meshMemberships",
-        "loadBalancers",
-        "jwtAuthenticators",
-    ] {
+    for kind in ["identityBindings", "meshMemberships", "loadBalancers", "jwtAuthenticators"] {
         let put = owner.put(format!("{c1}/{kind}/x").as_str(), AKS, body()).await.unwrap_err();
         let listed = owner.get(format!("{c1}/{kind}"), AKS).await.unwrap_err();
         for error in [put, listed] {

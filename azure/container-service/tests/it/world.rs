@@ -62,11 +62,20 @@ impl ControlPlanes for Planes {
             bootstrap_token: "abcdef.0123456789abcdef".into(),
         })
     }
-    async fn kubeconfig(&self, cluster: &str, who: Credential) -> Result<String, ControlPlaneError> {
+    async fn kubeconfig(
+        &self,
+        cluster: &str,
+        who: Credential,
+        namespace: Option<&str>,
+    ) -> Result<String, ControlPlaneError> {
+        let inside = namespace.map(|name| format!(" in {name}")).unwrap_or_default();
         match self.made.lock().contains_key(&cluster.to_ascii_lowercase()) {
-            true => Ok(format!("kubeconfig of {who:?}")),
+            true => Ok(format!("kubeconfig of {who:?}{inside}")),
             false => Err(ControlPlaneError::NotFound { cluster: cluster.into() }),
         }
+    }
+    async fn administrator(&self, cluster: &str) -> Result<kube::Client, ControlPlaneError> {
+        Err(ControlPlaneError::NotFound { cluster: cluster.into() })
     }
     async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError> {
         let made = self.made.lock();

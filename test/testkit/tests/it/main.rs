@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here says so")]
 
 mod linked;
+mod namespaces;
 mod no_way_in;
 mod read_back;
 mod registry_roles;

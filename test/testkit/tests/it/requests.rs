@@ -11,6 +11,7 @@ const ACTIONS: &[(&str, &str)] = &[
         "Microsoft.ContainerService/managedClusters",
         "listClusterUserCredential listClusterAdminCredential listClusterMonitoringUserCredential runCommand start stop abort rotateClusterCertificates resetAADProfile resetServicePrincipalProfile rotateServiceAccountSigningKeys accessProfiles/clusterAdmin/listCredential",
     ),
+    ("Microsoft.ContainerService/managedClusters/managedNamespaces", "listCredential"),
     ("Microsoft.ContainerService/managedClusters/agentPools", "abort deleteMachines upgradeNodeImageVersion"),
     (
         "Microsoft.Compute/virtualMachineScaleSets",

@@ -1,7 +1,7 @@
 //! Azure RBAC for Kubernetes: role assignments in Resource Manager as an API server's last authoriser.
 //!
 //! A request becomes a data action (`Microsoft.ContainerService/managedClusters/apps/deployments/write`) at a scope (the cluster, or
-//! `<cluster>/namespaces/<namespace>`), as AKS's authorisation webhook makes it, and is answered in its words. Who is no user of the directory (no
+//! `<cluster>/namespaces/<namespace>` and `<cluster>/managedNamespaces/<namespace>`), as AKS's authorisation webhook makes it, and is answered in its words. Who is no user of the directory (no
 //! `oid`) gets no opinion. AKS keeps an answer for up to five minutes; here nothing is kept, so a change of assignments counts at once.
 
 use std::sync::Arc;
@@ -38,10 +38,13 @@ impl AzureRbac {
         Ok(Self { cluster: ResourceId::parse(cluster)?, assignments, model })
     }
 
-    fn scope(&self, namespace: &str) -> ResourceId {
+    /// Where assignments count: at a namespace those of `<cluster>/namespaces/<namespace>`, and those of the managed namespace.
+    fn scopes(&self, namespace: &str) -> Vec<ResourceId> {
         match namespace {
-            "" => self.cluster.clone(),
-            namespace => self.cluster.child("namespaces", namespace),
+            "" => vec![self.cluster.clone()],
+            namespace => {
+                ["namespaces", "managedNamespaces"].map(|kind| self.cluster.child(kind, namespace)).into()
+            }
         }
     }
 
@@ -120,10 +123,11 @@ impl ExternalAuthorizer for AzureRbac {
         let Some(access) = self.assignments.get() else { return denied };
         let is_id = |id: &&String| uuid::Uuid::try_parse(id).is_ok();
         let groups: Vec<String> = user.groups.iter().filter(is_id).cloned().collect();
-        let scope = self.scope(&asked.namespace);
+        let scopes = self.scopes(&asked.namespace);
         let mut first = None;
         for action in self.actions(asked) {
-            match access.data_grant(object_id, &groups, &action, &scope) {
+            let granted = |scope| access.data_grant(object_id, &groups, &action, scope);
+            match scopes.iter().find_map(granted) {
                 Some(assignment) => first = first.or(Some(assignment)),
                 None => return denied,
             }
@@ -188,6 +192,8 @@ mod tests {
         }
         let path = Attributes { verb: "get".into(), path: "/metrics".into(), ..Attributes::default() };
         assert_eq!(asked.actions(&path), [format!("{PREFIX}/metrics/read")]);
-        assert_eq!(asked.scope("dev").to_string(), format!("{cluster}/namespaces/dev"));
+        let at = asked.scopes("dev");
+        assert_eq!(at[0].to_string(), format!("{cluster}/namespaces/dev"));
+        assert_eq!(at[1].to_string(), format!("{cluster}/managedNamespaces/dev"));
     }
 }

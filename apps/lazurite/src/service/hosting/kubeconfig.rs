@@ -24,7 +24,12 @@ const INSTALL_HINT: &str = "\nkubelogin is not installed which is required to co
     To learn more, please go to https://aka.ms/aks/kubelogin\n";
 
 /// A kubeconfig. The server is the host's listener, which tells clusters apart by `tls-server-name`.
-pub(super) fn render(plane: &Plane, who: Credential, api: SocketAddr) -> Result<String> {
+pub(super) fn render(
+    plane: &Plane,
+    who: Credential,
+    namespace: Option<&str>,
+    api: SocketAddr,
+) -> Result<String> {
     let (name, login) = match who {
         Credential::Admin => ("clusterAdmin", None),
         Credential::User(login) => ("clusterUser", Some(login)),
@@ -39,6 +44,10 @@ pub(super) fn render(plane: &Plane, who: Credential, api: SocketAddr) -> Result<
     let user = format!("{name}_{}_{}", spec.resource_group, spec.name);
     // Clients rename an administrator's context to `<name>-admin` when they merge it.
     let context = &spec.name;
+    let mut inside = json!({"cluster": spec.name, "user": user});
+    if let Some(namespace) = namespace {
+        inside["namespace"] = json!(namespace);
+    }
     // JSON is YAML, and az and kubectl read it as such; a YAML writer would only change the looks.
     let document = json!({
         "apiVersion": "v1",
@@ -49,7 +58,7 @@ pub(super) fn render(plane: &Plane, who: Credential, api: SocketAddr) -> Result<
             "server": format!("https://{api}"),
             "tls-server-name": spec.fqdn}}],
         "users": [{"name": user, "user": credential}],
-        "contexts": [{"name": context, "context": {"cluster": spec.name, "user": user}}],
+        "contexts": [{"name": context, "context": inside}],
         "current-context": context});
     Ok(serde_json::to_string_pretty(&document)?)
 }

@@ -316,9 +316,19 @@ impl ControlPlanes for Hosting {
         Ok(status)
     }
 
-    async fn kubeconfig(&self, cluster: &str, who: Credential) -> Result<String, ControlPlaneError> {
+    async fn kubeconfig(
+        &self,
+        cluster: &str,
+        who: Credential,
+        namespace: Option<&str>,
+    ) -> Result<String, ControlPlaneError> {
         let plane = self.running(cluster)?;
-        kubeconfig::render(&plane, who, self.shared.api).map_err(failed("issue a client certificate"))
+        let rendered = kubeconfig::render(&plane, who, namespace, self.shared.api);
+        rendered.map_err(failed("issue a client certificate"))
+    }
+
+    async fn administrator(&self, cluster: &str) -> Result<kube::Client, ControlPlaneError> {
+        Ok(self.running(cluster)?.admin())
     }
 
     async fn nodes(&self, cluster: &str) -> Result<Vec<NodeStatus>, ControlPlaneError> {

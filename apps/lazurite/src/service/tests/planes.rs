@@ -30,7 +30,7 @@ async fn an_upgraded_plane_answers_its_new_version_and_keeps_its_objects() {
 async fn new_certificates_are_of_a_new_authority_and_tokens_stay_good() {
     let world = world().await;
     let before = world.plane.keys.clone();
-    let config = world.hosting.kubeconfig(CLUSTER, Credential::Admin).await.unwrap();
+    let config = world.hosting.kubeconfig(CLUSTER, Credential::Admin, None).await.unwrap();
     world.hosting.rotate_certificates(CLUSTER).await.unwrap();
     let plane = world.hosting.plane(CLUSTER).unwrap();
     let after = &plane.keys;
@@ -38,7 +38,7 @@ async fn new_certificates_are_of_a_new_authority_and_tokens_stay_good() {
     assert_ne!(before.bootstrap_token, after.bootstrap_token);
     assert_eq!(before.service_account_key_pem, after.service_account_key_pem);
     assert_eq!(before.address, after.address);
-    assert_ne!(config, world.hosting.kubeconfig(CLUSTER, Credential::Admin).await.unwrap());
+    assert_ne!(config, world.hosting.kubeconfig(CLUSTER, Credential::Admin, None).await.unwrap());
     // Pods are told, and nodes find their token.
     let published: Api<ConfigMap> = Api::namespaced(plane.admin(), "default");
     let told = |map: &ConfigMap| map.data.as_ref().is_some_and(|data| data["ca.crt"] == after.ca_pem);
