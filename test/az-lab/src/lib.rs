@@ -7,20 +7,24 @@
 //!
 //! Does not: run clusters (`testkit` does), listen or connect anywhere but on loopback.
 
+mod accounts;
 mod az;
 mod machines;
 mod proxy;
 mod router;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use accounts::Applications;
 use anyhow::{Context, Result};
 use arm::{Front, FrontConfig};
 use entra::{Bootstrap, Entra};
 use fabric::SimulatedFabric;
 use kit::Tasks;
 use kit::pki::{Authority, Leaf, Usage};
+use providers::registry::{Registry, RoleGate};
 use tenant::Tenant;
 use tokio::net::TcpListener;
 
@@ -80,6 +84,7 @@ impl Lab {
             entra: entra.clone(),
             arm: front.service(),
             vault: key_vault::DataPlane::open(&state, &front)?,
+            registry: open_registry(&state, &front, &entra)?,
         });
         let authority = Authority::new("Lab CA", YEAR)?;
         std::fs::write(dir.path().join("ca.crt"), authority.certificate_pem())?;
@@ -110,7 +115,13 @@ impl Drop for Lab {
     }
 }
 
-async fn open_front(state: &std::path::Path, entra: &Arc<Entra>, tasks: &Tasks) -> Result<Arc<Front>> {
+/// The data plane of the container registries.
+fn open_registry(state: &Path, front: &Arc<Front>, entra: &Arc<Entra>) -> Result<Arc<Registry>> {
+    let gate = Arc::new(RoleGate::new(front.clone(), Applications(entra.clone())));
+    Ok(Registry::open(&state.join("registry"), gate, Arc::new(kit::SystemClock))?)
+}
+
+async fn open_front(state: &Path, entra: &Arc<Entra>, tasks: &Tasks) -> Result<Arc<Front>> {
     let adapter = Arc::new(Tenant(entra.clone()));
     let config = FrontConfig {
         state_dir: state.to_owned(),

@@ -10,6 +10,7 @@ pub(crate) struct Router {
     pub(crate) entra: Arc<Entra>,
     pub(crate) arm: BoxService,
     pub(crate) vault: BoxService,
+    pub(crate) registry: BoxService,
 }
 
 #[async_trait]
@@ -25,6 +26,8 @@ impl Service for Router {
         let line = format!("{} {host} {}", request.method(), request.uri());
         let response = if host.contains(".vault.azure.net") {
             self.vault.call(request).await
+        } else if host.contains(".azurecr.io") {
+            self.registry.call(request).await
         } else if host.starts_with("login.")
             || host.starts_with("graph.")
             || host.starts_with("localhost") && self.entra.owns_path(request.uri().path())

@@ -555,6 +555,26 @@ const ROWS: &[Row] = &[
         "Microsoft.ContainerRegistry/registries/repositories/metadata/read Microsoft.ContainerRegistry/registries/repositories/content/read Microsoft.ContainerRegistry/registries/repositories/metadata/write Microsoft.ContainerRegistry/registries/repositories/content/write",
         "",
     ),
+    (
+        "2efddaa5-3f1f-4df3-97df-af3f13818f4c",
+        "containers",
+        "Container Registry Repository Contributor",
+        "Allows for read, write, and delete access to Azure Container Registry repositories, but excluding catalog listing.",
+        "",
+        "",
+        "Microsoft.ContainerRegistry/registries/repositories/metadata/read Microsoft.ContainerRegistry/registries/repositories/content/read Microsoft.ContainerRegistry/registries/repositories/metadata/write Microsoft.ContainerRegistry/registries/repositories/content/write Microsoft.ContainerRegistry/registries/repositories/metadata/delete Microsoft.ContainerRegistry/registries/repositories/content/delete",
+        "",
+    ),
+    (
+        "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7",
+        "containers",
+        "Container Registry Repository Catalog Lister",
+        "Allows for listing all repositories in an Azure Container Registry.",
+        "",
+        "",
+        "Microsoft.ContainerRegistry/registries/catalog/read",
+        "",
+    ),
 ];
 
 fn words(text: &str) -> Vec<String> {

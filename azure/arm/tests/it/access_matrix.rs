@@ -102,6 +102,8 @@ const CONTROL: &[(&str, &str)] = &[
     ("Management Group Reader", "n"),
     ("Container Registry Repository Reader", ""),
     ("Container Registry Repository Writer", ""),
+    ("Container Registry Repository Contributor", ""),
+    ("Container Registry Repository Catalog Lister", ""),
 ];
 
 const CLUSTER: &str = "Microsoft.ContainerService/managedClusters";

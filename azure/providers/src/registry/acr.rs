@@ -7,8 +7,9 @@ use kit::http::Response;
 use serde_json::{Value, json};
 
 use super::attributes::{self, Right, rights};
+use super::deleted::Keeping;
 use super::errors::Failure;
-use super::manifests::{insert, page};
+use super::manifests::{delete, insert, page};
 use super::route::Route;
 use super::store::{Stored, hex_of};
 
@@ -72,12 +73,25 @@ fn manifest(
     let size = |blob: &Value| blob["size"].as_u64().unwrap_or(0);
     let layers: u64 = body["layers"].as_array().into_iter().flatten().map(size).sum();
     let mine: Vec<&str> = tags.iter().filter(|(_, d)| *d == found.digest).map(|(t, _)| t.as_str()).collect();
-    Ok(Some(json!({
+    let mut shown = json!({
         "digest": found.digest, "imageSize": layers + size(&body["config"]), "mediaType": found.media_type, "tags": mine,
-        "configMediaType": body["config"]["mediaType"], "changeableAttributes": rights,
+        "changeableAttributes": rights,
         "createdTime": store.manifest_time(&route.repository, &found.digest), "lastUpdateTime": store.manifest_time(&route.repository, &found.digest),
-        "architecture": "amd64", "os": "linux",
-    })))
+    });
+    // An index has no configuration; that of an artifact says nothing about machines.
+    if let Some(kind) = body["config"]["mediaType"].as_str() {
+        shown["configMediaType"] = json!(kind);
+    }
+    let config = body["config"]["digest"].as_str().unwrap_or_default();
+    let is_small = store.blob_length(config).is_some_and(|length| length <= CONFIG_MAX_BYTES);
+    let config = if is_small { store.blob(config)? } else { None };
+    let config: Value = config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    for name in ["architecture", "os"] {
+        if let Some(value) = config[name].as_str() {
+            shown[name] = json!(value);
+        }
+    }
+    Ok(Some(shown))
 }
 
 fn tags_of(store: &Stored, route: &Route) -> Result<Vec<(String, String)>, Failure> {
@@ -175,6 +189,7 @@ pub(super) async fn answer(
     route: &Route,
     part: &Part,
     request: kit::http::Request,
+    keeping: Keeping,
 ) -> Result<Response, Failure> {
     let tags = tags_of(store, route)?;
     let object = part.object().unwrap_or("");
@@ -196,20 +211,16 @@ pub(super) async fn answer(
                 attributes::require(store, &route.repository, object, Right::Delete)?;
             }
             let deleted = json!({"manifestsDeleted": manifests, "tagsDeleted": tags.iter().map(|(t, _)| t).collect::<Vec<_>>()});
-            store.delete_repository(&route.repository)?;
+            store.delete_repository(&route.repository, keeping.deleted_at)?;
             Ok(kit::http::json(StatusCode::ACCEPTED, &deleted))
         }
-        (&Method::DELETE, _) => {
-            attributes::require(store, &route.repository, object, Right::Delete)?;
-            match store.delete_manifest(&route.repository, object)? {
-                true => Ok(kit::http::status(StatusCode::ACCEPTED)),
-                false => Err(Failure::not_found("MANIFEST_UNKNOWN", object)),
-            }
-        }
+        (&Method::DELETE, _) => delete(store, route, object, keeping),
         _ => Err(Failure::unsupported()),
     }
 }
 
+/// An image's configuration that is longer than a manifest may be is not looked into.
+const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 const ATTRIBUTES_MAX_BYTES: usize = 16 * 1024;
 
 /// `/v2/<name>/referrers/<digest>`: the manifests whose `subject` it is, as an image index.
@@ -218,17 +229,18 @@ pub(super) fn referrers(store: &Stored, route: &Route, digest: &str) -> Result<R
         return Err(Failure::digest("the digest is not a sha256 digest"));
     }
     let mut found = Vec::new();
-    for candidate in store.manifests(&route.repository)? {
-        let Some(manifest) = store.manifest(&route.repository, &candidate)? else { continue };
+    for manifest in store.referrers(&route.repository, digest)? {
         let body: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
-        if body["subject"]["digest"].as_str() == Some(digest) {
-            let kind = body.get("artifactType").unwrap_or(&body["config"]["mediaType"]);
-            if route.field("artifactType").is_some_and(|wanted| kind.as_str() != Some(wanted)) {
-                continue;
-            }
-            found.push(json!({"mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(),
-                "artifactType": kind, "annotations": body.get("annotations")}));
+        let kind = body.get("artifactType").unwrap_or(&body["config"]["mediaType"]);
+        if route.field("artifactType").is_some_and(|wanted| kind.as_str() != Some(wanted)) {
+            continue;
         }
+        let mut descriptor = json!({"mediaType": manifest.media_type, "digest": manifest.digest,
+            "size": manifest.bytes.len(), "artifactType": kind});
+        if let Some(annotations) = body.get("annotations") {
+            descriptor["annotations"] = annotations.clone();
+        }
+        found.push(descriptor);
     }
     let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found});
     let mut response = kit::http::json(StatusCode::OK, &index);

@@ -22,6 +22,7 @@ use kit::http::{Connection, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::deleted::{Keeping, SoftDelete};
 use super::errors::Failure;
 use super::route::{Asked, Route};
 use super::store::StoreError;
@@ -53,6 +54,10 @@ pub enum Action {
     Push,
     /// Delete images.
     Delete,
+    /// List what is deleted and can be restored.
+    ReadDeleted,
+    /// Restore it.
+    Restore,
 }
 
 /// Somebody the directory knows.
@@ -78,6 +83,10 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether this connection comes from a machine that may pull from this repository without signing in: what stands for the internet's
     /// public registries is open to machines, what is kept in a container registry is not.
     fn is_open_to(&self, connection: &Connection, repository: &str) -> bool;
+    /// What becomes of what is deleted in this repository.
+    fn soft_delete(&self, _repository: &str) -> SoftDelete {
+        SoftDelete::default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,6 +164,11 @@ impl Auth {
             encode: EncodingKey::from_secret(&key),
             decode: DecodingKey::from_secret(&key),
         })
+    }
+
+    /// What becomes now of what is deleted where a request asks.
+    pub(super) fn keeping(&self, route: &Route) -> Keeping {
+        self.gate.soft_delete(&route.repository).at(self.clock.now())
     }
 
     /// Lets a request pass or says why not.
@@ -264,6 +278,7 @@ impl Auth {
             let (name, words) = match parts {
                 Some(("repository", (name, words))) => (format!("{host}/{name}"), words),
                 Some(("registry", ("catalog", words))) => (host.clone(), words),
+                Some(("registry", ("deleted_catalog", "*"))) => (host.clone(), "deleted_read"),
                 _ => continue,
             };
             named |= name != host;
@@ -331,13 +346,15 @@ impl Auth {
 
 /// What a word of a scope stands for; what is most asked for first. Who may read an image may read what is kept about it.
 fn actions_named(word: &str) -> &'static [Action] {
-    use Action::{Delete, List, Pull, Push, ReadMetadata, WriteMetadata};
+    use Action::{Delete, List, Pull, Push, ReadDeleted, ReadMetadata, Restore, WriteMetadata};
     match word {
         "pull" => &[Pull, ReadMetadata],
         "metadata_read" => &[ReadMetadata],
         "push" => &[Push],
         "metadata_write" => &[WriteMetadata],
         "delete" => &[Delete],
+        "deleted_read" => &[ReadDeleted],
+        "deleted_restore" => &[Restore],
         "*" => &[Pull, Push, Delete, ReadMetadata, WriteMetadata, List],
         _ => &[],
     }
@@ -348,8 +365,13 @@ fn challenge(route: &Route, action: Action) -> String {
     let other = route.field("ns").filter(|_| !route.name.is_empty());
     let place = other.map(|host| format!("?ns={host}")).unwrap_or_default();
     let mut text = format!("Bearer realm=\"https://{0}/oauth2/token{place}\",service=\"{0}\"", route.host);
-    if route.asked == Asked::Catalog {
-        text.push_str(",scope=\"registry:catalog:*\"");
+    let list = match route.asked {
+        Asked::Catalog => Some("catalog"),
+        Asked::DeletedCatalog => Some("deleted_catalog"),
+        _ => None,
+    };
+    if let Some(list) = list {
+        text.push_str(&format!(",scope=\"registry:{list}:*\""));
         return text;
     }
     let actions = match action {
@@ -360,6 +382,8 @@ fn challenge(route: &Route, action: Action) -> String {
         Action::WriteMetadata => "metadata_write",
         Action::Push => "pull,push",
         Action::Delete => "delete",
+        Action::ReadDeleted => "deleted_read",
+        Action::Restore => "deleted_read,deleted_restore",
     };
     text.push_str(&format!(",scope=\"repository:{}:{actions}\"", route.name));
     text

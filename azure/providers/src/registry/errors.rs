@@ -28,6 +28,10 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, code, format!("{what} is not known to the registry"))
     }
 
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "CONFLICT", message)
+    }
+
     pub(super) fn digest(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message)
     }

@@ -6,6 +6,7 @@
 use arm::{ArmError, Ctx, Resource, ResourceId};
 use serde_json::Value;
 
+use super::deleted::SoftDelete;
 use super::registries::registry_of;
 use super::route::{is_name, is_tag};
 use super::store::{StoreError, Stored, hex_of};
@@ -101,6 +102,7 @@ pub(super) fn run(ctx: &Ctx, dir: &std::path::Path, target: &Resource, body: &Va
             from.repository, from.reference
         )));
     }
+    let expired_at = SoftDelete::of(target).at(ctx.clock.now()).expired_at;
     let force = body["mode"].as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("Force"));
     for to in &targets {
         let tag = Some(to.reference.as_str()).filter(|r| is_tag(r));
@@ -112,12 +114,35 @@ pub(super) fn run(ctx: &Ctx, dir: &std::path::Path, target: &Resource, body: &Va
                 format!("Tag {name}:{} already exists in target registry.", to.reference),
             ));
         }
+        unless_kept(&store, &from, &to.repository, host, expired_at)?;
         finish(copy(&store, &from, &to.repository, tag, 2))?;
     }
     for to in &untagged {
+        unless_kept(&store, &from, &to.repository, host, expired_at)?;
         finish(copy(&store, &from, &to.repository, None, 2))?;
     }
     Ok(())
+}
+
+/// What is soft deleted in the target is not imported there: it is to be restored.
+fn unless_kept(
+    store: &Stored,
+    from: &Image,
+    to: &str,
+    host: &str,
+    expired_at: jiff::Timestamp,
+) -> Result<(), ArmError> {
+    let Some(found) = store.manifest(&from.repository, &from.reference).map_err(|e| stored(&e))? else {
+        return Ok(());
+    };
+    if !store.is_kept(to, &found.digest, expired_at).map_err(|e| stored(&e))? {
+        return Ok(());
+    }
+    let name = to.strip_prefix(&format!("{host}/")).unwrap_or(to);
+    Err(ArmError::conflict(
+        "Conflict",
+        format!("Manifest {name}@{} is soft deleted in target registry. Restore it instead.", found.digest),
+    ))
 }
 
 fn finish(copied: Result<bool, StoreError>) -> Result<(), ArmError> {

@@ -5,6 +5,7 @@ use kit::http::{Request, Response};
 use serde_json::{Value, json};
 
 use super::attributes;
+use super::deleted::Keeping;
 use super::errors::Failure;
 use super::route::{Route, is_tag};
 use super::store::{Stored, hex_of};
@@ -18,6 +19,7 @@ pub(super) async fn manifest(
     route: &Route,
     reference: &str,
     request: Request,
+    keeping: Keeping,
 ) -> Result<Response, Failure> {
     if hex_of(reference).is_none() && !is_tag(reference) {
         return Err(Failure::new(
@@ -28,16 +30,40 @@ pub(super) async fn manifest(
     }
     match *request.method() {
         Method::GET | Method::HEAD => get(store, route, reference, request.method() == Method::HEAD),
-        Method::PUT => put(store, route, reference, request).await,
-        Method::DELETE => {
-            attributes::require(store, &route.repository, reference, attributes::Right::Delete)?;
-            if store.delete_manifest(&route.repository, reference)? {
-                Ok(kit::http::status(StatusCode::ACCEPTED))
-            } else {
-                Err(Failure::not_found("MANIFEST_UNKNOWN", reference))
-            }
-        }
+        Method::PUT => put(store, route, reference, request, keeping).await,
+        Method::DELETE => delete(store, route, reference, keeping),
         _ => Err(Failure::unsupported()),
+    }
+}
+
+/// Deletes a tag, or a manifest with its tags and all that refers to it.
+pub(super) fn delete(
+    store: &Stored,
+    route: &Route,
+    reference: &str,
+    keeping: Keeping,
+) -> Result<Response, Failure> {
+    let repository = &route.repository;
+    let mut all = vec![reference.to_owned()];
+    let mut next = 0;
+    while let Some(digest) = all.get(next).filter(|one| hex_of(one).is_some()) {
+        let more = store.referrers(repository, digest)?.into_iter().map(|manifest| manifest.digest);
+        let more: Vec<String> = more.filter(|digest| !all.contains(digest)).collect();
+        all.extend(more);
+        next += 1;
+    }
+    for one in &all {
+        attributes::require(store, repository, one, attributes::Right::Delete)?;
+    }
+    // What refers goes before what it refers to.
+    let mut there = false;
+    for one in all.iter().rev() {
+        there = store.delete_manifest(repository, one, keeping.deleted_at)?;
+    }
+    if there {
+        Ok(kit::http::status(StatusCode::ACCEPTED))
+    } else {
+        Err(Failure::not_found("MANIFEST_UNKNOWN", reference))
     }
 }
 
@@ -66,7 +92,13 @@ pub(super) fn insert(headers: &mut http::HeaderMap, name: header::HeaderName, va
     }
 }
 
-async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -> Result<Response, Failure> {
+async fn put(
+    store: &Stored,
+    route: &Route,
+    reference: &str,
+    request: Request,
+    keeping: Keeping,
+) -> Result<Response, Failure> {
     attributes::require(store, &route.repository, reference, attributes::Right::Write)?;
     let content_type = request
         .headers()
@@ -93,6 +125,13 @@ async fn put(store: &Stored, route: &Route, reference: &str, request: Request) -
             let message = format!("{} is not known to the registry", digest.text());
             return Err(Failure::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", message));
         }
+    }
+    let digest = super::store::digest(&bytes);
+    if store.is_kept(&route.repository, &digest, keeping.expired_at)? {
+        return Err(Failure::conflict(format!(
+            "manifest `{digest}` of repository `{}` is soft deleted: restore it instead",
+            route.name
+        )));
     }
     let media_type = manifest["mediaType"].as_str().unwrap_or(&content_type);
     let tag = hex_of(reference).is_none().then_some(reference);

@@ -5,7 +5,8 @@
 //! registry as a mirror name the host they meant (`?ns=docker.io`).
 //!
 //! Guarantees: a digest is always that of the bytes; a tag points to a stored manifest; a blob or manifest
-//! is whole or absent after a crash. Does not: sign, scan, replicate or expire images.
+//! is whole or absent after a crash. Does not: sign, scan, replicate or expire images,
+//! nor free the bytes of those that are gone.
 
 mod acr;
 mod admin;
@@ -13,9 +14,12 @@ mod archive;
 mod attributes;
 mod auth;
 mod blobs;
+mod deleted;
 mod errors;
 mod import;
 mod manifests;
+mod policies;
+mod recovery;
 mod registries;
 mod roles;
 mod route;
@@ -34,6 +38,7 @@ use kit::http::{Connection, Request, Response, Service};
 pub use admin::{AdminUsers, is_admin};
 pub use archive::ArchiveError;
 pub use auth::{Action, Gate, Principal};
+pub use deleted::SoftDelete;
 pub use registries::{REGISTRIES, provider, registry_of};
 pub use roles::{Accounts, RoleGate};
 pub use store::{StoreError, Stored};
@@ -79,6 +84,8 @@ impl Registry {
             (Asked::Version, _) => Action::Sign,
             (Asked::Upload(_), _) => Action::Push,
             (Asked::Catalog, &Method::GET | &Method::HEAD) => Action::List,
+            (Asked::DeletedCatalog | Asked::Deleted(_), &Method::GET | &Method::HEAD) => Action::ReadDeleted,
+            (Asked::Deleted(_), _) => Action::Restore,
             (Asked::Tags | Asked::Acr(_), &Method::GET | &Method::HEAD) => Action::ReadMetadata,
             (_, &Method::GET | &Method::HEAD) => Action::Pull,
             (Asked::Acr(_), &Method::PATCH) => Action::WriteMetadata,
@@ -97,21 +104,28 @@ impl Registry {
                 .map(|()| from.repository),
             _ => None,
         };
+        let keeping = self.auth.keeping(&route);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match route.asked.clone() {
-            Asked::Version | Asked::Catalog | Asked::Tags | Asked::Referrers(_) if !reads => {
+            Asked::Version | Asked::Catalog | Asked::DeletedCatalog | Asked::Tags | Asked::Referrers(_)
+                if !reads =>
+            {
                 Err(Failure::unsupported())
             }
             Asked::Version => Ok(kit::http::json(StatusCode::OK, &serde_json::json!({}))),
             Asked::Catalog => manifests::catalog(&self.store, &route),
             Asked::Tags => manifests::tags(&self.store, &route),
-            Asked::Manifest(reference) => manifests::manifest(&self.store, &route, &reference, request).await,
+            Asked::Manifest(reference) => {
+                manifests::manifest(&self.store, &route, &reference, request, keeping).await
+            }
             Asked::Blob(digest) => blobs::blob(&self.store, &route, &digest, request).await,
             Asked::Upload(id) => {
                 uploads::upload(&self.store, &route, id.as_deref(), mount.as_deref(), request).await
             }
             Asked::Referrers(digest) => acr::referrers(&self.store, &route, &digest),
-            Asked::Acr(part) => acr::answer(&self.store, &route, &part, request).await,
+            Asked::DeletedCatalog => recovery::catalog(&self.store, &route, keeping),
+            Asked::Deleted(part) => recovery::answer(&self.store, &route, &part, request, keeping).await,
+            Asked::Acr(part) => acr::answer(&self.store, &route, &part, request, keeping).await,
             Asked::Exchange | Asked::Token => Err(Failure::unsupported()),
         }
     }

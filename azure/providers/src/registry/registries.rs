@@ -14,6 +14,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::admin::AdminUsers;
+use super::policies;
 use super::scope_maps::ScopeMaps;
 use super::store::Stored;
 use super::tokens::{self, Tokens};
@@ -145,11 +146,11 @@ impl ResourceType for Registries {
             "adminUserEnabled": false, "dataEndpointEnabled": false,
             "publicNetworkAccess": "Enabled", "networkRuleBypassOptions": "AzureServices", "zoneRedundancy": "Disabled",
             "anonymousPullEnabled": false, "encryption": {"status": "disabled"},
-            "policies": {"quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
-                "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
-                "azureADAuthenticationAsArmPolicy": {"status": "enabled"}, "softDeletePolicy": {"retentionDays": 7, "status": "disabled"}},
         });
         fill(&mut made.properties, defaults);
+        let before = request.existing.map_or(&Value::Null, |e| &e.properties["policies"]);
+        made.properties["policies"] =
+            policies::settled(&made.properties["policies"], before, ctx.clock.now())?;
         if let (Some(map), Value::Object(fixed)) = (made.properties.as_object_mut(), fixed) {
             map.extend(fixed);
             map.insert("dataEndpointHostNames".to_owned(), json!(hosts));

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::admin::{AdminUsers, is_admin};
 use super::auth::{Action, Gate, Principal};
+use super::deleted::SoftDelete;
 use super::registries::{BY_REPOSITORY, registry_of};
 use super::tokens;
 
@@ -46,16 +47,19 @@ impl<A: Accounts> RoleGate<A> {
 }
 
 /// Below `Microsoft.ContainerRegistry/registries/`: the action that allows it, and the data action where repositories have
-/// rights of their own. Nothing for what everybody may who is known.
-fn rights(action: Action) -> Option<(&'static str, &'static str)> {
+/// rights of their own; none where there is no such data action, so that the action counts in both modes. Nothing for what
+/// everybody may who is known.
+fn rights(action: Action) -> Option<(&'static str, Option<&'static str>)> {
     Some(match action {
         Action::Sign => return None,
-        Action::List => ("pull/read", "catalog/read"),
-        Action::Pull => ("pull/read", "repositories/content/read"),
-        Action::ReadMetadata => ("pull/read", "repositories/metadata/read"),
-        Action::Push => ("push/write", "repositories/content/write"),
-        Action::WriteMetadata => ("push/write", "repositories/metadata/write"),
-        Action::Delete => ("artifacts/delete", "repositories/content/delete"),
+        Action::List => ("pull/read", Some("catalog/read")),
+        Action::Pull => ("pull/read", Some("repositories/content/read")),
+        Action::ReadMetadata => ("pull/read", Some("repositories/metadata/read")),
+        Action::Push => ("push/write", Some("repositories/content/write")),
+        Action::WriteMetadata => ("push/write", Some("repositories/metadata/write")),
+        Action::Delete => ("artifacts/delete", Some("repositories/content/delete")),
+        Action::ReadDeleted => ("deleted/read", None),
+        Action::Restore => ("deleted/restore/action", None),
     })
 }
 
@@ -104,11 +108,16 @@ impl<A: Accounts> Gate for RoleGate<A> {
         let full = |action: &str| format!("Microsoft.ContainerRegistry/registries/{action}");
         let groups = self.front.config().directory.groups_of(&principal.object_id);
         let access = self.front.access();
-        if by_repository {
-            access.may_data(&principal.object_id, &groups, &full(data_action), &scope)
-        } else {
-            access.principal_may(&principal.object_id, &groups, &full(action), &scope)
+        match data_action.filter(|_| by_repository) {
+            Some(data_action) => access.may_data(&principal.object_id, &groups, &full(data_action), &scope),
+            None => access.principal_may(&principal.object_id, &groups, &full(action), &scope),
         }
+    }
+
+    fn soft_delete(&self, repository: &str) -> SoftDelete {
+        let resources = self.front.resources();
+        let registry = registry_of(resources, repository).and_then(|id| resources.get(&id));
+        registry.map(|registry| SoftDelete::of(&registry)).unwrap_or_default()
     }
 
     /// What stands for the internet's public registries is open to machines; what belongs to a registry of the subscription

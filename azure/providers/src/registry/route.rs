@@ -26,6 +26,10 @@ pub(super) enum Asked {
     Upload(Option<String>),
     /// `/v2/<name>/referrers/<digest>`
     Referrers(String),
+    /// `/acr/v1/_deleted/_catalog`
+    DeletedCatalog,
+    /// `/acr/v1/_deleted/<name>…`
+    Deleted(super::acr::Part),
     /// `/acr/v1/<name>…`
     Acr(super::acr::Part),
     /// `/oauth2/exchange`
@@ -72,8 +76,13 @@ impl Route {
             "/oauth2/token" => (String::new(), Asked::Token),
             "/v2" | "/v2/" => (String::new(), Asked::Version),
             "/v2/_catalog" | "/acr/v1/_catalog" => (String::new(), Asked::Catalog),
+            "/acr/v1/_deleted/_catalog" => (String::new(), Asked::DeletedCatalog),
             _ => match path.strip_prefix("/acr/v1/") {
                 Some(rest) => {
+                    let (rest, deleted) = match rest.strip_prefix("_deleted/") {
+                        Some(rest) => (rest, true),
+                        None => (rest, false),
+                    };
                     let (name, part) = super::acr::below(rest);
                     if !is_name(&name) {
                         return Err(name_invalid(&name));
@@ -85,13 +94,13 @@ impl Route {
                             format!("`{object}` is not a tag"),
                         ));
                     }
-                    (name, Asked::Acr(part))
+                    (name, if deleted { Asked::Deleted(part) } else { Asked::Acr(part) })
                 }
                 None => below(path)?,
             },
         };
         let mut route = Self { host, repository: String::new(), name, path: path.to_owned(), asked, query };
-        if route.asked == Asked::Catalog {
+        if matches!(route.asked, Asked::Catalog | Asked::DeletedCatalog) {
             // Whoever lists must be allowed to pull from the registry as a whole.
             route.repository.clone_from(&route.host);
         }

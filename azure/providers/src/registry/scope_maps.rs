@@ -43,7 +43,7 @@ fn words(action: Action) -> Option<&'static str> {
         Action::Delete => "content/delete",
         Action::ReadMetadata => "metadata/read",
         Action::WriteMetadata => "metadata/write",
-        Action::Sign | Action::List => return None,
+        Action::Sign | Action::List | Action::ReadDeleted | Action::Restore => return None,
     })
 }
 

@@ -6,13 +6,16 @@
 //! repositories/<host>/<name>/_tags/<tag>            the digest it points to
 //! repositories/<host>/<name>/_blobs/<64 hex>        which blobs were put or mounted there
 //! repositories/<host>/<name>/_attributes/<object>   what may not be done to a repository, tag or manifest
+//! repositories/<host>/<name>/_deleted/…            what is deleted and can be restored (see `deleted`)
 //! uploads/<uuid>                      what is on its way
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use kit::files::{FileError, Readers, make_dir, read, read_string, remove, write_atomic};
 use sha2::{Digest, Sha256};
 
@@ -93,7 +96,7 @@ impl Stored {
         self.dir.join("blobs").join(hex)
     }
 
-    fn repository(&self, repository: &str) -> PathBuf {
+    pub(super) fn repository(&self, repository: &str) -> PathBuf {
         self.dir.join("repositories").join(repository)
     }
 
@@ -178,10 +181,13 @@ impl Stored {
     /// Bytes of all that the repositories of a host name.
     pub(super) fn size_of_host(&self, host: &str) -> Result<u64, StoreError> {
         let prefix = format!("{host}/");
-        let mut seen = std::collections::BTreeSet::new();
-        for repository in self.repositories()?.iter().filter(|name| name.starts_with(&prefix)) {
+        let mut seen = BTreeSet::new();
+        // What can be restored is paid for like the rest.
+        let all: BTreeSet<String> =
+            self.repositories()?.into_iter().chain(self.repositories_with("_deleted")?).collect();
+        for repository in all.iter().filter(|name| name.starts_with(&prefix)) {
             let dir = self.repository(repository);
-            for part in ["_manifests", "_blobs"] {
+            for part in ["_manifests", "_blobs", "_deleted/manifests"] {
                 seen.extend(list(&dir.join(part))?.into_iter().map(|(hex, _)| hex));
             }
         }
@@ -229,8 +235,14 @@ impl Stored {
         Ok(self.blob(&digest)?.map(|bytes| Manifest { digest, media_type, bytes }))
     }
 
-    /// Forgets a tag, or a manifest with the tags that point to it. False if it was not there.
-    pub(super) fn delete_manifest(&self, repository: &str, reference: &str) -> Result<bool, StoreError> {
+    /// Forgets a tag, or a manifest with the tags that point to it; with a time, they can be restored. False if it was not
+    /// there.
+    pub(super) fn delete_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        kept: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let dir = self.repository(repository);
         let Some(hex) = hex_of(reference) else {
             if !is_tag(reference) {
@@ -238,6 +250,9 @@ impl Stored {
             }
             let path = dir.join("_tags").join(reference);
             let there = path.exists();
+            if let Some(at) = kept {
+                self.keep_tag(repository, reference, at)?;
+            }
             remove(&path)?;
             return Ok(there);
         };
@@ -247,11 +262,30 @@ impl Stored {
         }
         for (tag, _) in list(&dir.join("_tags"))? {
             if self.manifest(repository, &tag)?.is_some_and(|manifest| manifest.digest == reference) {
+                if let Some(at) = kept {
+                    self.keep_tag(repository, &tag, at)?;
+                }
                 remove(&dir.join("_tags").join(tag))?;
             }
         }
+        if let Some(at) = kept {
+            self.keep_manifest(repository, reference, at)?;
+        }
         remove(&path)?;
         Ok(true)
+    }
+
+    /// The manifests of a repository whose `subject` this one is, whether that is there or not.
+    pub(super) fn referrers(&self, repository: &str, digest: &str) -> Result<Vec<Manifest>, StoreError> {
+        let mut found = Vec::new();
+        for candidate in self.manifests(repository)? {
+            let Some(manifest) = self.manifest(repository, &candidate)? else { continue };
+            let body: serde_json::Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+            if body["subject"]["digest"].as_str() == Some(digest) {
+                found.push(manifest);
+            }
+        }
+        Ok(found)
     }
 
     /// A repository's tags, sorted; `None` if there is no such repository.
@@ -269,9 +303,21 @@ impl Stored {
         Ok(found.into_iter().map(|(hex, _)| format!("sha256:{hex}")).collect())
     }
 
-    /// Forgets a repository: its tags and which manifests it has.
-    pub(super) fn delete_repository(&self, repository: &str) -> Result<(), StoreError> {
+    /// Forgets a repository: its tags and which manifests it has. With a time, they can be restored.
+    pub(super) fn delete_repository(
+        &self,
+        repository: &str,
+        kept: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         let dir = self.repository(repository);
+        if let Some(at) = kept {
+            for tag in self.tags(repository)?.unwrap_or_default() {
+                self.keep_tag(repository, &tag, at)?;
+            }
+            for digest in self.manifests(repository)? {
+                self.keep_manifest(repository, &digest, at)?;
+            }
+        }
         for part in ["_tags", "_manifests", "_blobs", "_attributes"] {
             for (_, path) in list(&dir.join(part))? {
                 remove(&path)?;
@@ -299,11 +345,16 @@ impl Stored {
 
     /// Every repository, `host/name`, sorted.
     pub(super) fn repositories(&self) -> Result<Vec<String>, StoreError> {
+        self.repositories_with("_manifests")
+    }
+
+    /// Every repository of which there is this part, `host/name`, sorted.
+    pub(super) fn repositories_with(&self, part: &str) -> Result<Vec<String>, StoreError> {
         let root = self.dir.join("repositories");
         let (mut found, mut left) = (Vec::new(), vec![root.clone()]);
         while let Some(dir) = left.pop() {
             for (name, path) in list(&dir)? {
-                if name == "_manifests" {
+                if name == part {
                     if let Ok(relative) = dir.strip_prefix(&root) {
                         found.push(relative.to_string_lossy().into_owned());
                     }
@@ -333,7 +384,7 @@ fn written(path: &Path) -> Option<String> {
     Some(jiff::Timestamp::try_from(at).ok()?.to_string())
 }
 
-fn missing_is_none<T>(result: Result<T, FileError>) -> Result<Option<T>, StoreError> {
+pub(super) fn missing_is_none<T>(result: Result<T, FileError>) -> Result<Option<T>, StoreError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_missing() => Ok(None),
@@ -342,7 +393,7 @@ fn missing_is_none<T>(result: Result<T, FileError>) -> Result<Option<T>, StoreEr
 }
 
 /// A directory's entries by name, sorted; none if it is not there.
-fn list(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+pub(super) fn list(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -17,10 +17,15 @@ const BLOB: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c06
 const NO_BLOB: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A request, the action it needs below `Microsoft.ContainerRegistry/registries/`, and the data action it needs there where
-/// repositories have rights of their own. `BLOB` and `NONE` stand for digests.
+/// repositories have rights of their own, if there is one. `BLOB` and `NONE` stand for digests.
 const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v2/_catalog", "pull/read", "catalog/read"),
     ("GET", "/acr/v1/_catalog", "pull/read", "catalog/read"),
+    // No data action is about what is deleted: the action counts in both modes.
+    ("GET", "/acr/v1/_deleted/_catalog", "deleted/read", ""),
+    ("GET", "/acr/v1/_deleted/web/_tags", "deleted/read", ""),
+    ("GET", "/acr/v1/_deleted/web/_manifests", "deleted/read", ""),
+    ("POST", "/acr/v1/_deleted/web/_manifests/NONE", "deleted/restore/action", ""),
     ("GET", "/v2/web/tags/list", "pull/read", "repositories/metadata/read"),
     ("GET", "/v2/web/manifests/v1", "pull/read", "repositories/content/read"),
     ("HEAD", "/v2/web/manifests/v1", "pull/read", "repositories/content/read"),
@@ -152,7 +157,7 @@ async fn every_role_opens_of_a_registry_what_it_says_and_nothing_else() {
             for (holder, bearer) in holders.iter().zip(&bearers) {
                 for (method, path, action, data_action) in ROUTES {
                     let full = |action: &str| format!("Microsoft.ContainerRegistry/registries/{action}");
-                    let may = if by_repository {
+                    let may = if by_repository && !data_action.is_empty() {
                         holder.may_data(&full(data_action))
                     } else {
                         holder.may(&full(action))
