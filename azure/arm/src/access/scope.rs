@@ -27,6 +27,18 @@ impl Access {
         management_group(&self.tenant_id)
     }
 
+    /// The management group that one is below; the root group is below none.
+    pub(crate) fn parent_group(&self, group: &ResourceId) -> Option<ResourceId> {
+        let root = self.root_group();
+        if *group == root {
+            return None;
+        }
+        let stored = self.resources.get(group);
+        let name = stored.as_ref().and_then(|s| s.properties.get("parent").and_then(Value::as_str));
+        let parent = name.and_then(|name| self.resources.get(&management_group(name)));
+        Some(parent.map_or(root, |parent| parent.id.clone()))
+    }
+
     /// The management group a subscription is in: the one it was put into, or the root group.
     pub fn group_of_subscription(&self, subscription: &ResourceId) -> ResourceId {
         let stored = self.resources.get(subscription);
@@ -40,8 +52,7 @@ impl Access {
             return Some(self.group_of_subscription(id));
         }
         if is_management_group(id) {
-            let root = self.root_group();
-            return Some(if *id == root { ResourceId::root() } else { root });
+            return Some(self.parent_group(id).unwrap_or_else(ResourceId::root));
         }
         id.parent()
     }
@@ -49,7 +60,9 @@ impl Access {
     /// The scope itself and all above it, innermost first.
     pub(crate) fn chain(&self, id: &ResourceId) -> Vec<ResourceId> {
         let mut found = vec![id.clone()];
-        while let Some(next) = found.last().and_then(|last| self.above_scope(last)) {
+        while let Some(next) =
+            found.last().and_then(|last| self.above_scope(last)).filter(|n| !found.contains(n))
+        {
             found.push(next);
         }
         found
@@ -62,10 +75,6 @@ impl Access {
         }
         let subscriptions =
             self.resources.list_type(&ResourceId::root(), "Microsoft.Resources/subscriptions");
-        let own = subscriptions.iter().map(|s| s.id.clone()).filter(|s| {
-            let group = self.group_of_subscription(s);
-            group == *scope || *scope == self.root_group()
-        });
-        own.collect()
+        subscriptions.iter().map(|s| s.id.clone()).filter(|s| self.chain(s).contains(scope)).collect()
     }
 }

@@ -36,7 +36,7 @@ impl Front {
 
     fn namespace_json(&self, subscription: Option<&str>, provider: &Provider) -> Value {
         let display: Vec<&str> = locations::ALL.iter().map(|(_, display, ..)| *display).collect();
-        let types: Vec<Value> = provider
+        let mut types: Vec<Value> = provider
             .types
             .iter()
             .map(|kind| {
@@ -52,6 +52,12 @@ impl Front {
                 })
             })
             .collect();
+        // What the resource manager itself answers in the namespace.
+        for row in self.built_in_namespaces() {
+            let is_same =
+                row["namespace"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(provider.namespace));
+            types.extend(row["resourceTypes"].as_array().into_iter().flatten().filter(|_| is_same).cloned());
+        }
         let mut body = json!({
             "namespace": provider.namespace, "registrationPolicy": "RegistrationRequired", "resourceTypes": types,
         });

@@ -191,6 +191,9 @@ impl Front {
             ("microsoft.management", "managementgroups") if scope == ResourceId::root() => {
                 self.management_groups(asked, &rest[1..]).await
             }
+            ("microsoft.management", _) if scope == ResourceId::root() => {
+                self.management(asked, rest).unwrap_or_else(|| Err(no_route(asked.incoming)))
+            }
             ("microsoft.resources", "deployments") => self.deployments(asked, scope, &rest[1..]).await,
             ("microsoft.resources", "tags") => self.tags_at(asked, scope, &rest[1..]).await,
             ("microsoft.resourcehealth", "availabilitystatuses" | "events") => {

@@ -234,7 +234,41 @@ async fn roles_come_down_from_management_groups() {
     assert_eq!(inherited.body["value"][0]["properties"]["scope"], json!(team));
     assert_eq!(world.delete(&into).await.status, 200);
     assert_eq!(see().await, 403);
-    assert_eq!(world.delete(team).await.status, 200);
+    // Groups below groups: what is assigned above comes down to the subscription.
+    let at = |name: &str| format!("/providers/Microsoft.Management/managementGroups/{name}");
+    let under = |parent: &str| json!({"properties": {"details": {"parent": {"id": at(parent)}}}});
+    let mut parent = "team".to_owned();
+    for level in 2..=6 {
+        let name = format!("level{level}");
+        assert_eq!(world.put(&at(&name), under(&parent)).await.status, 200, "{name}");
+        parent = name;
+    }
+    assert_eq!(world.put(&at("level7"), under("level6")).await.code(), "BadRequest");
+    assert_eq!(world.put(team, under("level3")).await.code(), "BadRequest", "it would be below itself");
+    assert_eq!(
+        world.put(&format!("{}/subscriptions/{}", at("level6"), world.sub), Value::Null).await.status,
+        200
+    );
+    assert_eq!(see().await, 200);
+    let tree = world.get(&format!("{team}?$expand=children&$recurse=true")).await.body;
+    let inner = "/properties/children/0/children/0/children/0/children/0/children/0/children/0/id";
+    assert_eq!(tree.pointer(inner), Some(&json!(format!("/subscriptions/{}", world.sub))), "{tree}");
+    assert_eq!(world.get(&format!("{team}/descendants")).await.body["value"].as_array().unwrap().len(), 6);
+    let entities = world.call(Method::POST, "/providers/Microsoft.Management/getEntities", Value::Null).await;
+    assert_eq!((entities.status.as_u16(), &entities.body["count"]), (200, &json!(8)), "{}", entities.body);
+    let moved = json!({"parentGroupId": root});
+    assert_eq!(world.call(Method::PATCH, &at("level5"), moved).await.status, 200);
+    assert_eq!(see().await, 403, "the subscription went with the group");
+    let theirs = world.as_who(&token, Method::PUT, &at("theirs"), under("level5")).await;
+    assert_eq!(theirs.status, 403, "who may not write to the parent makes no group");
+    let out = format!("{}/subscriptions/{}", at("level6"), world.sub);
+    assert_eq!(world.delete(&out).await.status, 200);
+    assert_eq!(world.delete(team).await.code(), "BadRequest", "it has a child");
+    for level in [6, 5, 4, 3, 2] {
+        assert_eq!(world.delete(&at(&format!("level{level}"))).await.status, 202);
+    }
+    assert_eq!(world.delete(team).await.status, 202);
+    assert_eq!(world.delete(team).await.status, 204);
     let below = json!({"properties": {"details": {"parent": {"id": "/providers/Microsoft.Management/managementGroups/nope"}}}});
     assert_eq!(world.put(team, below).await.status, 404);
 }

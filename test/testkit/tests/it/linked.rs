@@ -38,7 +38,7 @@ const FREE: &[(&str, &str, &str)] = &[
         "dataCollectionRuleId",
         "checked by the provider, with read",
     ),
-    ("Microsoft.Management/managementGroups", "parent", "only the root group can be one"),
+    ("Microsoft.Management/managementGroups", "parent", "checked by the front door, with write on it"),
     ("Microsoft.Authorization/roleAssignments", "roleDefinitionId", "a role is no resource one joins"),
 ];
 
