@@ -54,6 +54,42 @@ pub async fn resolve(
     Ok(Some(Value::Object(block)))
 }
 
+/// What a PATCH asks for, as a whole: user-assigned identities that it does not name stay, those it names with `null` go,
+/// and a type that it does not say is as before.
+pub fn patched(requested: &Value, existing: Option<&Value>) -> Value {
+    let mut made = requested.clone();
+    let Some(block) = made.as_object_mut() else { return made };
+    let kind = |block: &Value| block.get("type").and_then(Value::as_str).map(str::to_owned);
+    let kind = kind(requested).or_else(|| existing.and_then(kind)).unwrap_or_else(|| "None".to_owned());
+    let has = |word: &str| kind.split(',').any(|w| w.trim().eq_ignore_ascii_case(word));
+    block.insert("type".to_owned(), json!(kind));
+    if !has("userassigned") {
+        return made;
+    }
+    let of = |side: Option<&Value>| {
+        side.and_then(|side| side.get("userAssignedIdentities")?.as_object()).cloned().unwrap_or_default()
+    };
+    let mut wanted = of(existing);
+    for (id, value) in of(Some(requested)) {
+        let same = |other: &String| match (ResourceId::parse(other), ResourceId::parse(&id)) {
+            (Ok(other), Ok(id)) => other == id,
+            _ => *other == id,
+        };
+        let there: Vec<String> = wanted.keys().filter(|other| same(other)).cloned().collect();
+        if value.is_null() {
+            wanted.retain(|other, _| !there.contains(other));
+        } else if there.is_empty() {
+            wanted.insert(id, value);
+        }
+    }
+    if wanted.is_empty() {
+        let left = if has("systemassigned") { "SystemAssigned" } else { "None" };
+        block.insert("type".to_owned(), json!(left));
+    }
+    block.insert("userAssignedIdentities".to_owned(), Value::Object(wanted));
+    made
+}
+
 async fn user_assigned(
     ctx: &Ctx,
     id: &ResourceId,
@@ -98,4 +134,31 @@ async fn user_assigned(
         );
     }
     Ok(Value::Object(filled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_adds_identities_and_takes_away_those_it_names_with_null() {
+        let id = |name: &str| format!("/subscriptions/s/resourceGroups/g/providers/{USER_ASSIGNED}/{name}");
+        let there = json!({ "type": "UserAssigned", "userAssignedIdentities": { id("a"): {}, id("b"): {} } });
+        for (asked, kind, left) in [
+            (json!({ "type": "UserAssigned", "userAssignedIdentities": { id("c"): {} } }), "UserAssigned", 3),
+            (json!({ "userAssignedIdentities": { id("A"): null } }), "UserAssigned", 1),
+            (json!({ "type": "SystemAssigned, UserAssigned" }), "SystemAssigned, UserAssigned", 2),
+            (
+                json!({ "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": { id("a"): null, id("b"): null } }),
+                "SystemAssigned",
+                0,
+            ),
+            (json!({ "userAssignedIdentities": { id("a"): null, id("b"): null } }), "None", 0),
+        ] {
+            let made = patched(&asked, Some(&there));
+            assert_eq!(made["type"], kind, "{asked}");
+            assert_eq!(made["userAssignedIdentities"].as_object().unwrap().len(), left, "{asked}");
+        }
+        assert_eq!(patched(&json!({ "type": "SystemAssigned" }), Some(&there))["type"], "SystemAssigned");
+    }
 }

@@ -186,6 +186,15 @@ pub fn replace_tags(target: &mut Value, patch: &Value) {
     }
 }
 
+/// Gives a body the identities of a PATCH, if it has any: they were resolved against those that are there.
+pub fn replace_identity(target: &mut Value, patch: &Value) {
+    if let (Some(map), Some(identity)) =
+        (target.as_object_mut(), patch.get("identity").filter(|identity| !identity.is_null()))
+    {
+        map.insert("identity".to_owned(), identity.clone());
+    }
+}
+
 /// RFC 7396 merge of `patch` into `target`, as PATCH bodies mean it.
 pub fn merge_patch(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::resource::{merge_patch, replace_tags};
+use crate::resource::{merge_patch, replace_identity, replace_tags};
 use crate::{ArmError, Ctx, Operation, Resource, ResourceId};
 
 /// What DELETE answers when it is done at once.
@@ -182,6 +182,7 @@ pub trait ResourceType: Send + Sync + 'static {
         let mut body = request.existing.to_json();
         merge_patch(&mut body, &request.body);
         replace_tags(&mut body, &request.body);
+        replace_identity(&mut body, &request.body);
         self.put(ctx, Put { id: request.id, body, existing: Some(request.existing) }).await
     }
 

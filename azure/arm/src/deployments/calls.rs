@@ -37,6 +37,7 @@ impl Scope {
             | "tenantresourceid"
             | "extensionresourceid"
             | "managementgroupresourceid" => self.id_of(name, a),
+            "providers" => self.namespace(&arg(0), a.get(1).map(text)),
             "pickzones" => Ok(pick_zones(a)),
             list if list.starts_with("list") && a.len() >= 2 => {
                 self.state(format!("list|{}|{list}|{}", self.resolve(&arg(0))?, arg(1)))
@@ -157,6 +158,24 @@ impl Scope {
             return Ok(state);
         }
         Ok(state.get("properties").cloned().unwrap_or(Value::Null))
+    }
+
+    /// A namespace with its types, or one of its types.
+    fn namespace(&self, namespace: &str, kind: Option<String>) -> Made {
+        let found = self.namespaces.get(&namespace.to_ascii_lowercase());
+        let found = found
+            .ok_or_else(|| Missing::Wrong(format!("The resource namespace '{namespace}' is invalid.")))?;
+        let Some(kind) = kind else { return Ok(found.clone()) };
+        let is = |row: &&Value| {
+            row.get("resourceType")
+                .and_then(Value::as_str)
+                .is_some_and(|name| name.eq_ignore_ascii_case(&kind))
+        };
+        crate::json::list(found, "/resourceTypes").iter().find(is).cloned().ok_or_else(|| {
+            Missing::Wrong(format!(
+                "The resource type '{kind}' could not be found in the namespace '{namespace}'."
+            ))
+        })
     }
 
     fn reference(&self, a: &[Value]) -> Made {

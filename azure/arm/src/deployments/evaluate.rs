@@ -51,6 +51,8 @@ pub(crate) struct Scope {
     pub own: Arc<Vec<ResourceId>>,
     /// Api-versions of the template's resources, by key.
     pub versions: Arc<BTreeMap<String, String>>,
+    /// Each namespace that the cloud has, in lower case, as `providers()` shows it.
+    pub namespaces: Arc<BTreeMap<String, Value>>,
     /// What was fetched: `full|id|version`, `list|id|action|version`.
     pub states: Arc<BTreeMap<String, Value>>,
     /// Index of the loop, by its name.

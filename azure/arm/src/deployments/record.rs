@@ -113,6 +113,7 @@ impl Front {
                 .unwrap_or_default(),
             tags: json!(group.as_ref().and_then(|g| g.tags.clone()).unwrap_or_default()),
             now: self.config.clock.now(),
+            namespaces: Arc::new(self.namespaces()),
             ..Scope::default()
         }
     }

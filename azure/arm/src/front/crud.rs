@@ -257,8 +257,9 @@ impl Front {
         let existing = self.found(&ctx, registered, &id).await?;
         check_etags(asked, Some(&existing))?;
         if registered.descriptor.identity && body.get("identity").is_some() {
-            let block =
-                crate::identity::resolve(&ctx, &id, body.get("identity"), existing.identity.as_ref()).await?;
+            let old = existing.identity.as_ref();
+            let asked_for = body.get("identity").map(|asked| crate::identity::patched(asked, old));
+            let block = crate::identity::resolve(&ctx, &id, asked_for.as_ref(), old).await?;
             body["identity"] = block.unwrap_or(Value::Null);
         }
         let written = registered.kind.patch(&ctx, Patch { id: &id, body, existing: &existing }).await?;

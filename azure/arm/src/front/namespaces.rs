@@ -34,6 +34,20 @@ impl Front {
         ))
     }
 
+    /// What templates see of each namespace, by its name in lower case.
+    pub(crate) fn namespaces(&self) -> std::collections::BTreeMap<String, Value> {
+        let shown = |provider: &Provider| {
+            let kinds = provider.types.iter().map(|kind| {
+                let d = kind.descriptor();
+                let places: Vec<&str> = locations::ALL.iter().map(|(_, display, ..)| *display).collect();
+                let places = if d.tracked { places } else { Vec::new() };
+                json!({ "resourceType": d.short_type(), "locations": places, "apiVersions": d.api_versions })
+            });
+            json!({ "namespace": provider.namespace, "resourceTypes": kinds.collect::<Vec<_>>() })
+        };
+        self.providers.iter().map(|(name, provider)| (name.clone(), shown(provider))).collect()
+    }
+
     fn namespace_json(&self, subscription: Option<&str>, provider: &Provider) -> Value {
         let display: Vec<&str> = locations::ALL.iter().map(|(_, display, ..)| *display).collect();
         let mut types: Vec<Value> = provider

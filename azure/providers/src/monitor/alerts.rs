@@ -55,6 +55,55 @@ fn check_scopes(ctx: &Ctx, made: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// How often an alert may look and how much it may look at, shortest first.
+const PERIODS: [&str; 8] = ["PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "PT12H", "P1D"];
+
+/// Both periods are of those there are, and the window is no shorter than the frequency.
+fn check_periods(properties: &Value) -> Result<(), ArmError> {
+    let at = |name: &str| {
+        let given = text(properties, &format!("/{name}")).unwrap_or_default();
+        let found = PERIODS.iter().position(|period| *period == given);
+        found.ok_or_else(|| {
+            let all = PERIODS.join(", ");
+            bad(format!(
+                "The {name} '{given}' of a metric alert is not supported. Supported values are: {all}."
+            ))
+        })
+    };
+    if at("evaluationFrequency")? > at("windowSize")? {
+        return Err(bad("The windowSize of a metric alert cannot be shorter than its evaluationFrequency."));
+    }
+    Ok(())
+}
+
+/// Each condition has a name of its own, a metric, and words that there are.
+fn check_criteria(properties: &Value) -> Result<(), ArmError> {
+    let mut names = std::collections::BTreeSet::new();
+    for condition in list(properties, "/criteria/allOf") {
+        let name = text(condition, "/name").unwrap_or_default();
+        if name.is_empty() || !names.insert(name) {
+            return Err(bad(format!(
+                "The conditions of a metric alert need names of their own; '{name}' is none."
+            )));
+        }
+        for dimension in list(condition, "/dimensions") {
+            let operator = text(dimension, "/operator").unwrap_or_default();
+            let of = text(dimension, "/name").unwrap_or_default();
+            if !["Include", "Exclude"].iter().any(|word| word.eq_ignore_ascii_case(operator)) {
+                return Err(bad(format!(
+                    "The operator '{operator}' of the dimension '{of}' is invalid. Supported values are: Include, Exclude."
+                )));
+            }
+            if of.is_empty() || list(dimension, "/values").is_empty() {
+                return Err(bad(format!(
+                    "The dimension '{of}' of the condition '{name}' needs a name and values."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_groups(ctx: &Ctx, actions: &[Value]) -> Result<(), ArmError> {
     for action in actions {
         let id = ResourceId::parse(text(action, "/actionGroupId").unwrap_or_default())?;
@@ -112,11 +161,8 @@ impl ResourceType for MetricAlerts {
         if list(properties, "/criteria/allOf").is_empty() {
             return Err(bad("The criteria of a metric alert need at least one condition in 'allOf'."));
         }
-        for name in ["evaluationFrequency", "windowSize"] {
-            if text(properties, &format!("/{name}")).is_none_or(|period| !period.starts_with('P')) {
-                return Err(bad(format!("The property '{name}' of a metric alert is a duration like PT5M.")));
-            }
-        }
+        check_periods(properties)?;
+        check_criteria(properties)?;
         check_scopes(ctx, properties)?;
         check_groups(ctx, list(properties, "/actions"))?;
         default(properties, &["enabled"], true);
