@@ -165,6 +165,8 @@ pub enum Acted {
     },
     /// 202 and the headers to poll; the operation's result is what `Location` shows in the end.
     Accepted(Operation),
+    /// 204 at once; the operation goes on, and the client is told nothing of it.
+    Begun(Operation),
 }
 
 /// One resource type.

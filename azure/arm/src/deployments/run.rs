@@ -190,10 +190,25 @@ impl Run<'_> {
             if !kind.starts_with("secure") {
                 shown["value"] = value;
             }
-            self.outcome.outputs.insert(name.clone(), shown);
+            self.outcome.outputs.insert(camel(name), shown);
         }
         Ok(())
     }
+}
+
+/// The name of an output as the resource manager shows it: capitals at its beginning become small, all but one that a
+/// small letter or another sign follows (`NewName` is shown as `newName`, `VMSS` as `vmss`, `TRANS_Test` as `tranS_Test`;
+/// <https://github.com/Azure/bicep/issues/9360>).
+fn camel(name: &str) -> String {
+    let mut shown: Vec<char> = name.chars().collect();
+    for at in 0..shown.len() {
+        let followed = shown.get(at + 1).is_some_and(|next| !next.is_uppercase());
+        if !shown[at].is_uppercase() || at > 0 && followed {
+            break;
+        }
+        shown[at] = shown[at].to_ascii_lowercase();
+    }
+    shown.into_iter().collect()
 }
 
 async fn told(cancel: &mut watch::Receiver<bool>) -> bool {
@@ -265,4 +280,22 @@ pub(super) fn operation(
         "statusMessage": ended.err().map(ArmError::body),
         "targetResource": {"id": id, "resourceType": id.resource_type(), "resourceName": id.full_name()},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_of_outputs_begin_small() {
+        for (declared, shown) in [
+            ("VMSS", "vmss"),
+            ("NewName", "newName"),
+            ("TRANS_Test", "tranS_Test"),
+            ("VMName", "vmName"),
+            ("already", "already"),
+            ("A", "a"),
+            ("", ""),
+        ] {
+            assert_eq!(super::camel(declared), shown);
+        }
+    }
 }

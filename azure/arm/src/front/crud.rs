@@ -460,6 +460,10 @@ impl Front {
                 operation.start(&self.config.tasks);
                 answer
             }
+            Acted::Begun(operation) => {
+                operation.start(&self.config.tasks);
+                Answer::empty(StatusCode::NO_CONTENT)
+            }
         }
     }
 

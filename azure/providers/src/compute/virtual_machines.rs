@@ -49,15 +49,16 @@ impl VirtualMachines {
         }
         let location = instance.location.as_deref().unwrap_or("eastus");
         if model::evicted_are_deleted(&set) {
-            let _ = self.delete(ctx, instance).await?;
-        } else {
-            let ids = vec![id.clone()];
-            let operation = ctx.operations.create_action(&id, EVICT, location).await?;
-            begin(&ctx.resources, &set.id, &ids, Deed::Deallocate).await?;
-            let resources = ctx.resources.clone();
-            let _ = operation.work(async move { finish(&resources, &ids).await });
+            return Ok(match self.delete(ctx, instance).await? {
+                Deleted::Accepted(operation) => Acted::Begun(operation),
+                Deleted::Done => Acted::Done(None),
+            });
         }
-        Ok(Acted::Done(None))
+        let ids = vec![id.clone()];
+        let operation = ctx.operations.create_action(&id, EVICT, location).await?;
+        begin(&ctx.resources, &set.id, &ids, Deed::Deallocate).await?;
+        let resources = ctx.resources.clone();
+        Ok(Acted::Begun(operation.work(async move { finish(&resources, &ids).await })))
     }
 }
 

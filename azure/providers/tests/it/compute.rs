@@ -132,3 +132,32 @@ async fn a_disk_has_one_of_the_types_on_offer_and_never_shrinks() {
     let again = world.put(&disk, body("Premium_LRS", 8)).await.unwrap();
     assert_eq!(again, made, "the same PUT again changes nothing");
 }
+
+#[tokio::test]
+async fn a_spot_machine_that_is_evicted_goes_or_stops_as_its_set_says() {
+    let (world, _) = world("10.1.0.0/16").await;
+    for (name, policy) in [("gone", "Delete"), ("stopped", "Deallocate")] {
+        let set = id(SET, name);
+        let mut body = scale_set(1, &[]);
+        body["properties"]["virtualMachineProfile"]["priority"] = json!("Spot");
+        body["properties"]["virtualMachineProfile"]["evictionPolicy"] = json!(policy);
+        world.put(&set, body).await.unwrap();
+        world.post(&format!("{set}/virtualMachines/0/simulateEviction"), json!({})).await.unwrap();
+        let ended = async {
+            loop {
+                let there = instances(&world, &set).await;
+                if policy == "Delete" && there.is_empty() {
+                    return;
+                }
+                if policy == "Deallocate" {
+                    let view = world.get(&format!("{set}/virtualMachines/0/instanceView")).await;
+                    if view["statuses"][1]["code"] == "PowerState/deallocated" {
+                        return;
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect(policy);
+    }
+}

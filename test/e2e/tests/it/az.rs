@@ -35,6 +35,13 @@ fn upkeep_has_its_times_and_pools_are_kept_as_snapshots() -> Result<()> {
 }
 
 #[test]
+fn namespaces_are_managed_and_trusted_access_is_judged() -> Result<()> {
+    let Some(lab) = Lab::start(Fabric::Simulated)? else { return Ok(()) };
+    play(&lab, "namespaces.az")?;
+    lab.finish()
+}
+
+#[test]
 fn scripts_run_in_real_machines_and_ranges_let_nodes_in() -> Result<()> {
     let Some(lab) = Lab::start(Fabric::Linux)? else { return Ok(()) };
     play(&lab, "machines.az")?;

@@ -1,40 +1,10 @@
-//! The roles that are always there: ids, names and actions of the public cloud's, as its reference of built-in roles
-//! gives them. Of its several hundred, those that clusters and what is around them are set up with.
+//! Roles of what is around clusters: general ones, networks, machines, identities, vaults, storage, monitoring.
 
-use std::sync::OnceLock;
-
-use serde_json::json;
-
-use super::roles::{Permission, Role};
-
-/// GUID of Owner.
-pub const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
-/// GUID of User Access Administrator.
-pub const USER_ACCESS_ADMINISTRATOR: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
-
-/// `(guid, page, name, description, actions, notActions, dataActions, notDataActions)`; lists are blank-separated, and
-/// `MC:` stands for `Microsoft.ContainerService/managedClusters/`. The page is that of the reference "Azure built-in roles"
-/// (`articles/role-based-access-control/built-in-roles/<page>.md`) that the row was compared with.
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-);
-
-const COMMON_READ: &str = "Microsoft.Authorization/*/read Microsoft.Insights/alertRules/* Microsoft.Resources/deployments/* Microsoft.Resources/subscriptions/resourceGroups/read";
+use super::{OWNER, Row, USER_ACCESS_ADMINISTRATOR};
 
 const KEY_VAULT_READ: &str = "@ Microsoft.Support/* Microsoft.KeyVault/checkNameAvailability/read Microsoft.KeyVault/deletedVaults/read Microsoft.KeyVault/locations/*/read Microsoft.KeyVault/vaults/*/read Microsoft.KeyVault/operations/read";
 
-const READER_DATA: &str = "MC:apps/controllerrevisions/read MC:apps/daemonsets/read MC:apps/deployments/read MC:apps/replicasets/read MC:apps/statefulsets/read MC:autoscaling/horizontalpodautoscalers/read MC:batch/cronjobs/read MC:batch/jobs/read MC:configmaps/read MC:discovery.k8s.io/endpointslices/read MC:endpoints/read MC:events.k8s.io/events/read MC:events/read MC:extensions/daemonsets/read MC:extensions/deployments/read MC:extensions/ingresses/read MC:extensions/networkpolicies/read MC:extensions/replicasets/read MC:limitranges/read MC:metrics.k8s.io/pods/read MC:metrics.k8s.io/nodes/read MC:namespaces/read MC:networking.k8s.io/ingresses/read MC:networking.k8s.io/networkpolicies/read MC:persistentvolumeclaims/read MC:pods/read MC:policy/poddisruptionbudgets/read MC:replicationcontrollers/read MC:resourcequotas/read MC:serviceaccounts/read MC:services/read";
-
-const WRITER_DATA: &str = "MC:apps/controllerrevisions/read MC:apps/daemonsets/* MC:apps/deployments/* MC:apps/replicasets/* MC:apps/statefulsets/* MC:autoscaling/horizontalpodautoscalers/* MC:batch/cronjobs/* MC:coordination.k8s.io/leases/read MC:coordination.k8s.io/leases/write MC:coordination.k8s.io/leases/delete MC:discovery.k8s.io/endpointslices/read MC:batch/jobs/* MC:configmaps/* MC:endpoints/* MC:events.k8s.io/events/read MC:events/* MC:extensions/daemonsets/* MC:extensions/deployments/* MC:extensions/ingresses/* MC:extensions/networkpolicies/* MC:extensions/replicasets/* MC:limitranges/read MC:metrics.k8s.io/pods/read MC:metrics.k8s.io/nodes/read MC:namespaces/read MC:networking.k8s.io/ingresses/* MC:networking.k8s.io/networkpolicies/* MC:persistentvolumeclaims/* MC:pods/* MC:policy/poddisruptionbudgets/* MC:replicationcontrollers/* MC:resourcequotas/read MC:secrets/* MC:serviceaccounts/* MC:services/*";
-
-const ROWS: &[Row] = &[
+pub(super) const ROWS: &[Row] = &[
     (
         OWNER,
         "privileged",
@@ -86,106 +56,6 @@ const ROWS: &[Row] = &[
         "",
     ),
     (
-        "0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8",
-        "containers",
-        "Azure Kubernetes Service Cluster Admin Role",
-        "List cluster admin credential action.",
-        "MC:listClusterAdminCredential/action MC:accessProfiles/listCredential/action MC:read MC:runcommand/action",
-        "",
-        "",
-        "",
-    ),
-    (
-        "4abbcc35-e782-43d8-92c5-2d3f1bd2253f",
-        "containers",
-        "Azure Kubernetes Service Cluster User Role",
-        "List cluster user credential action.",
-        "MC:listClusterUserCredential/action MC:read",
-        "",
-        "",
-        "",
-    ),
-    (
-        "1afdec4b-e479-420e-99e7-f82237c7c5e6",
-        "containers",
-        "Azure Kubernetes Service Cluster Monitoring User",
-        "List cluster monitoring user credential action.",
-        "MC:listClusterMonitoringUserCredential/action MC:read",
-        "",
-        "",
-        "",
-    ),
-    (
-        "ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8",
-        "containers",
-        "Azure Kubernetes Service Contributor Role",
-        "Grants access to read and write Azure Kubernetes Service clusters",
-        "@ Microsoft.ContainerService/locations/* MC:* Microsoft.ContainerService/managedclustersnapshots/* Microsoft.ContainerService/snapshots/*",
-        "",
-        "",
-        "",
-    ),
-    (
-        "289d8817-ee69-43f1-a0af-43a45505b488",
-        "containers",
-        "Azure Kubernetes Service Namespace Contributor",
-        "Allows users to create and manage Azure Kubernetes Service namespace resources.",
-        "@ MC:managedNamespaces/*",
-        "",
-        "",
-        "",
-    ),
-    (
-        "c9f76ca8-b262-4b10-8ed2-09cf0948aa35",
-        "containers",
-        "Azure Kubernetes Service Namespace User",
-        "Allows users to read Azure Kubernetes Service namespace resources. In-cluster namespace access further requires assignment of Azure Kubernetes Service RBAC roles to the namespace resource for an Entra ID enabled cluster.",
-        "Microsoft.Authorization/*/read Microsoft.Resources/subscriptions/resourceGroups/read MC:managedNamespaces/read MC:managedNamespaces/listCredential/action",
-        "",
-        "",
-        "",
-    ),
-    (
-        "3498e952-d568-435e-9b2c-8d77e338d7f7",
-        "containers",
-        "Azure Kubernetes Service RBAC Admin",
-        "Lets you manage all resources under cluster/namespace, except update or delete resource quotas and namespaces.",
-        "Microsoft.Authorization/*/read Microsoft.Resources/subscriptions/operationresults/read Microsoft.Resources/subscriptions/read Microsoft.Resources/subscriptions/resourceGroups/read MC:listClusterUserCredential/action",
-        "",
-        "MC:*",
-        "MC:resourcequotas/write MC:resourcequotas/delete MC:namespaces/write MC:namespaces/delete",
-    ),
-    (
-        "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
-        "containers",
-        "Azure Kubernetes Service RBAC Cluster Admin",
-        "Lets you manage all resources in the cluster.",
-        "Microsoft.Authorization/*/read Microsoft.Resources/subscriptions/operationresults/read Microsoft.Resources/subscriptions/read Microsoft.Resources/subscriptions/resourceGroups/read MC:listClusterUserCredential/action",
-        "",
-        "MC:*",
-        "",
-    ),
-    (
-        "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
-        "containers",
-        "Azure Kubernetes Service RBAC Reader",
-        "Allows read-only access to see most objects in a namespace. It does not allow viewing roles or role bindings. This role does not allow viewing Secrets, since reading the contents of Secrets enables access to ServiceAccount credentials in the namespace, which would allow API access as any ServiceAccount in the namespace (a form of privilege escalation). Applying this role at cluster scope will give access across all namespaces.",
-        "Microsoft.Authorization/*/read Microsoft.Resources/subscriptions/operationresults/read Microsoft.Resources/subscriptions/read Microsoft.Resources/subscriptions/resourceGroups/read",
-        "",
-        READER_DATA,
-        "",
-    ),
-    (
-        "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
-        "containers",
-        "Azure Kubernetes Service RBAC Writer",
-        "Allows read/write access to most objects in a namespace.This role does not allow viewing or modifying roles or role bindings. However, this role allows accessing Secrets and running Pods as any ServiceAccount in the namespace, so it can be used to gain the API access levels of any ServiceAccount in the namespace. Applying this role at cluster scope will give access across all namespaces.",
-        "Microsoft.Authorization/*/read Microsoft.Resources/subscriptions/operationresults/read Microsoft.Resources/subscriptions/read Microsoft.Resources/subscriptions/resourceGroups/read",
-        "",
-        WRITER_DATA,
-        "",
-    ),
-    (
         "4d97b98b-1d4f-4787-a291-c67834d212e7",
         "networking",
         "Network Contributor",
@@ -221,36 +91,6 @@ const ROWS: &[Row] = &[
         "Managed Identity Contributor",
         "Create, Read, Update, and Delete User Assigned Identity",
         "Microsoft.ManagedIdentity/userAssignedIdentities/read Microsoft.ManagedIdentity/userAssignedIdentities/write Microsoft.ManagedIdentity/userAssignedIdentities/delete Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete Microsoft.ManagedIdentity/userAssignedIdentities/revokeTokens/action @ Microsoft.Support/*",
-        "",
-        "",
-        "",
-    ),
-    (
-        "7f951dda-4ed3-4680-a7ca-43fe172d538d",
-        "containers",
-        "AcrPull",
-        "acr pull",
-        "Microsoft.ContainerRegistry/registries/pull/read",
-        "",
-        "",
-        "",
-    ),
-    (
-        "8311e382-0749-4cb8-b61a-304f252e45ec",
-        "containers",
-        "AcrPush",
-        "acr push",
-        "Microsoft.ContainerRegistry/registries/pull/read Microsoft.ContainerRegistry/registries/push/write",
-        "",
-        "",
-        "",
-    ),
-    (
-        "c2f4ef07-c644-48eb-af81-4b1b4947fb11",
-        "containers",
-        "AcrDelete",
-        "acr delete",
-        "Microsoft.ContainerRegistry/registries/artifacts/delete",
         "",
         "",
         "",
@@ -535,93 +375,4 @@ const ROWS: &[Row] = &[
         "",
         "",
     ),
-    (
-        "b93aa761-3e63-49ed-ac28-beffa264f7ac",
-        "containers",
-        "Container Registry Repository Reader",
-        "Allows for read access to Azure Container Registry repositories, but excluding catalog listing.",
-        "",
-        "",
-        "Microsoft.ContainerRegistry/registries/repositories/metadata/read Microsoft.ContainerRegistry/registries/repositories/content/read",
-        "",
-    ),
-    (
-        "2a1e307c-b015-4ebd-883e-5b7698a07328",
-        "containers",
-        "Container Registry Repository Writer",
-        "Allows for read and write access to Azure Container Registry repositories, but excluding catalog listing.",
-        "",
-        "",
-        "Microsoft.ContainerRegistry/registries/repositories/metadata/read Microsoft.ContainerRegistry/registries/repositories/content/read Microsoft.ContainerRegistry/registries/repositories/metadata/write Microsoft.ContainerRegistry/registries/repositories/content/write",
-        "",
-    ),
-    (
-        "2efddaa5-3f1f-4df3-97df-af3f13818f4c",
-        "containers",
-        "Container Registry Repository Contributor",
-        "Allows for read, write, and delete access to Azure Container Registry repositories, but excluding catalog listing.",
-        "",
-        "",
-        "Microsoft.ContainerRegistry/registries/repositories/metadata/read Microsoft.ContainerRegistry/registries/repositories/content/read Microsoft.ContainerRegistry/registries/repositories/metadata/write Microsoft.ContainerRegistry/registries/repositories/content/write Microsoft.ContainerRegistry/registries/repositories/metadata/delete Microsoft.ContainerRegistry/registries/repositories/content/delete",
-        "",
-    ),
-    (
-        "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7",
-        "containers",
-        "Container Registry Repository Catalog Lister",
-        "Allows for listing all repositories in an Azure Container Registry.",
-        "",
-        "",
-        "Microsoft.ContainerRegistry/registries/catalog/read",
-        "",
-    ),
 ];
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace()
-        .flat_map(|word| if word == "@" { COMMON_READ.split_whitespace().collect() } else { vec![word] })
-        .map(|word| match word.strip_prefix("MC:") {
-            Some(rest) => format!("Microsoft.ContainerService/managedClusters/{rest}"),
-            None => word.to_owned(),
-        })
-        .collect()
-}
-
-/// The roles that are always there.
-pub fn built_in() -> &'static [Role] {
-    static ROLES: OnceLock<Vec<Role>> = OnceLock::new();
-    ROLES.get_or_init(|| {
-        ROWS.iter()
-            .map(|(guid, _, name, description, actions, not_actions, data, not_data)| Role {
-                guid: (*guid).to_owned(),
-                name: (*name).to_owned(),
-                description: (*description).to_owned(),
-                kind: "BuiltInRole".to_owned(),
-                history: json!({"createdOn": "2015-02-02T21:55:09.8806423Z",
-                    "updatedOn": "2021-11-11T20:13:07.1018123Z", "createdBy": null, "updatedBy": null}),
-                assignable_scopes: vec!["/".to_owned()],
-                permissions: vec![Permission {
-                    actions: words(actions),
-                    not_actions: words(not_actions),
-                    data_actions: words(data),
-                    not_data_actions: words(not_data),
-                }],
-            })
-            .collect()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ROWS;
-
-    /// Pages of the reference of built-in roles.
-    const PAGES: &str = "privileged general containers networking compute identity security storage monitor management-and-governance";
-
-    #[test]
-    fn every_role_says_where_it_stands_in_the_reference() {
-        for (guid, page, name, ..) in ROWS {
-            assert!(PAGES.split(' ').any(|known| known == *page), "{name} {guid}: {page}");
-        }
-    }
-}
