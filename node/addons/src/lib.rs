@@ -4,6 +4,7 @@
 //! [`manifests`] that put it there. The manifests are applied by the hosted control plane and put back
 //! when edited, as AKS does with objects labelled `kubernetes.azure.com/managedby: aks`.
 
+pub mod canipull;
 pub mod dns;
 pub mod fetch;
 pub mod manifests;

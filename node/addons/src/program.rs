@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{dns, fetch, pause, sample};
+use crate::{canipull, dns, fetch, pause, sample};
 
 /// As the image's command names them: `addon dns …`.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub enum Addon {
     Dns(dns::Options),
     /// Serve a page that says which pod answered
     Sample(sample::Options),
+    /// Say whether this node may pull images from a container registry
+    Canipull(canipull::Options),
     /// Ask one HTTP question
     Fetch(fetch::Options),
     /// Hold a pod's namespaces
@@ -59,6 +61,7 @@ impl Addon {
                     dns::run(options, client, &tasks).await?;
                 }
                 Addon::Sample(options) => sample::run(options, &tasks).await?,
+                Addon::Canipull(options) => canipull::run(options).await?,
                 Addon::Fetch(options) => fetch::run(options).await?,
                 Addon::Pause => {}
             }

@@ -19,7 +19,7 @@ use crate::join::{Joined, Joining};
 use crate::keys::KeyFile;
 use crate::report::Report;
 use crate::tunnel::Reach;
-use crate::{checks, containerd, images, network, tunnel};
+use crate::{checks, cloud_config, containerd, images, network, tunnel};
 
 const MACHINE: &str = "/var/lib/waagent/machine.json";
 const CUSTOM_DATA: &str = "/var/lib/waagent/custom-data";
@@ -74,9 +74,13 @@ async fn up(report: &Report, tasks: &kit::Tasks) -> Result<(), BootError> {
         let (own, document) = (facts.clone(), bootstrap.clone());
         let set_up = blocking(BootError::Network, move || network::set_up(Path::new("/"), &own, &document));
         report.step("network of pods", set_up).await?;
-        let document = bootstrap.clone();
+        let (own, document) = (facts.clone(), bootstrap.clone());
         let start = async {
-            blocking(BootError::Containerd, move || containerd::configure(Path::new("/"), &document)).await?;
+            blocking(BootError::Containerd, move || {
+                cloud_config::write(Path::new("/"), &own, &document)?;
+                containerd::configure(Path::new("/"), &document)
+            })
+            .await?;
             containerd::start(tasks).await
         };
         report.step("containerd", start).await?;

@@ -81,6 +81,9 @@ pub struct Bootstrap {
     /// The kubelet's identity, by its application's id.
     #[serde(default)]
     pub kubelet_client_id: Option<String>,
+    /// The region.
+    #[serde(default)]
+    pub location: String,
     /// The image of pause and add-ons.
     pub system_image: String,
 }

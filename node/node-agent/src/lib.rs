@@ -17,6 +17,7 @@ mod acr;
 mod api;
 mod boot;
 mod checks;
+mod cloud_config;
 mod containerd;
 pub mod document;
 mod error;

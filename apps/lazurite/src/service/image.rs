@@ -1,6 +1,6 @@
-//! Lazurite's own image: the static program of the add-ons as pause container, DNS and sample, in one OCI archive.
+//! Lazurite's own image: the static program of the add-ons as pause container, DNS, sample and registry check, in one OCI archive.
 //!
-//! The archive has one uncompressed layer shared by both names, so a node unpacks it once. It is made
+//! The archive has one uncompressed layer shared by all names, so a node unpacks it once. It is made
 //! again only when the program changes, and its bytes depend on nothing but the program.
 
 use std::io::Write;
@@ -17,6 +17,9 @@ pub(crate) fn system_image() -> String {
 
 /// The sample workload, the same layer under another command.
 pub(crate) const SAMPLE_IMAGE: &str = "lazurite.azurecr.io/hello:1";
+
+/// What `az aks check-acr` runs, by the name it has there.
+const CANIPULL_IMAGE: &str = "mcr.microsoft.com/aks/canipull:v0.1.0";
 
 /// What stands beside this program for containers.
 const FOR_CONTAINERS: &str = "lazurite-addons";
@@ -72,9 +75,13 @@ fn archive(binary: &[u8]) -> Result<Vec<u8>> {
                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
                "WorkingDir": "/"})
     };
+    // Its caller gives arguments in place of the command.
+    let mut canipull = config(&[]);
+    canipull["Entrypoint"] = json!(["/lazurite", "addon", "canipull"]);
     let images = [
         (system_image(), config(&["addon", "pause"])),
         (SAMPLE_IMAGE.to_owned(), config(&["addon", "sample"])),
+        (CANIPULL_IMAGE.to_owned(), canipull),
     ];
     pack(layer(binary)?, &images)
 }
@@ -137,13 +144,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_archive_holds_one_layer_under_two_names_and_is_reproducible() {
+    fn the_archive_holds_one_layer_under_three_names_and_is_reproducible() {
         let one = archive(b"program").unwrap();
         assert_eq!(one, archive(b"program").unwrap());
         let mut names = Vec::new();
         for entry in tar::Archive::new(one.as_slice()).entries().unwrap() {
             names.push(entry.unwrap().path().unwrap().display().to_string());
         }
-        assert_eq!(names.iter().filter(|name| name.starts_with("blobs/")).count(), 5);
+        assert_eq!(names.iter().filter(|name| name.starts_with("blobs/")).count(), 7);
     }
 }
