@@ -65,6 +65,8 @@ const CONTROL: &[(&str, &str)] = &[
     ("Azure Kubernetes Service RBAC Cluster Admin", "dnx"),
     ("Azure Kubernetes Service RBAC Reader", "nx"),
     ("Azure Kubernetes Service RBAC Writer", "nx"),
+    ("Azure Kubernetes Service Namespace Contributor", "nvxy"),
+    ("Azure Kubernetes Service Namespace User", ""),
     ("Network Contributor", "ghinvxyz"),
     ("Virtual Machine Contributor", "gjnsvxy"),
     ("Managed Identity Operator", "lnvxy"),

@@ -19,7 +19,7 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const FORMS: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 
 /// Kinds whose status the server's own loops write.
-const KEPT_BY_LOOPS: [&str; 2] = ["FlowSchema", "ValidatingAdmissionPolicy"];
+const KEPT_BY_LOOPS: [&str; 3] = ["CustomResourceDefinition", "FlowSchema", "ValidatingAdmissionPolicy"];
 
 /// What was done and what went wrong.
 struct Run {
