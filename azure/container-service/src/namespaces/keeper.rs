@@ -1,7 +1,8 @@
 //! Puts back what somebody changes or deletes of managed namespaces inside their clusters.
 //!
 //! Per cluster that has one: a watch of the metadata of each kind, of labelled objects only. A change adds the cluster to a queue; its
-//! reconciler reads the resources and applies all of them again, which changes nothing where nothing differs. Nothing polls.
+//! reconciler reads the resources and applies all of them again, which changes nothing where nothing differs. A control plane that is
+//! away is looked for once a second; nothing else polls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
